@@ -1,0 +1,1 @@
+"""Reading a model: its calls, its channels, what they cost."""

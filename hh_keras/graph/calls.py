@@ -1,0 +1,344 @@
+"""The calls of a functional model, and how to make them again.
+
+A *call* is one use of one operation (a layer, a nested model, or a `keras.ops` node)
+in the graph. `interpret` runs the calls on any kind of value, `replay` makes them
+anew on symbolic tensors. This is the only file that touches Keras internals.
+"""
+
+import contextlib
+import dataclasses
+import random
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional
+from keras.src.ops.operation import Operation
+from keras.src.saving.serialization_lib import SafeModeScope
+
+from hh_keras.errors import ModelError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Call:
+    """One use of one operation.
+
+    Attributes:
+        op: the layer, model or `keras.ops` operation that is called.
+        inputs: its symbolic input tensors, flat.
+        outputs: its symbolic output tensors, flat.
+        node: the Keras node behind it.
+    """
+
+    op: Any
+    inputs: tuple
+    outputs: tuple
+    node: Any
+
+    def arguments(self, values):
+        """Returns `(args, kwargs)` with tensors replaced by `values[id(tensor)]`."""
+        return self.node.arguments.fill_in(values)
+
+
+def is_graph(op):
+    """Whether `op` is a model whose calls can be read (functional or Sequential)."""
+    if isinstance(op, keras.Sequential):
+        return getattr(op, "_functional", None) is not None
+    return isinstance(op, Functional) and type(op).call is Functional.call
+
+
+def as_graph(model):
+    """Returns the functional graph of a model.
+
+    Raises:
+        ModelError: not a Keras model, not built, or subclassed.
+    """
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"expected a keras.Model, got {type(model).__module__}."
+            f"{type(model).__name__}; models of the legacy tf_keras package must be "
+            "converted to Keras 3 first."
+        )
+    if isinstance(model, keras.Sequential):
+        if getattr(model, "_functional", None) is None:
+            raise ModelError(
+                f"Sequential model '{model.name}' is not built, so its channels are "
+                "not known: start it with keras.Input(shape) or call "
+                "model.build(input_shape)."
+            )
+        return model._functional
+    if not is_graph(model):
+        raise ModelError(
+            f"model '{model.name}' ({type(model).__name__}) is subclassed: its graph "
+            "is hidden in Python code. Write it with the functional API: "
+            "keras.Model(inputs, outputs)."
+        )
+    return model
+
+
+def calls(model):
+    """Returns the calls of a model in the order in which Keras executes them."""
+    graph = as_graph(model)
+    by_depth = graph._nodes_by_depth
+    return [
+        Call(node.operation, tuple(node.input_tensors), tuple(node.outputs), node)
+        for depth in sorted(by_depth, reverse=True)
+        for node in by_depth[depth]
+        if node.operation and not node.is_input
+    ]
+
+
+def op_key(op_type):
+    """A stable name of an operation class that Keras does not export.
+
+    `keras.src.ops.numpy.Add` becomes `keras.ops.Add`,
+    `keras.src.applications.convnext.LayerScale` becomes
+    `keras.applications.LayerScale`.
+    """
+    parts = op_type.__module__.split(".")
+    if parts[:2] == ["keras", "src"] and len(parts) > 2:
+        parts = ["keras", parts[2]]
+    return ".".join(parts[:2] + [op_type.__name__])
+
+
+def is_layer(op):
+    return isinstance(op, keras.Layer)
+
+
+def match_inputs(graph, argument):
+    """Flattens a nested model's call argument in the order of its inputs."""
+    if isinstance(argument, dict) and isinstance(graph._inputs_struct, dict):
+        return [argument[key] for key in sorted(graph._inputs_struct)]
+    return keras.tree.flatten(argument)
+
+
+def interpret(model, inputs, step, prefix=""):
+    """Runs a model's calls on any kind of value.
+
+    Args:
+        model: a functional or Sequential model.
+        inputs: one value for each input tensor, flat.
+        step: `step(path, call, args, kwargs)` returns the values of the call's
+            outputs. Nested models are entered; `path` is `"outer/inner/layer"`.
+        prefix: path of the model itself, with a trailing slash.
+
+    Returns:
+        The values of the model's output tensors, flat.
+    """
+    graph = as_graph(model)
+    values = {id(t): v for t, v in zip(graph.inputs, inputs)}
+    for call in calls(model):
+        args, kwargs = call.arguments(values)
+        path = prefix + call.op.name
+        if is_graph(call.op):
+            inner = match_inputs(as_graph(call.op), args[0] if args else kwargs)
+            outputs = interpret(call.op, inner, step, path + "/")
+        else:
+            outputs = keras.tree.flatten(step(path, call, args, kwargs))
+        values.update((id(t), v) for t, v in zip(call.outputs, outputs))
+    return [values[id(t)] for t in graph.outputs]
+
+
+def clone_op(op, config=None):
+    """A fresh, unbuilt operation like `op`, with some entries of its config changed.
+
+    Raises:
+        ModelError: the operation cannot be made from its own config.
+    """
+    try:
+        full = op.get_config()
+        # A build config would build the layer with its old shape.
+        full.pop("build_config", None)
+        full.update(config or {})
+        with SafeModeScope(False):  # the model is already in memory: trusted
+            return type(op).from_config(full)
+    except Exception as error:
+        raise ModelError(
+            f"layer '{op.name}' ({type(op).__name__}) cannot be made again from its "
+            f"own config ({type(error).__name__}: {str(error).splitlines()[0]}). "
+            "Give the class a get_config() that returns its constructor arguments."
+        ) from error
+
+
+def replay(model, make, call=None, prefix=""):
+    """Makes a model's calls anew on fresh symbolic tensors.
+
+    Args:
+        model: a functional or Sequential model; it is not changed.
+        make: `make(path, op)` returns the operation to use in place of `op`. It is
+            asked once per operation: shared layers stay shared.
+        call: `call(path, call, new_op, args, kwargs)` makes the call and returns its
+            outputs; the default is `new_op(*args, **kwargs)`.
+        prefix: path of the model itself, with a trailing slash.
+
+    Returns:
+        A model of the same kind, name, structure of inputs and outputs. A Sequential
+        model stays one if `call` is None.
+    """
+    made = {}
+
+    def make_once(path, op):
+        if id(op) not in made:
+            if is_graph(op):
+                made[id(op)] = replay_graph(op, path + "/")
+            else:
+                made[id(op)] = make(path, op)
+        return made[id(op)]
+
+    def replay_graph(model, prefix):
+        if isinstance(model, keras.Sequential) and call is None:
+            new = _replay_sequential(model, make_once, prefix)
+        else:
+            new = _replay_functional(model, make_once, call, prefix)
+        if not model.trainable:
+            new.trainable = False
+        return new
+
+    return replay_graph(model, prefix)
+
+
+def _new_input(tensor):
+    config = tensor._keras_history.operation.get_config()
+    return keras.Input(
+        batch_shape=tensor.shape,
+        dtype=tensor.dtype,
+        sparse=tensor.sparse or None,
+        name=config["name"],
+        optional=config.get("optional", False),
+    )
+
+
+def _replay_sequential(model, make_once, prefix):
+    layers = [make_once(prefix + layer.name, layer) for layer in model.layers]
+    start = _new_input(model._functional.inputs[0])
+    return keras.Sequential([start, *layers], name=model.name)
+
+
+def _replay_functional(model, make_once, call, prefix):
+    graph = as_graph(model)
+    values = {id(t): _new_input(t) for t in graph.inputs}
+    inputs = keras.tree.map_structure(lambda t: values[id(t)], graph._inputs_struct)
+    for old in calls(model):
+        args, kwargs = old.arguments(values)
+        path = prefix + old.op.name
+        new_op = make_once(path, old.op)
+        if call is None or is_graph(old.op):
+            results = new_op(*args, **kwargs)
+        else:
+            results = call(path, old, new_op, args, kwargs)
+        results = keras.tree.flatten(results)
+        values.update((id(t), v) for t, v in zip(old.outputs, results))
+    outputs = keras.tree.map_structure(lambda t: values[id(t)], graph._outputs_struct)
+    return keras.Model(inputs, outputs, name=model.name)
+
+
+@contextlib.contextmanager
+def seeded(seed):
+    """Makes initialisers without a seed of their own reproducible in this block.
+
+    Keras draws their seeds from Python's `random`, whose state is put back after.
+    """
+    if seed is None:
+        yield
+        return
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def variables(op):
+    """Variable name → variable of one layer, its random state included.
+
+    Variables of inner layers are named by their path below the layer.
+    """
+    if not is_layer(op):
+        return {}
+    own = {id(v) for v in op._trainable_variables + op._non_trainable_variables}
+    found = {}
+    for v in op.variables:
+        name = v.name if id(v) in own else v.path.split(op.name + "/")[-1]
+        while name in found:
+            name += "'"
+        found[name] = v
+    return found
+
+
+class _Zeros(keras.initializers.Zeros):
+    """Stands in for a layer's initialiser while its weights are to be overwritten."""
+
+
+def cheap_initializers(make):
+    """Wraps `make` so that new layers spend no time on random numbers.
+
+    The layers' own initialisers are put back once the weights exist.
+    """
+
+    def cheap(path, op):
+        new = make(path, op)
+        if not is_layer(new):
+            return new
+        own = {
+            key: value
+            for key, value in vars(new).items()
+            if isinstance(value, keras.initializers.Initializer)
+        }
+        build = new.build
+
+        def build_and_restore(*args, **kwargs):
+            result = build(*args, **kwargs)
+            for key, value in own.items():
+                object.__setattr__(new, key, value)
+            object.__delattr__(new, "build")
+            return result
+
+        if own:
+            for key in own:
+                object.__setattr__(new, key, _Zeros())
+            object.__setattr__(new, "build", build_and_restore)
+        return new
+
+    return cheap
+
+
+def as_they_are(make):
+    """Leaves the initialisers of new layers alone."""
+    return make
+
+
+def leaf_operations(model, prefix=""):
+    """Yields `(path, op)` of each operation, nested models entered, each once."""
+    seen = set()
+
+    def walk(model, prefix):
+        for call in calls(model):
+            if id(call.op) in seen:
+                continue
+            seen.add(id(call.op))
+            path = prefix + call.op.name
+            if is_graph(call.op):
+                yield from walk(call.op, path + "/")
+            else:
+                yield path, call.op
+
+    yield from walk(model, prefix)
+
+
+__all__ = [
+    "Call",
+    "Operation",
+    "as_graph",
+    "as_they_are",
+    "calls",
+    "cheap_initializers",
+    "clone_op",
+    "interpret",
+    "is_graph",
+    "is_layer",
+    "leaf_operations",
+    "op_key",
+    "replay",
+    "seeded",
+    "variables",
+]

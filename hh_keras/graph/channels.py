@@ -1,0 +1,481 @@
+"""Which channels a model has: which are tied together, and which must stay.
+
+The model is run once on integers. Every channel that a layer produces gets an id;
+each rule says what its layer does to the array of ids; ties between ids make
+classes. A class is one **channel of the network**: the smallest thing that can be
+removed.
+"""
+
+import collections
+import dataclasses
+import fnmatch
+import warnings
+
+import keras
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from hh_keras.errors import ModelError
+from hh_keras.graph import calls
+from hh_keras.graph.ids import IdTensor, constant
+from hh_keras.graph.rules import Effect, RuleCall, Take, find_rule
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Channels that the same layers produce and consume.
+
+    Attributes:
+        name: the first producer's name, with `:1`, `:2` … if a layer has several.
+        ids: the group's channels, consecutive integers.
+        producers: names of the layers that make these channels.
+        consumers: names of the layers that sum over them.
+        frozen: why none of them can be removed, or None.
+    """
+
+    name: str
+    ids: range
+    producers: tuple
+    consumers: tuple
+    frozen: str | None = None
+
+    def __len__(self):
+        return len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Site:
+    """All that depends on channels in one layer; ids are network channels.
+
+    See `hh_keras.graph.rules.Effect` for the fields. `arguments` and `contracts` have
+    one entry for each call of the layer.
+    """
+
+    kind: str
+    weights: dict
+    config: dict
+    kernels: dict
+    uses: dict
+    products: tuple
+    arguments: tuple
+    contracts: tuple
+    shape: tuple
+    weight_shapes: dict
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChannelMap:
+    """The channels of a model.
+
+    Attributes:
+        size: number of network channels, the length of a score or keep array.
+        groups: tuple of `Group`, in the order of the ids.
+        inputs: layer name → int array `(input channels,)` of network channels.
+        outputs: layer name → int array `(output channels,)` of network channels.
+        sites: layer name → `Site`, what rebuilding and costing need.
+        model_name: the traced model's name.
+    """
+
+    size: int
+    groups: tuple
+    inputs: dict
+    outputs: dict
+    sites: dict
+    model_name: str
+    total_params: int = 0
+
+    @property
+    def removable(self):
+        """Bool array `(size,)`: which channels may be removed."""
+        keep = np.zeros(self.size, bool)
+        for group in self.groups:
+            if group.frozen is None and len(group) > 1:
+                keep[group.ids.start : group.ids.stop] = True
+        return keep
+
+    @property
+    def produced(self):
+        """Bool array `(size,)`: which channels a layer of the model produces."""
+        made = np.zeros(self.size, bool)
+        for ids in self.outputs.values():
+            made[ids] = True
+        return made
+
+    @property
+    def removable_share(self):
+        """Share of the produced channels that may be removed, 0 to 1."""
+        produced = self.produced
+        return float(self.removable[produced].mean()) if produced.any() else 0.0
+
+    def group(self, name):
+        """Returns the group of that name; raises KeyError with the nearest names."""
+        for group in self.groups:
+            if group.name == name:
+                return group
+        raise KeyError(f"no group '{name}'; groups: {[g.name for g in self.groups]}")
+
+    def matching(self, pattern):
+        """Returns the groups whose name fits a shell pattern such as `stage3*`."""
+        return [g for g in self.groups if fnmatch.fnmatchcase(g.name, pattern)]
+
+    def __str__(self):
+        from hh_keras.graph.table import describe_channels
+
+        return describe_channels(self)
+
+
+class _Book:
+    """The ledger of one trace: ids, who made them, ties and frozen channels."""
+
+    def __init__(self):
+        self.makers = []  # (path, first id, one past the last)
+        self.size = 0
+        self.ties = []
+        self.frozen = []  # (ids, reason)
+        self.reasons = []  # reasons[k] belongs to the negative id -1 - k
+        self.fixed_ids = {}  # (reason, position) blocks already given real ids
+
+    def fresh(self, n, path):
+        ids = np.arange(self.size, self.size + n)
+        self.makers.append((path, self.size, self.size + n))
+        self.size += n
+        return ids
+
+    def fixed(self, shape, reason):
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        return constant(-1 - self.reasons.index(reason), shape)
+
+    def tie(self, a, b):
+        a, b = np.ravel(a), np.ravel(b)
+        loose_a, loose_b = a >= 0, b >= 0
+        both = loose_a & loose_b & (a != b)
+        if both.any():
+            self.ties.append(np.stack([a[both], b[both]]))
+        for mine, other in ((a, b), (b, a)):
+            lone = (mine >= 0) & (other < 0)
+            for code in np.unique(other[lone]):
+                reason = f"combined with {self.reasons[-1 - code]}"
+                self.frozen.append((mine[lone & (other == code)], reason))
+
+    def freeze(self, ids, reason):
+        ids = np.ravel(ids)
+        if (ids >= 0).any():
+            self.frozen.append((np.unique(ids[ids >= 0]), reason))
+
+    def own(self, ids):
+        """Gives values that no layer produces frozen ids of their own."""
+        if (ids >= 0).all():
+            return np.asarray(ids)
+        ids = np.array(ids)
+        for code in np.unique(ids[ids < 0]):
+            places = ids == code
+            count = int(places.sum())
+            reason = self.reasons[-1 - code]
+            block = self.fixed_ids.get(reason)
+            if block is None or len(block) < count:
+                block = self.fresh(count, None)
+                self.frozen.append((block, reason))
+                self.fixed_ids[reason] = block
+            ids[places] = block[:count]
+        return ids
+
+
+def trace(model, input_shape=None):
+    """Finds the channels of a model.
+
+    The model is not run and not changed; it needs no data and no weights, only a
+    graph. Layers without a rule freeze the channels that they touch, with a warning
+    that names them.
+
+    Args:
+        model: a functional or Sequential Keras 3 model.
+        input_shape: shape of an input without the batch, for models whose spatial
+            size is unknown; a list or dict of shapes for several inputs. Only `cost`
+            needs it.
+
+    Returns:
+        A `ChannelMap`.
+
+    Raises:
+        ModelError: the model is subclassed, not built or not a Keras model, or
+            `input_shape` does not fit it.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)),
+        ...     keras.layers.Conv2D(4, 3, name="a"), keras.layers.Flatten(),
+        ...     keras.layers.Dense(10, name="head")])
+        >>> channels = hh_keras.trace(model)
+        >>> [(g.name, len(g)) for g in channels.groups if g.frozen is None]
+        [('a', 4)]
+    """
+    graph = calls.as_graph(model)
+    book = _Book()
+    effects = collections.defaultdict(list)  # path → [(op, RuleCall, Effect)]
+    unknown = {}
+
+    def step(path, call, args, kwargs):
+        flat = [
+            x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, IdTensor)
+        ]
+        shapes = _output_shapes(call, args, kwargs, input_shape is not None)
+        rule_call = RuleCall(path, flat, args, kwargs, shapes, book)
+        rule = find_rule(call.op)
+        if rule is None:
+            unknown.setdefault(type(call.op).__name__, path)
+            effect = rule_call.stops(f"{type(call.op).__name__} has no rule")
+        else:
+            effect = rule(call.op, rule_call)
+        effects[path].append((call.op, rule_call, effect))
+        outputs = effect.outputs
+        return outputs if isinstance(outputs, list) else [outputs]
+
+    inputs = [
+        book.fixed(shape, f"model input '{t._keras_history.operation.name}'")
+        for t, shape in zip(graph.inputs, _input_shapes(graph, input_shape))
+    ]
+    outputs = calls.interpret(model, inputs, step)
+    for x in outputs:
+        book.freeze(x.ids, "model output")
+    if unknown:
+        names = ", ".join(f"'{path}' ({kind})" for kind, path in unknown.items())
+        warnings.warn(
+            f"no rule for {names}: the channels they touch are frozen. "
+            "hh_keras.register_rule teaches a layer in a few lines.",
+            stacklevel=2,
+        )
+    return _channel_map(model, book, effects)
+
+
+def _input_shapes(graph, input_shape):
+    own = [tuple(t.shape) for t in graph.inputs]
+    if input_shape is None:
+        return own
+    if isinstance(input_shape, dict):
+        given = [input_shape[t._keras_history.operation.name] for t in graph.inputs]
+    elif len(own) > 1 or (input_shape and isinstance(input_shape[0], (tuple, list))):
+        given = list(input_shape)
+    else:
+        given = [input_shape]
+    for mine, yours in zip(own, given):
+        fits = len(mine) == len(yours) + 1 and all(
+            m in (None, y) for m, y in zip(mine[1:], yours)
+        )
+        if not fits:
+            raise ModelError(
+                f"input_shape {tuple(yours)} does not fit the model's input "
+                f"{mine[1:]} (without the batch)."
+            )
+    return [(None, *yours) for yours in given]
+
+
+def _output_shapes(call, args, kwargs, infer):
+    if not infer:
+        return [tuple(t.shape) for t in call.outputs]
+    tensors = iter(call.inputs)
+
+    def symbolic(x):
+        if isinstance(x, IdTensor):
+            return keras.KerasTensor(x.shape, dtype=next(tensors).dtype)
+        return x
+
+    args, kwargs = keras.tree.map_structure(symbolic, (args, kwargs))
+    spec = call.op.compute_output_spec(*args, **kwargs)
+    return [tuple(t.shape) for t in keras.tree.flatten(spec)]
+
+
+def map_ids(function, value):
+    """Applies `function` to every id array inside a nested value."""
+    if isinstance(value, np.ndarray):
+        return function(value)
+    if isinstance(value, Take):
+        return Take(value.values, function(value.ids))
+    if isinstance(value, slice):
+        return slice(*(map_ids(function, v) for v in (value.start, value.stop, value.step)))
+    if isinstance(value, dict):
+        return {k: map_ids(function, v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(map_ids(function, v) for v in value)
+    return value
+
+
+def _id_arrays(value):
+    found = []
+    map_ids(lambda ids: found.append(ids) or ids, value)
+    return found
+
+
+def _tie_calls(book, entries):
+    """A layer called several times has one set of weights: its calls are tied."""
+    first = entries[0][2]
+    for _, _, effect in entries[1:]:
+        mine = _id_arrays((first.weights, first.config))
+        for a, b in zip(mine, _id_arrays((effect.weights, effect.config))):
+            book.tie(a, b)
+
+
+def _channel_map(model, book, effects):
+    for entries in effects.values():
+        _tie_calls(book, entries)
+    ends = {
+        path: _ends(book, entries[0][1], entries[0][2])
+        for path, entries in effects.items()
+        if calls.is_layer(entries[0][0])
+    }
+    labels, frozen = _classes(book)
+    order, bounds = _order(book, effects, labels, frozen)
+    rename = order[labels] if book.size else np.zeros(0, int)
+
+    def network(ids):
+        return rename[ids]
+
+    sites = {path: _site(entries, network) for path, entries in effects.items()}
+    inputs = {p: network(a) for p, (a, _) in ends.items() if a is not None}
+    outputs = {p: network(b) for p, (_, b) in ends.items() if b is not None}
+    reasons = {int(order[c]): reason for c, reason in frozen.items()}
+    groups = _groups(book, effects, rename, bounds, reasons)
+    return ChannelMap(
+        size=len(order),
+        groups=groups,
+        inputs=inputs,
+        outputs=outputs,
+        sites=sites,
+        model_name=model.name,
+        total_params=model.count_params(),
+    )
+
+
+def _ends(book, rule_call, effect):
+    """The ids on a layer's input and output channels, where there is such an axis."""
+    first = effect.outputs[0] if isinstance(effect.outputs, list) else effect.outputs
+    inputs, outputs = effect.inputs, effect.produces
+    if inputs is None and rule_call.inputs:
+        inputs = _channel_vector(book, rule_call, rule_call.x)
+    if outputs is None:
+        outputs = _channel_vector(book, rule_call, first)
+    return inputs, outputs
+
+
+def _channel_vector(book, rule_call, x):
+    axis = (x.varying or (x.rank - 1,))[-1]
+    if x.rank < 2 or x.shape[axis] is None or x.is_fixed:
+        return None
+    return rule_call.along(x, axis)
+
+
+def _classes(book):
+    """Returns the class of every id, and the reason of every frozen class."""
+    if book.ties:
+        a, b = np.concatenate(book.ties, axis=1)
+        edges = coo_matrix((np.ones(len(a)), (a, b)), shape=(book.size, book.size))
+        labels = connected_components(edges, directed=False)[1]
+    else:
+        labels = np.arange(book.size)
+    frozen = {}
+    for ids, reason in book.frozen:
+        for c in np.unique(labels[ids]):
+            frozen.setdefault(int(c), reason)
+    return labels, frozen
+
+
+def _order(book, effects, labels, frozen):
+    """Numbers the classes so that each group is a run of consecutive integers.
+
+    Classes are of one group if they stand equally often in every id array: then any
+    count of them costs the same, whichever they are.
+    """
+    count = int(labels.max()) + 1 if book.size else 0
+    random = np.random.default_rng(0)
+    signatures = np.zeros(count, np.uint64)
+    seen = set()
+    for entries in effects.values():
+        for _, _, effect in entries:
+            fields = (effect.weights, effect.config, effect.arguments)
+            for ids in _id_arrays((*fields, effect.contracts, effect.products)):
+                if id(ids) in seen:
+                    continue
+                seen.add(id(ids))
+                code = random.integers(1, 2**63, dtype=np.uint64)
+                times = np.bincount(labels[ids], minlength=count).astype(np.uint64)
+                signatures += times * code
+    for path, start, stop in book.makers:
+        code = random.integers(1, 2**63, dtype=np.uint64)
+        times = np.bincount(labels[start:stop], minlength=count).astype(np.uint64)
+        signatures += times * code
+    codes = {}
+    for c, reason in frozen.items():
+        if reason not in codes:
+            codes[reason] = random.integers(1, 2**63, size=1, dtype=np.uint64)
+        signatures[c : c + 1] += codes[reason]
+    first = np.full(count, book.size)
+    np.minimum.at(first, labels, np.arange(book.size))
+    _, group_of = np.unique(signatures, return_inverse=True)
+    group_first = np.full(count, book.size)
+    np.minimum.at(group_first, group_of, first)
+    sequence = np.lexsort((first, group_first[group_of]))
+    order = np.empty(count, int)
+    order[sequence] = np.arange(count)
+    starts = np.flatnonzero(
+        np.diff(group_of[sequence], prepend=-1) if count else np.zeros(0)
+    )
+    bounds = [*starts.tolist(), count]
+    return order, bounds
+
+
+def _groups(book, effects, rename, bounds, reasons):
+    producers = collections.defaultdict(dict)  # channel → ordered set of names
+    for path, start, stop in book.makers:
+        for channel in np.unique(rename[start:stop]):
+            producers[int(channel)][path] = None
+    consumers = collections.defaultdict(dict)
+    starts = np.array(bounds[:-1])
+    for path, entries in effects.items():
+        for _, _, effect in entries:
+            for _, _, ids in effect.contracts:
+                channels = np.unique(rename[ids])
+                for channel in starts[np.isin(starts, channels)]:
+                    consumers[int(channel)][path] = None
+    used = collections.Counter()
+    groups = []
+    for start, stop in zip(bounds[:-1], bounds[1:]):
+        made = tuple(p for p in producers[start] if p is not None)
+        reason = reasons.get(start)
+        base = made[0] if made else reason.split("'")[1] if "'" in reason else reason
+        name = f"{base}:{used[base]}" if used[base] else base
+        used[base] += 1
+        groups.append(
+            Group(name, range(start, stop), made, tuple(consumers[start]), reason)
+        )
+    return tuple(groups)
+
+
+def _site(entries, network):
+    op, _, first = entries[0]
+    fields = map_ids(
+        network,
+        {
+            "weights": first.weights,
+            "config": first.config,
+            "products": tuple(p for _, _, e in entries for p in e.products),
+            "arguments": tuple(e.arguments for _, _, e in entries),
+            "contracts": tuple(e.contracts for _, _, e in entries),
+        },
+    )
+    uses = {name: _total(e.uses[name] for _, _, e in entries) for name in first.uses}
+    return Site(
+        kind=type(op).__name__,
+        kernels=first.kernels,
+        uses=uses,
+        shape=tuple(entries[-1][1].shape) if entries[-1][1].shapes else (),
+        weight_shapes={v.name: tuple(v.shape) for v in getattr(op, "weights", ())},
+        **fields,
+    )
+
+
+def _total(values):
+    values = list(values)
+    return None if None in values else sum(values)
+
+
+__all__ = ["ChannelMap", "Effect", "Group", "Site", "map_ids", "trace"]

@@ -1,0 +1,87 @@
+"""Layers and operations that work element by element, or on one channel at a time."""
+
+import keras
+
+from hh_keras.graph.rules.activations import activation_name, mixes_channels
+from hh_keras.graph.rules.registry import Take, register_rule
+
+_L = keras.layers
+
+
+@register_rule(
+    _L.ReLU,
+    _L.LeakyReLU,
+    _L.ELU,
+    _L.Identity,
+    _L.Dropout,
+    _L.SpatialDropout1D,
+    _L.SpatialDropout2D,
+    _L.SpatialDropout3D,
+    _L.AlphaDropout,
+    _L.GaussianDropout,
+    _L.GaussianNoise,
+    _L.ActivityRegularization,
+    "keras.applications.StochasticDepth",
+    "keras_cv.DropPath",
+    *(
+        f"keras.ops.{name}"
+        for name in """
+        Absolute Abs Arctan Cast Ceil Celu Clip Copy Cos Elu Erf Exp Expm1 Exponential
+        Floor Gelu HardShrink HardSigmoid HardSilu HardTanh Identity LeakyRelu Log Log10
+        Log1p Log2 LogSigmoid Mish Negative NanToNum Reciprocal Relu Relu6 Round Rsqrt
+        Selu Sigmoid Sign Silu Sin Sinh SoftShrink Softplus Softsign SparsePlus
+        SparseSigmoid Sqrt Square Squareplus StopGradient Tan Tanh TanhShrink Threshold
+        """.split()
+    ),
+)
+def elementwise(op, call):
+    return call.passes()
+
+
+@register_rule(_L.Activation)
+def activation(layer, call):
+    if call.x.is_fixed or not mixes_channels(layer.activation):
+        return call.passes()
+    name = activation_name(layer.activation)
+    if name in ("softmax", "log_softmax") and call.x.rank - 1 not in call.x.varying:
+        return call.passes()
+    return call.stops(f"activation '{name}' works across channels")
+
+
+@register_rule(_L.Softmax, "keras.ops.Softmax", "keras.ops.LogSoftmax")
+def softmax(op, call):
+    axes = op.axis if isinstance(op.axis, (list, tuple)) else [op.axis]
+    axes = range(call.x.rank) if None in axes else [a % call.x.rank for a in axes]
+    if len(call.inputs) == 1 and not set(axes) & set(call.x.varying):
+        return call.passes()
+    return call.stops("softmax over channels")
+
+
+@register_rule(_L.PReLU)
+def prelu(layer, call):
+    shared = set(layer.shared_axes or ())
+    axes = tuple(
+        call.along(call.x, i) if i in call.x.varying and i not in shared else None
+        for i in range(1, call.x.rank)
+    )
+    return call.passes(weights={"alpha": axes})
+
+
+@register_rule(_L.Rescaling)
+def rescaling(layer, call):
+    if call.x.is_fixed:
+        return call.passes()
+    config = {}
+    for key in ("scale", "offset"):
+        values = getattr(layer, key)
+        if getattr(values, "__len__", None) and len(values) > 1:
+            if call.x.varying != (call.x.rank - 1,):
+                return call.stops(f"'{key}' per value of an axis without channels")
+            config[key] = Take(values, call.along(call.x, -1))
+    return call.passes(config=config)
+
+
+@register_rule("keras.applications.LayerScale")
+def layer_scale(layer, call):
+    ids = call.along(call.x, -1)
+    return call.passes(weights={"gamma": (ids,)}, config={"projection_dim": ids})

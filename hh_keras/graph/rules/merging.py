@@ -1,0 +1,126 @@
+"""Where branches meet: sums and products tie channels, concatenation lines them up."""
+
+import keras
+import numpy as np
+
+from hh_keras.graph.ids import IdTensor
+from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
+
+_L = keras.layers
+
+
+@register_rule(_L.Add, _L.Subtract, _L.Multiply, _L.Average, _L.Maximum, _L.Minimum)
+def merge_layer(layer, call):
+    if len({x.rank for x in call.inputs}) > 1:
+        return call.stops("merges tensors of different ranks")
+    return Effect(tie_broadcast(call, call.inputs))
+
+
+@register_rule("keras.applications.CustomScaleLayer")
+def residual_scale(layer, call):
+    return Effect(tie_broadcast(call, call.inputs))
+
+
+@register_rule(
+    "keras.ops.Add",
+    "keras.ops.Subtract",
+    "keras.ops.Multiply",
+    "keras.ops.Divide",
+    "keras.ops.TrueDivide",
+    "keras.ops.DivideNoNan",
+    "keras.ops.Maximum",
+    "keras.ops.Minimum",
+    "keras.ops.Power",
+    "keras.ops.SquaredDifference",
+)
+def binary_operation(op, call):
+    constants = [a for a in [*call.args, *call.kwargs.values()] if _is_array(a)]
+    if constants:
+        return call.stops("combines channels with a constant array")
+    return Effect(tie_broadcast(call, call.inputs))
+
+
+def _is_array(a):
+    return not isinstance(a, IdTensor) and np.ndim(a) > 0 and np.size(a) > 1
+
+
+def tie_broadcast(call, operands):
+    """Ties operands elementwise, as numpy broadcasts them.
+
+    An operand that has size 1 where the result has channels is not tied: all
+    channels share it, so it is frozen if it is a channel itself.
+    """
+    shape = tuple(call.shape)
+    rank = len(shape)
+    aligned = [_align(x, rank) for x in operands]
+    varying = {a for x in aligned for a in x.varying}
+    partners, shared = [], []
+    for x in aligned:
+        bcast = [a for a in range(rank) if x.shape[a] == 1 and shape[a] not in (1, None)]
+        (shared if set(bcast) & varying else partners).append(x)
+    whole = [x for x in partners if not _is_broadcast(x, shape)]
+    if not varying and whole:
+        shared += [x for x in partners if x not in whole]
+        partners = whole
+    for x in shared:
+        if (x.ids >= 0).any():
+            call.freeze(x, f"{call.path}: broadcast over other channels")
+    if not partners:
+        return call.fixed(shape, "broadcast in two directions")
+    first = partners[0].ids
+    for x in partners[1:]:
+        call.tie(*np.broadcast_arrays(first, x.ids))
+    ids = max((x.ids for x in partners), key=np.size)
+    ids = np.broadcast_to(ids, np.broadcast_shapes(*(x.ids.shape for x in partners)))
+    return IdTensor(call.rectangle(ids), shape)
+
+
+def _is_broadcast(x, shape):
+    return any(n == 1 and m not in (1, None) for n, m in zip(x.shape, shape))
+
+
+def _align(x, rank):
+    missing = rank - x.rank
+    return IdTensor(
+        x.ids.reshape((1,) * missing + x.ids.shape), (1,) * missing + tuple(x.shape)
+    )
+
+
+@register_rule(_L.Concatenate, "keras.ops.Concatenate")
+def concatenate(op, call):
+    return Effect(join(call, call.inputs, op.axis % len(call.shape)))
+
+
+def join(call: RuleCall, parts, axis):
+    """Ids of tensors put one behind the other along `axis`."""
+    shape = tuple(call.shape)
+    same = all(x.ids.shape[axis] == 1 for x in parts) and (
+        len({x.ids.tobytes() for x in parts}) == 1
+    )
+    if same:
+        return IdTensor(parts[0].ids, shape)
+    if any(x.shape[axis] is None for x in parts):
+        for x in parts:
+            call.freeze(x, f"{call.path}: joined along an axis of unknown size")
+        return call.fixed(shape, "joined along an axis of unknown size")
+    others = np.broadcast_shapes(
+        *(x.ids.shape[:axis] + (1,) + x.ids.shape[axis + 1 :] for x in parts)
+    )
+    full = [
+        np.broadcast_to(x.ids, others[:axis] + (x.shape[axis],) + others[axis + 1 :])
+        for x in parts
+    ]
+    ids = np.concatenate(full, axis)
+    # Channels keep their own axis when branches are joined along another one.
+    side = [a for a, n in enumerate(others) if n > 1]
+    return IdTensor(call.rectangle(ids, side[-1] if side else axis), shape)
+
+
+@register_rule("keras.ops.Stack")
+def stack(op, call):
+    axis = op.axis % len(call.shape)
+    parts = [
+        IdTensor(np.expand_dims(x.ids, axis), x.shape[:axis] + (1,) + x.shape[axis:])
+        for x in call.inputs
+    ]
+    return Effect(join(call, parts, axis))

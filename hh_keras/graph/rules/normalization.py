@@ -1,0 +1,64 @@
+"""Normalisation: per channel, per group of channels, or over all of them."""
+
+import keras
+import numpy as np
+
+from hh_keras.graph.rules.registry import register_rule
+
+_L = keras.layers
+
+
+def _per_channel(ids, names, layer):
+    """Weights of one value per channel, those that the layer has."""
+    flags = {"gamma": "scale", "beta": "center"}
+    return {
+        name: (ids,)
+        for name in names
+        if name not in flags or getattr(layer, flags[name], True)
+    }
+
+
+@register_rule(_L.BatchNormalization)
+def batch_normalization(layer, call):
+    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
+    ids = call.along(call.x, axis)
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    return call.passes(weights=_per_channel(ids, names, layer))
+
+
+@register_rule(_L.GroupNormalization)
+def group_normalization(layer, call):
+    """A group's statistics are its own, so whole groups leave: exact."""
+    if any(a != layer.axis % call.x.rank for a in call.x.varying):
+        return call.stops("normalises over an axis of channels")
+    ids = call.along(call.x, layer.axis)
+    groups = len(ids) if layer.groups == -1 else layer.groups
+    weights = _per_channel(ids, ("gamma", "beta"), layer)
+    if groups == 1:
+        call.freeze(ids, f"{call.path}: normalises over all channels")
+        return call.passes(weights=weights)
+    blocks = ids.reshape(groups, -1)
+    call.tie(np.broadcast_to(blocks[:, :1], blocks.shape), blocks)
+    return call.passes(weights=weights, config={"groups": blocks[:, 0]})
+
+
+@register_rule(_L.LayerNormalization, _L.RMSNormalization, _L.UnitNormalization)
+def layer_normalization(layer, call):
+    """Statistics over the channels would change if one left: frozen, not masked."""
+    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+    axes = {a % call.x.rank for a in axes}
+    if axes & set(call.x.varying):
+        call.freeze(call.x, f"{call.path}: normalises over all channels")
+    return call.passes()
+
+
+@register_rule(_L.Normalization)
+def normalization(layer, call):
+    if call.x.is_fixed:
+        return call.passes()
+    return call.stops("normalises with statistics of fixed channels")
+
+
+@register_rule(_L.SpectralNormalization)
+def spectral_normalization(layer, call):
+    return call.stops("divides by the norm of a whole kernel")

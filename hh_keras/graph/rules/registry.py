@@ -1,0 +1,193 @@
+"""The table of rules, and the two plain objects that rules speak in."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from hh_keras.graph.calls import op_key
+from hh_keras.graph.ids import IdTensor, collapse, on_axis
+
+RULES = {}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Take:
+    """A config entry that lists one value per channel: `values[k]` goes with `ids[k]`."""
+
+    values: Any
+    ids: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Effect:
+    """What a call does to channel ids, and what of the layer depends on them.
+
+    Attributes:
+        outputs: IdTensor, or a list of them, in the order of the call's outputs.
+        produces: int array `(channels,)` of the fresh ids the layer makes, or None.
+        weights: weight name → one entry per axis of that weight: an id array as long
+            as the axis, or None for an axis that has nothing to do with channels.
+        config: config key → new value; an id array inside it stands for the number of
+            its ids that are kept.
+        arguments: like `config`, for the call's arguments; keys are positions or names.
+        contracts: `(input position, axis, ids)` of each input that is summed over its
+            channels (a *consumer*): there a channel whose scale is 0 has no effect.
+        kernels: weight name → the axis along which multiplying the weight equals
+            multiplying the contracted input; empty for a weightless consumer.
+        uses: weight name → multiply-accumulates per weight element and example.
+        products: `(coefficient, (ids, …))`: multiply-accumulates of products between
+            activations, coefficient times the numbers of kept ids.
+        inputs: int array of the ids on the input's channel axis, if the rule knows.
+    """
+
+    outputs: Any
+    produces: np.ndarray | None = None
+    weights: dict = dataclasses.field(default_factory=dict)
+    config: dict = dataclasses.field(default_factory=dict)
+    arguments: dict = dataclasses.field(default_factory=dict)
+    contracts: tuple = ()
+    kernels: dict = dataclasses.field(default_factory=dict)
+    uses: dict = dataclasses.field(default_factory=dict)
+    products: tuple = ()
+    inputs: np.ndarray | None = None
+
+
+@dataclasses.dataclass(eq=False)
+class RuleCall:
+    """One call as a rule sees it.
+
+    Attributes:
+        path: name of the layer, `"outer/inner"` inside a nested model.
+        inputs: the call's input IdTensors, flat.
+        args, kwargs: the call's arguments, tensors replaced by IdTensors.
+        shapes: shapes of the outputs, batch first.
+        book: the trace's ledger of ids, ties and frozen channels.
+    """
+
+    path: str
+    inputs: list
+    args: tuple
+    kwargs: dict
+    shapes: list
+    book: Any
+
+    @property
+    def x(self):
+        """The first input."""
+        return self.inputs[0]
+
+    @property
+    def shape(self):
+        """Shape of the first output."""
+        return self.shapes[0]
+
+    def fresh(self, n):
+        """Makes `n` new channel ids, produced by this layer."""
+        return self.book.fresh(n, self.path)
+
+    def tie(self, a, b):
+        """Says that the channels in `a` and `b` leave together, elementwise."""
+        self.book.tie(a, b)
+
+    def freeze(self, x, reason):
+        """Says that the channels in `x` (IdTensor or int array) must all stay."""
+        self.book.freeze(x.ids if isinstance(x, IdTensor) else x, reason)
+
+    def fixed(self, shape, reason):
+        """An IdTensor of values that belong to no channel and never change shape."""
+        return self.book.fixed(shape, f"{self.path}: {reason}")
+
+    def along(self, x, axis):
+        """The ids of `x` along one axis, int array `(x.shape[axis],)`.
+
+        Ids that also vary along another axis are tied across it.
+        """
+        axis = axis % x.rank
+        ids = self.rectangle(x.ids, axis)
+        flat = np.broadcast_to(ids.reshape(-1), (x.shape[axis],))
+        return self.book.own(flat)
+
+    def rectangle(self, ids, prefer=None):
+        """Ties ids until they vary along at most one axis; returns them collapsed.
+
+        What is left after removing channels must again be a block of numbers, so
+        whole slices leave. `prefer` names the axis to keep; the default is the last.
+        """
+        ids = collapse(ids)
+        varying = [i for i, n in enumerate(ids.shape) if n > 1]
+        keep = prefer if prefer is not None else (varying or [0])[-1]
+        for axis in varying:
+            if axis != keep:
+                first = ids.take([0], axis=axis)
+                self.book.tie(np.broadcast_to(first, ids.shape), ids)
+                ids = first
+        return ids
+
+    def passes(self, *others, **fields):
+        """The effect of a layer whose output holds the ids of its input."""
+        x = self.x
+        return Effect([IdTensor(x.ids, tuple(s)) for s in self.shapes], **fields)
+
+    def stops(self, reason):
+        """The effect of a call that freezes all its inputs."""
+        for x in self.inputs:
+            self.freeze(x, f"{self.path}: {reason}")
+        return Effect([self.fixed(s, reason) for s in self.shapes])
+
+    def produced(self, ids, axis=-1):
+        """An output tensor whose channels `ids` lie along `axis`."""
+        return on_axis(ids, axis, self.shape)
+
+
+def register_rule(*kinds):
+    """Teaches `trace` what a layer class does to channels.
+
+    Args:
+        *kinds: layer classes, or stable names (`"keras.ops.Add"`) of operations that
+            Keras does not export. A rule also serves subclasses that override neither
+            `call` nor `build`.
+
+    Returns:
+        A decorator for `rule(layer, call) -> Effect`, see `RuleCall` and `Effect`.
+
+    Example: a layer with one learnt factor per channel of its last axis::
+
+        @hh_keras.register_rule(Gain)
+        def gain(layer, call):
+            ids = call.along(call.x, -1)
+            return call.passes(weights={"gain": (ids,)})
+    """
+
+    def decorate(rule):
+        for kind in kinds:
+            RULES[kind] = rule
+        return rule
+
+    return decorate
+
+
+def find_rule(op):
+    """Returns the rule for an operation, or None.
+
+    A subclass inherits a rule only if it keeps the `call` and `build` that the rule
+    was written for: anything else would be a guess.
+    """
+    kind = type(op)
+    for base in kind.__mro__:
+        rule = RULES.get(base) or RULES.get(op_key(base))
+        if rule is None:
+            continue
+        same = all(
+            getattr(kind, name, None) is getattr(base, name, None)
+            for name in ("call", "build")
+        )
+        return rule if same else None
+    return None
+
+
+def _elementwise(op, call):
+    return call.passes()
+
+
+ELEMENTWISE = _elementwise

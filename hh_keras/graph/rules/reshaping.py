@@ -1,0 +1,208 @@
+"""Layers that rearrange values: the same rearrangement is done to the ids."""
+
+import keras
+import numpy as np
+
+from hh_keras.graph.ids import IdTensor, collapse, reshape
+from hh_keras.graph.rules.registry import Effect, register_rule
+
+_L = keras.layers
+
+
+def _reshaped(call, x, shape):
+    """The ids of `x` in a new shape, or None if they cannot be followed."""
+    ids = reshape(x, shape)
+    return None if ids is None else IdTensor(call.rectangle(ids), tuple(shape))
+
+
+def _sizes(call, output, written):
+    """The written sizes of a shape, with ids in place of the sizes that they give."""
+    offset = output.rank - len(written)
+    return tuple(
+        call.along(output, i + offset) if i + offset in output.varying and n != -1 else n
+        for i, n in enumerate(written)
+    )
+
+
+@register_rule(_L.Flatten)
+def flatten(layer, call):
+    x = call.x
+    if layer.data_format == "channels_first" and x.rank > 2:
+        order = (0, *range(2, x.rank), 1)
+        x = _transposed(x, order, [x.shape[i] for i in order])
+    output = _reshaped(call, x, call.shape)
+    if output is None:
+        return call.stops("flattens an axis of unknown size")
+    return Effect(output)
+
+
+@register_rule(_L.Reshape)
+def reshape_layer(layer, call):
+    output = _reshaped(call, call.x, call.shape)
+    if output is None:
+        return call.stops("reshapes an axis of unknown size")
+    sizes = _sizes(call, output, layer.target_shape)
+    return Effect(output, config={"target_shape": sizes} if output.varying else {})
+
+
+@register_rule("keras.ops.Reshape")
+def reshape_operation(op, call):
+    output = _reshaped(call, call.x, call.shape)
+    if output is None:
+        return call.stops("reshapes an axis of unknown size")
+    written = op.newshape
+    written = (written,) if isinstance(written, int) else tuple(written)
+    sizes = _sizes(call, output, written)
+    return Effect(output, config={"newshape": sizes} if output.varying else {})
+
+
+def _transposed(x, order, shape):
+    return IdTensor(np.transpose(x.ids, order), tuple(shape))
+
+
+@register_rule(_L.Permute)
+def permute(layer, call):
+    return Effect(_transposed(call.x, (0, *layer.dims), call.shape))
+
+
+@register_rule("keras.ops.Transpose")
+def transpose(op, call):
+    order = op.axes or tuple(reversed(range(call.x.rank)))
+    return Effect(_transposed(call.x, order, call.shape))
+
+
+@register_rule("keras.ops.Swapaxes")
+def swapaxes(op, call):
+    ids = np.swapaxes(call.x.ids, op.axis1, op.axis2)
+    return Effect(IdTensor(ids, tuple(call.shape)))
+
+
+@register_rule("keras.ops.Moveaxis")
+def moveaxis(op, call):
+    ids = np.moveaxis(call.x.ids, op.source, op.destination)
+    return Effect(IdTensor(ids, tuple(call.shape)))
+
+
+@register_rule("keras.ops.Squeeze", "keras.ops.ExpandDims")
+def unit_axes(op, call):
+    """Axes of size 1 come and go; the others keep their order."""
+    x = call.x
+    if isinstance(getattr(op, "axis", None), int) and len(call.shape) > x.rank:
+        ids = np.expand_dims(x.ids, op.axis)
+    elif op.axis is None:
+        ids = x.ids.reshape(
+            [k for k, n in zip(x.ids.shape, x.shape) if n != 1] or [1]
+        )
+    else:
+        axes = tuple(op.axis) if isinstance(op.axis, (list, tuple)) else op.axis
+        changed = len(call.shape) > x.rank
+        ids = np.expand_dims(x.ids, axes) if changed else np.squeeze(x.ids, axes)
+    return Effect(IdTensor(ids, tuple(call.shape)))
+
+
+@register_rule(_L.RepeatVector)
+def repeat_vector(layer, call):
+    return Effect(IdTensor(call.x.ids[:, None, :], tuple(call.shape)))
+
+
+@register_rule("keras.ops.BroadcastTo")
+def broadcast_to(op, call):
+    x = call.x
+    missing = len(call.shape) - x.rank
+    ids = x.ids.reshape((1,) * missing + x.ids.shape)
+    output = IdTensor(ids, tuple(call.shape))
+    sizes = _sizes(call, output, tuple(op.shape))
+    return Effect(output, config={"shape": sizes} if output.varying else {})
+
+
+@register_rule("keras.ops.Flip")
+def flip(op, call):
+    return Effect(IdTensor(np.flip(call.x.ids, op.axis), tuple(call.shape)))
+
+
+@register_rule("keras.ops.Pad")
+def pad(op, call):
+    """Padding channels puts values that belong to no channel beside them."""
+    ids = call.x.ids
+    widths = op._process_pad_width(op.pad_width)
+    if len(widths) == 1:
+        widths = widths * call.x.rank
+    for axis in call.x.varying:
+        before, after = widths[axis]
+        if not before and not after:
+            continue
+        if op.mode != "constant":
+            return call.stops(f"pads channels in mode '{op.mode}'")
+        margin = call.fixed(call.shape, "padding").ids.flat[0]
+        pads = [(0, 0)] * ids.ndim
+        pads[axis] = (before, after)
+        ids = np.pad(ids, pads, constant_values=margin)
+    return Effect(IdTensor(ids, tuple(call.shape)))
+
+
+@register_rule("keras.ops.Split")
+def split(op, call):
+    x, axis = call.x, op.axis % call.x.rank
+    if axis not in x.varying:
+        return call.passes()
+    parts = op.indices_or_sections
+    ids = call.along(x, axis)
+    if isinstance(parts, int):
+        step = len(ids) // parts
+        parts = [step * k for k in range(1, parts)]
+    pieces = np.split(x.ids, list(parts), axis)
+    outputs = [
+        IdTensor(collapse(piece), tuple(s)) for piece, s in zip(pieces, call.shapes)
+    ]
+    return Effect(outputs, config={"indices_or_sections": [ids[:k] for k in parts]})
+
+
+@register_rule("keras.ops.GetItem")
+def get_item(op, call):
+    """Slices of channels move with the channels that are left before them."""
+    x = call.x
+    key = call.args[1] if len(call.args) > 1 else call.kwargs.get("key")
+    key = key if isinstance(key, tuple) else (key,)
+    if any(not isinstance(k, (int, slice, type(None), type(...))) for k in key):
+        return call.stops("picks channels by an array")
+    used = sum(k is not None and k is not ... for k in key)
+    fill = (slice(None),) * (x.rank - used)
+    at = key.index(...) if ... in key else len(key)
+    full = key[:at] + fill + key[at + 1 :]
+    new_key, ids, axis = [], x.ids, 0
+    index = []
+    for k in full:
+        if k is None:
+            index.append(None)
+            new_key.append(None)
+            continue
+        if axis in x.varying:
+            picked, moved = _slice_channels(call, x, axis, k)
+            if moved is None:
+                return call.stops("picks channels one by one or with a stride")
+            index.append(picked)
+            new_key.append(moved)
+        else:
+            index.append(0 if isinstance(k, int) else slice(None))
+            new_key.append(k)
+        axis += 1
+    ids = collapse(ids[tuple(index)])
+    position = 1 if len(call.args) > 1 else "key"
+    arguments = {position: tuple(new_key)} if x.varying else {}
+    return Effect(IdTensor(ids, tuple(call.shape)), arguments=arguments)
+
+
+def _slice_channels(call, x, axis, k):
+    """Returns the slice to take of the ids, and the same with ids as its bounds."""
+    if not isinstance(k, slice):
+        return k, None
+    n = x.shape[axis]
+    start, stop, step = k.indices(n)
+    if (start, stop, step) == (0, n, 1):
+        return slice(None), slice(None)
+    ids = call.along(x, axis)
+    if step == -1 and start == n - 1 and stop == -1:
+        return k, k
+    if step != 1:
+        return k, None
+    return slice(start, stop), slice(ids[:start], ids[:stop], None)

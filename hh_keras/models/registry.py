@@ -1,0 +1,171 @@
+"""From what a user calls a model to the model."""
+
+from pathlib import Path
+
+import keras
+
+from hh_keras.errors import ModelError
+from hh_keras.models import sources
+from hh_keras.models.applications import application, list_applications
+from hh_keras.models.densenet import densenet40
+from hh_keras.models.mobilenet import mobilenetv2_small
+from hh_keras.models.resnet import resnet20, resnet32, resnet56
+from hh_keras.models.suggestions import did_you_mean
+from hh_keras.models.vgg import vgg11_small
+
+_MODELS = {
+    "densenet40": densenet40,
+    "mobilenetv2_small": mobilenetv2_small,
+    "resnet20": resnet20,
+    "resnet32": resnet32,
+    "resnet56": resnet56,
+    "vgg11_small": vgg11_small,
+}
+_APPLICATIONS = "keras.applications."
+
+
+def list_models():
+    """Names of the package's own networks.
+
+    Returns:
+        A sorted list of names that `build` takes. It also takes
+        `keras.applications.NAME`, `module:function` and `.keras` files.
+
+    Example:
+        >>> "resnet20" in list_models()
+        True
+    """
+    return sorted(_MODELS)
+
+
+def build(spec, image_shape=None, num_classes=None, weights=None, model_args=None):
+    """Builds or loads a model.
+
+    Networks of the registry and of keras.applications take raw pixels (0 to 255) and
+    return logits. A user's function or file keeps its own input range and ending.
+
+    Args:
+        spec: a name of `list_models()`; `"keras.applications.NAME"`; an import path
+            `"module:function"`; or the path of a `.keras` file.
+        image_shape: `(height, width, channels)`. A file may leave it out.
+        num_classes: number of classes. A file may leave it out and keeps its own.
+        weights: None, or the path of a weights file (`.weights.h5`, or a `.keras` file
+            of the same network); for keras.applications also `"imagenet"`.
+        model_args: dict of further arguments of the network, such as `width`.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        ModelError: an unknown name (the message gives the nearest), a file that cannot
+            be loaded or takes images of another shape, arguments that the network
+            does not take, or weights that do not fit.
+
+    Example:
+        >>> build("resnet20", (32, 32, 3), 10).count_params()
+        275322
+    """
+    is_file = spec.endswith(".keras")
+    if not is_file or image_shape is not None:
+        image_shape = _checked_shape(image_shape)
+    if not is_file:
+        _check_classes(num_classes)
+    if spec.startswith(_APPLICATIONS):
+        name = spec[len(_APPLICATIONS) :]
+        if weights not in (None, "imagenet"):
+            weights = _existing(weights)
+        return application(name, image_shape, num_classes, weights, model_args)
+    if weights == "imagenet":
+        raise ModelError(
+            f"There are no ImageNet weights for {spec}; only models of "
+            "keras.applications have them."
+        )
+    model = _own_model(spec, image_shape, num_classes, model_args)
+    if weights is not None:
+        _load_weights(model, _existing(weights), spec)
+    return model
+
+
+def _own_model(spec, image_shape, num_classes, model_args):
+    if spec in _MODELS:
+        arguments = {
+            **(model_args or {}),
+            "image_shape": image_shape,
+            "num_classes": num_classes,
+        }
+        return sources.call(_MODELS[spec], arguments, spec)
+    if spec.endswith(".keras"):
+        if model_args:
+            raise ModelError(f"{spec} is a file: it takes no model arguments.")
+        model = sources.from_file(spec)
+    elif ":" in spec:
+        model = sources.from_function(spec, image_shape, num_classes, model_args)
+    else:
+        raise ModelError(_unknown(spec))
+    if image_shape is not None:
+        _check_takes(model, image_shape, spec)
+    return model
+
+
+def _unknown(spec):
+    applications = [_APPLICATIONS + name for name in list_applications()]
+    # A bare "ResNet50" is nearer to the application than its full name shows.
+    short = did_you_mean(spec, list_applications(), prefix=_APPLICATIONS)
+    hint = did_you_mean(spec, [*list_models(), *applications]) or short
+    return (
+        f"Unknown model {spec!r}.{hint} Known are: {', '.join(list_models())}, "
+        "keras.applications.NAME, module:function, and .keras files."
+    )
+
+
+def _check_takes(model, image_shape, spec):
+    """Refuses a model whose one input does not take images of this shape."""
+    if len(model.inputs) != 1:
+        return
+    takes = tuple(model.inputs[0].shape[1:])
+    fits = len(takes) == 3 and all(
+        size is None or size == asked
+        for size, asked in zip(takes, image_shape, strict=True)
+    )
+    if not fits:
+        raise ModelError(
+            f"{spec} takes inputs of shape {takes}, but the images are "
+            f"{tuple(image_shape)}; ask for that image size and number of channels."
+        )
+
+
+def _checked_shape(image_shape):
+    shape = tuple(image_shape) if image_shape is not None else ()
+    if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise ModelError(
+            "image_shape must be three positive integers (height, width, channels); "
+            f"got {image_shape!r}."
+        )
+    return shape
+
+
+def _check_classes(num_classes):
+    if not isinstance(num_classes, int) or num_classes < 2:
+        raise ModelError(
+            f"num_classes must be an integer of at least 2; got {num_classes!r}."
+        )
+
+
+def _existing(weights):
+    if not Path(weights).is_file():
+        raise ModelError(f"There is no weights file {weights}.")
+    return str(weights)
+
+
+def _load_weights(model, weights, spec):
+    try:
+        if weights.endswith(".keras"):
+            source = keras.saving.load_model(weights, compile=False)
+            model.set_weights(source.get_weights())
+        else:
+            model.load_weights(weights)
+    except Exception as error:  # corrupt files and other networks raise all sorts
+        reason = " ".join(str(error).split())[:400]
+        raise ModelError(
+            f"The weights in {weights} do not fit {spec}: {reason}"
+        ) from error

@@ -1,0 +1,134 @@
+"""A user's own network: a function that builds it, or a `.keras` file."""
+
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+import keras
+
+from hh_keras.errors import ModelError
+from hh_keras.models.suggestions import did_you_mean
+
+
+def from_function(spec, image_shape, num_classes, model_args=None):
+    """Calls `module:function` to build a model.
+
+    The current directory is searched too, after everything installed. Parameters
+    named `image_shape` or `input_shape`, and `num_classes` or `classes`, receive what
+    was asked for; `model_args` go in by name and win.
+
+    Args:
+        spec: import path, `"package.module:function"`.
+        image_shape: `(height, width, channels)`.
+        num_classes: number of classes.
+        model_args: dict of further arguments.
+
+    Returns:
+        The model that the function returns.
+
+    Raises:
+        ModelError: nothing importable there, arguments it does not take, an error
+            inside it, or a result that is not a built Keras model.
+    """
+    function = _import(spec)
+    offered = {
+        "image_shape": image_shape,
+        "input_shape": image_shape,
+        "num_classes": num_classes,
+        "classes": num_classes,
+    }
+    arguments = {**_accepted(function, offered), **(model_args or {})}
+    model = call(function, arguments, f"--model {spec}")
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"{spec} returned {type(model).__name__}; it must return a keras.Model."
+        )
+    if not model.built:
+        raise ModelError(
+            f"{spec} returned a model that is not built; give it a keras.Input."
+        )
+    return model
+
+
+def from_file(path):
+    """Loads a `.keras` file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The model, uncompiled.
+
+    Raises:
+        ModelError: no such file, a corrupt one, or one whose custom classes are
+            unknown; the message names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"There is no model file {path}.")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # zip, JSON, HDF5 and Keras each raise their own
+        reason = " ".join(str(error).split())[:400]
+        raise ModelError(
+            f"{path} cannot be loaded as a Keras model: {reason} "
+            "If it has classes of your own, register them with "
+            "keras.saving.register_keras_serializable and import them first."
+        ) from error
+
+
+def call(function, arguments, culprit):
+    """Calls a model builder and explains arguments that it does not take.
+
+    Args:
+        function: the builder.
+        arguments: dict of its arguments.
+        culprit: how the message names it.
+
+    Returns:
+        What the function returns.
+
+    Raises:
+        ModelError: unknown or missing arguments, or any error inside the builder.
+    """
+    try:
+        inspect.signature(function).bind(**arguments)
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(function).parameters)
+        raise ModelError(
+            f"{culprit}: {error}; the arguments it takes are: {takes}."
+        ) from error
+    try:
+        return function(**arguments)
+    except Exception as error:  # a user's function may raise anything
+        raise ModelError(
+            f"{culprit} failed with {type(error).__name__}: {error}"
+        ) from error
+
+
+def _import(spec):
+    module_name, _, function_name = spec.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # importing runs a user's code
+        raise ModelError(
+            f"--model {spec}: cannot import {module_name} "
+            f"({type(error).__name__}: {error}). It must be installed, in the "
+            "current directory, or on PYTHONPATH."
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise ModelError(
+            f"--model {spec}: {module_name} has no function {function_name!r}."
+            + did_you_mean(function_name, [n for n in vars(module) if n[0] != "_"])
+        )
+    return function
+
+
+def _accepted(function, offered):
+    """The offered arguments that the function names as parameters."""
+    names = inspect.signature(function).parameters
+    return {name: value for name, value in offered.items() if name in names}

@@ -1,0 +1,185 @@
+"""A plan: which channels of a model to keep. Plain data, JSON in and out."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+
+from hh_keras.errors import PlanError
+from hh_keras.graph.channels import ChannelMap, trace
+from hh_keras.graph.table import text_table
+
+FORMAT, VERSION = "hh_keras.plan", 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """Which channels of each group are kept.
+
+    Attributes:
+        sizes: group name → number of channels before.
+        kept: group name → sorted tuple of positions within the group that are kept.
+        notes: anything JSON can hold: how the plan was found.
+    """
+
+    sizes: dict
+    kept: dict
+    notes: dict = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, channel_map: ChannelMap, keep, notes=None):
+        """Makes a plan from `keep`, bool array `(channel_map.size,)`.
+
+        Raises:
+            PlanError: `keep` has the wrong length, or would empty a group or remove
+                frozen channels.
+        """
+        keep = np.asarray(keep, bool)
+        if keep.shape != (channel_map.size,):
+            raise PlanError(
+                f"keep has shape {keep.shape}, but model '{channel_map.model_name}' "
+                f"has {channel_map.size} channels."
+            )
+        kept = {
+            g.name: tuple(np.flatnonzero(keep[g.ids.start : g.ids.stop]).tolist())
+            for g in channel_map.groups
+        }
+        sizes = {g.name: len(g) for g in channel_map.groups}
+        plan = cls(sizes, kept, dict(notes or {}))
+        plan.check(channel_map)
+        return plan
+
+    @property
+    def keep(self):
+        """Bool array `(size,)`, True for channels that stay."""
+        keep = np.zeros(sum(self.sizes.values()), bool)
+        start = 0
+        for name, size in self.sizes.items():
+            keep[start + np.asarray(self.kept[name], int)] = True
+            start += size
+        return keep
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, Plan)
+            and list(self.sizes.items()) == list(other.sizes.items())
+            and self.kept == other.kept
+        )
+
+    def check(self, channel_map: ChannelMap):
+        """Raises PlanError, saying where, unless the plan fits the traced model."""
+        model = f"model '{channel_map.model_name}'"
+        theirs = {g.name: g for g in channel_map.groups}
+        for name, group in theirs.items():
+            if name not in self.sizes:
+                raise PlanError(f"the plan is for another model: {model} has a group "
+                                f"'{name}' that the plan does not name.")
+            if self.sizes[name] != len(group):
+                raise PlanError(
+                    f"the plan is for another model: group '{name}' has {len(group)} "
+                    f"channels in {model}, {self.sizes[name]} in the plan. Pass the "
+                    "model that was searched (the widened one, if it was widened)."
+                )
+            if not self.kept[name]:
+                raise PlanError(f"the plan removes all channels of group '{name}'.")
+            if group.frozen and len(self.kept[name]) < len(group):
+                raise PlanError(
+                    f"the plan removes channels of group '{name}' of {model}, "
+                    f"which must stay: {group.frozen}."
+                )
+        extra = [name for name in self.sizes if name not in theirs]
+        if extra:
+            raise PlanError(
+                f"the plan is for another model: {model} has no group '{extra[0]}'."
+            )
+
+    def to_json(self):
+        """Returns the plan as JSON text; equal plans give equal text."""
+        groups = {
+            name: {"size": size, "kept": list(self.kept[name])}
+            for name, size in self.sizes.items()
+        }
+        data = {
+            "format": FORMAT, "version": VERSION, "notes": self.notes, "groups": groups
+        }
+        return json.dumps(data)
+
+    @classmethod
+    def from_json(cls, text, source="plan"):
+        """Reads a plan from JSON text.
+
+        Raises:
+            PlanError: the text is not a plan, or of a newer version.
+        """
+        try:
+            data = json.loads(text)
+            if data["format"] != FORMAT:
+                raise KeyError("format")
+            version = data["version"]
+            if version == VERSION:
+                sizes = {k: int(g["size"]) for k, g in data["groups"].items()}
+                kept = {
+                    k: tuple(sorted(int(i) for i in g["kept"]))
+                    for k, g in data["groups"].items()
+                }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PlanError(
+                f"{source}: not a readable plan ({type(error).__name__}: {error}). "
+                "Make it again with select_channels or launch/shrink.py."
+            ) from error
+        if version != VERSION:
+            raise PlanError(
+                f"{source}: plan version {version} is not known to this release, "
+                f"which reads version {VERSION}. Upgrade hh_keras."
+            )
+        for name, positions in kept.items():
+            distinct = set(positions)
+            if len(distinct) < len(positions) or not distinct <= set(
+                range(sizes[name])
+            ):
+                raise PlanError(
+                    f"{source}: group '{name}' keeps channels that it does not have."
+                )
+        return cls(sizes, kept, data.get("notes") or {})
+
+    def save(self, path):
+        """Writes the plan to a JSON file, whole or not at all."""
+        temporary = f"{path}.tmp"
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(self.to_json())
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path):
+        """Reads a plan from a JSON file.
+
+        Raises:
+            PlanError: the file is missing or not a plan.
+        """
+        try:
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanError(f"{path}: cannot be read as a plan ({error}).") from error
+        return cls.from_json(text, str(path))
+
+    def channels(self, model):
+        """Layer name → (output channels before, after), for layers that make them."""
+        channel_map = model if isinstance(model, ChannelMap) else trace(model)
+        self.check(channel_map)
+        keep = self.keep
+        makers = {p: None for g in channel_map.groups for p in g.producers}
+        return {
+            name: (len(ids), int(keep[ids].sum()))
+            for name, ids in channel_map.outputs.items()
+            if name in makers
+        }
+
+    def diff(self, model):
+        """A table of the channel counts of every layer, before and after."""
+        rows = [
+            (name, before, after, f"{after / before:.0%}")
+            for name, (before, after) in self.channels(model).items()
+        ]
+        return text_table(("layer", "before", "after", "kept"), rows, (1, 2, 3))

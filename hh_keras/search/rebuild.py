@@ -1,0 +1,177 @@
+"""Changing the channel counts of a model: rebuilding and widening.
+
+Both are the same operation. Every network channel gets a multiplicity, how often it
+stands in the new model: 0 removes it, 1 keeps it, 2 doubles it. Weights are repeated
+along the axes that the trace names, configs take the new counts.
+"""
+
+import numpy as np
+
+from hh_keras.errors import HHError
+from hh_keras.graph import calls
+from hh_keras.graph.channels import Take, map_ids, trace
+from hh_keras.search.plan import Plan
+from hh_keras.search.scales import fold_scales, has_scales
+
+
+def rebuild(model, plan: Plan, weights="inherit", seed=None):
+    """Makes the model anew with only the channels that a plan keeps.
+
+    Names, nesting, shared layers, inputs and outputs, dtype policies, regularisers and
+    `trainable` stay; the result is an ordinary Keras model, not compiled. Scales left
+    in the model by `add_scales` are folded into the kernels first.
+
+    Args:
+        model: the model the plan was made for; it is not changed.
+        plan: a `Plan`.
+        weights: "inherit" keeps the values of the kept channels, "fresh" draws new
+            ones with the layers' own initialisers.
+        seed: makes fresh weights reproducible.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        PlanError: the plan was made for another model.
+    """
+    if has_scales(model):
+        model = fold_scales(model)
+    channel_map = trace(model)
+    plan.check(channel_map)
+    return remake(model, channel_map, plan.keep.astype(int), weights, seed)
+
+
+def widen(model, factor, weights="fresh", seed=0):
+    """Multiplies the channels of every group that is not frozen.
+
+    Args:
+        model: a functional or Sequential model; it is not changed.
+        factor: at least 1; group sizes are rounded to the nearest integer.
+        weights: "fresh" draws new weights; "preserve" copies channels and splits
+            what their consumers read of them, so that the output stays the same
+            (Net2Net, arXiv:1511.05641). Copies get unequal random parts, so that
+            they can part ways in training.
+        seed: for fresh weights, and for the parts.
+
+    Returns:
+        A wider `keras.Model`.
+
+    Raises:
+        HHError: `factor` or `weights` is not allowed.
+    """
+    if not factor >= 1:
+        raise HHError(f"widen: factor must be at least 1, got {factor}.")
+    if weights not in ("fresh", "preserve"):
+        raise HHError(f"widen: weights must be 'fresh' or 'preserve', got '{weights}'.")
+    channel_map = trace(model)
+    still = _weightless(channel_map) if weights == "preserve" else set()
+    multiplicity = np.ones(channel_map.size, int)
+    for group in channel_map.groups:
+        if group.frozen or still & set(group.ids):
+            continue
+        n = len(group)
+        edges = np.floor(np.arange(n + 1) * round(n * factor) / n + 1e-9).astype(int)
+        multiplicity[group.ids.start : group.ids.stop] = np.diff(edges)
+    return remake(model, channel_map, multiplicity, weights, seed)
+
+
+def _weightless(channel_map):
+    """Channels summed without a weight: copies of them could not be divided."""
+    return {
+        int(i)
+        for site in channel_map.sites.values()
+        if not site.kernels
+        for contracts in site.contracts
+        for _, _, ids in contracts
+        for i in ids
+    }
+
+
+def remake(model, channel_map, multiplicity, weights, seed=None):
+    """Makes a model anew with each channel as often as `multiplicity` says.
+
+    Args:
+        multiplicity: int array `(channel_map.size,)`.
+        weights: "inherit", "preserve" (copies divided at their consumers) or "fresh".
+    """
+    made = []
+
+    def count(ids):
+        return int(multiplicity[ids].sum())
+
+    def make(path, op):
+        site = channel_map.sites.get(path)
+        config = {} if site is None else _changed(site.config, multiplicity, count)
+        new = calls.clone_op(op, config)
+        made.append((path, op, new))
+        return new
+
+    edits = any(
+        a for s in channel_map.sites.values() for a in s.arguments
+    )
+    seen = {}
+
+    def call(path, old, new_op, args, kwargs):
+        k = seen[path] = seen.get(path, -1) + 1
+        changes = channel_map.sites[path].arguments[k]
+        values = {key: _counted(v, multiplicity, count) for key, v in changes.items()}
+        args = tuple(values.get(i, a) for i, a in enumerate(args))
+        kwargs = {key: values.get(key, a) for key, a in kwargs.items()}
+        return new_op(*args, **kwargs)
+
+    with calls.seeded(seed if weights == "fresh" else 0):
+        initial = calls.cheap_initializers if weights != "fresh" else calls.as_they_are
+        new_model = calls.replay(
+            model, initial(make), call if edits else None
+        )
+    if weights != "fresh":
+        rng = np.random.default_rng(seed)
+        for path, op, new in made:
+            site = channel_map.sites.get(path)
+            _copy_weights(op, new, site, multiplicity, weights == "preserve", rng)
+    return new_model
+
+
+def _counted(value, multiplicity, count):
+    """Replaces id arrays by how many of their ids are kept."""
+    if isinstance(value, Take):
+        return np.repeat(np.asarray(value.values), multiplicity[value.ids]).tolist()
+    if isinstance(value, (dict, list, tuple)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        out = {k: _counted(v, multiplicity, count) for k, v in items}
+        return out if isinstance(value, dict) else type(value)(out.values())
+    return map_ids(count, value)
+
+
+def _changed(config, multiplicity, count):
+    """The config entries, but none if every channel stays as it is."""
+    arrays = []
+    map_ids(lambda ids: arrays.append(ids) or ids, config)
+    if all((multiplicity[ids] == 1).all() for ids in arrays):
+        return {}
+    return _counted(config, multiplicity, count)
+
+
+def _copy_weights(op, new, site, multiplicity, divide, rng):
+    olds, news = calls.variables(op), calls.variables(new)
+    for name, target in news.items():
+        value = np.asarray(olds[name])
+        axes = site.weights.get(name, ()) if site else ()
+        for axis, ids in enumerate(axes):
+            if ids is None:
+                continue
+            times = multiplicity[ids]
+            if not (times == 1).all():
+                value = np.repeat(value, times, axis)
+            if divide and site.kernels.get(name) == axis:
+                shape = [1] * value.ndim
+                shape[axis] = -1
+                value = value * _parts(times, rng).reshape(shape).astype(value.dtype)
+        target.assign(value)
+
+
+def _parts(times, rng):
+    """Random positive parts of 1 for the copies of each channel, one after another."""
+    owner = np.repeat(np.arange(len(times)), times)
+    parts = rng.uniform(0.5, 1.0, len(owner))
+    return parts / np.bincount(owner, parts, minlength=len(times))[owner]

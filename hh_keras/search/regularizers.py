@@ -1,0 +1,87 @@
+"""Sparsity of the channel scales: weighted L1, and its proximal form."""
+
+import keras
+import numpy as np
+
+from hh_keras.graph.cost import cost_model
+from hh_keras.search.scales import scale_layer
+
+
+def channel_costs(channel_map):
+    """MACs that each channel costs, relative to the mean; float `(size,)`."""
+    marginal = cost_model(channel_map).marginal()
+    sizes = [len(g) for g in channel_map.groups]
+    costs = np.repeat(marginal, sizes) * channel_map.removable
+    mean = costs[costs > 0].mean() if (costs > 0).any() else 1.0
+    return costs / mean
+
+
+@keras.saving.register_keras_serializable("hh_keras")
+class ChannelSparsity(keras.regularizers.Regularizer):
+    """L1 penalty on channel scales, weighted by what a channel costs.
+
+    loss = strength · Σ_c cost_c · |γ_c|. In the proximal form the penalty is no part
+    of the loss; instead each training step ends with the soft threshold
+    γ ← sign(γ) · max(|γ| − lr · strength · cost, 0), which makes exact zeros.
+
+    Args:
+        strength: weight of the penalty.
+        costs: float `(size,)`, see `channel_costs`; None weighs all alike.
+        proximal: use the soft threshold. Then call `attach(model)` after
+            `model.compile`, so that it follows the optimiser's learning rate.
+    """
+
+    def __init__(self, strength=1e-4, costs=None, proximal=False):
+        self.strength = float(strength)
+        self.costs = None if costs is None else np.asarray(costs, "float32")
+        self.proximal = proximal
+        self.constraint = SoftThreshold(strength, costs) if proximal else None
+
+    def __call__(self, x):
+        if self.proximal:
+            return keras.ops.zeros((), x.dtype)
+        size = keras.ops.absolute(x)
+        if self.costs is not None:
+            size = size * keras.ops.convert_to_tensor(self.costs, x.dtype)
+        return self.strength * keras.ops.sum(size)
+
+    def get_config(self):
+        costs = None if self.costs is None else self.costs.tolist()
+        return {
+            "strength": self.strength, "costs": costs, "proximal": self.proximal
+        }
+
+
+@keras.saving.register_keras_serializable("hh_keras")
+class SoftThreshold(keras.constraints.Constraint):
+    """The proximal step of a weighted L1 penalty, applied after each update."""
+
+    def __init__(self, strength, costs=None):
+        self.strength = float(strength)
+        self.costs = None if costs is None else np.asarray(costs, "float32")
+        self.optimizer = None
+
+    def __call__(self, x):
+        if self.optimizer is None:
+            raise ValueError(
+                "the proximal ChannelSparsity does not know the learning rate: call "
+                "hh_keras.attach_proximal(model) after model.compile."
+            )
+        threshold = self.strength * keras.ops.cast(
+            self.optimizer.learning_rate, x.dtype
+        )
+        if self.costs is not None:
+            threshold = threshold * keras.ops.convert_to_tensor(self.costs, x.dtype)
+        return keras.ops.sign(x) * keras.ops.maximum(
+            keras.ops.absolute(x) - threshold, 0.0
+        )
+
+    def get_config(self):
+        costs = None if self.costs is None else self.costs.tolist()
+        return {"strength": self.strength, "costs": costs}
+
+
+def attach_proximal(model):
+    """Ties the soft threshold of a compiled model's scales to its optimiser."""
+    constraint = scale_layer(model).constraint
+    constraint.optimizer = model.optimizer

@@ -1,0 +1,209 @@
+"""One trainable scale per network channel, at the input of every consumer.
+
+There a scale of zero is removal, exactly: whatever normalisation or activation made of
+the channel is gone. And there the gradient tells something: it is the first-order
+effect of deleting the channel, while before a BatchNormalization it would be zero.
+"""
+
+import keras
+import numpy as np
+
+from hh_keras.graph import calls
+from hh_keras.graph.channels import trace
+
+
+@keras.saving.register_keras_serializable("hh_keras")
+class ChannelScale(keras.layers.Layer):
+    """Multiplies channels by their scales; one layer serves a whole model.
+
+    Args:
+        size: number of network channels.
+        regularizer: of the scales, for instance `ChannelSparsity`.
+        constraint: of the scales.
+    """
+
+    def __init__(self, size, regularizer=None, constraint=None, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+        self.regularizer = keras.regularizers.get(regularizer)
+        self.constraint = keras.constraints.get(constraint)
+        self.gamma = self.add_weight(
+            name="gamma",
+            shape=(size,),
+            initializer="ones",
+            regularizer=self.regularizer,
+            constraint=self.constraint,
+            aggregation="only_first_replica",
+        )
+        self.built = True
+
+    def build(self, input_shape):
+        """The scales exist already: they do not depend on the input."""
+
+    def call(self, inputs, ids, axis=-1):
+        """Scales `inputs`.
+
+        Args:
+            inputs: tensor with `len(ids)` channels along `axis`.
+            ids: the network channel of each of them, list of ints, or
+                `[start, stop]` as a tuple-like pair in `{"range": …}`.
+            axis: the channel axis.
+        """
+        scales = keras.ops.cast(self._take(ids), inputs.dtype)
+        shape = [1] * len(inputs.shape)
+        shape[axis] = -1
+        return inputs * keras.ops.reshape(scales, shape)
+
+    def _take(self, ids):
+        start, stop = ids[0], ids[-1] + 1
+        if list(ids) == list(range(start, stop)):
+            return self.gamma[start:stop]
+        return keras.ops.take(self.gamma, np.asarray(ids, "int32"))
+
+    def compute_output_shape(self, input_shape, *args, **kwargs):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "regularizer": keras.regularizers.serialize(self.regularizer),
+            "constraint": keras.constraints.serialize(self.constraint),
+        }
+
+
+def add_scales(model, channel_map=None, regularizer=None, weights="inherit"):
+    """Returns a copy of the model with a scale for every removable channel.
+
+    Args:
+        model: a functional or Sequential model; it is not changed.
+        channel_map: its `ChannelMap`; traced if None.
+        regularizer: of the scales, see `ChannelSparsity`.
+
+    Returns:
+        A functional model with the same outputs (all scales are 1) and one more layer,
+        `channel_scale`, whose weight `gamma` is float `(channel_map.size,)`.
+    """
+    channel_map = channel_map or trace(model)
+    constraint = getattr(regularizer, "constraint", None)
+    scale = ChannelScale(
+        channel_map.size, regularizer, constraint, name="channel_scale"
+    )
+    removable = channel_map.removable
+    made, seen = [], {}
+
+    def make(path, op):
+        new = calls.clone_op(op)
+        made.append((op, new))
+        return new
+
+    def call(path, old, new_op, args, kwargs):
+        k = seen[path] = seen.get(path, -1) + 1
+        where = {
+            position: (axis, ids)
+            for position, axis, ids in channel_map.sites[path].contracts[k]
+            if removable[ids].any()
+        }
+        flat = keras.tree.flatten((args, kwargs))
+        tensors = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
+        for position, (axis, ids) in where.items():
+            i = tensors[position]
+            flat[i] = scale(flat[i], ids=ids.tolist(), axis=axis)
+        args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
+        return new_op(*args, **kwargs)
+
+    new_model = calls.replay(model, calls.cheap_initializers(make), call)
+    for op, new in made:
+        olds = calls.variables(op)
+        for name, target in calls.variables(new).items():
+            target.assign(olds[name])
+    return new_model
+
+
+def scale_layer(model):
+    """Returns a model's `ChannelScale` layer, or None."""
+    for _, op in calls.leaf_operations(model):
+        if isinstance(op, ChannelScale):
+            return op
+    return None
+
+
+def has_scales(model):
+    """Whether `add_scales` was applied to the model."""
+    return scale_layer(model) is not None
+
+
+def mask(model, plan):
+    """Returns a copy of the model with the removed channels silenced.
+
+    All shapes stay; every consumer sees zeros in place of the channels that the plan
+    removes. Its outputs equal those of `rebuild(model, plan)`.
+
+    Raises:
+        PlanError: the plan was made for another model.
+    """
+    channel_map = trace(model)
+    plan.check(channel_map)
+    masked = add_scales(model, channel_map)
+    layer = scale_layer(masked)
+    if layer is not None:
+        layer.gamma.assign(plan.keep.astype("float32"))
+        layer.trainable = False
+    return masked
+
+
+def fold_scales(model):
+    """Returns the model without scales: they are multiplied into the kernels.
+
+    A consumer without a kernel (a sum over channels) gets a `Rescaling` layer.
+    """
+    layer = scale_layer(model)
+    gamma = np.asarray(layer.gamma)
+    channel_map = trace(model)
+    pending, folds, made = {}, [], []
+
+    def make(path, op):
+        new = calls.clone_op(op)
+        made.append((path, op, new))
+        return new
+
+    def call(path, old, new_op, args, kwargs):
+        if isinstance(old.op, ChannelScale):
+            pending[id(old.outputs[0])] = gamma[np.asarray(kwargs["ids"])]
+            return args[0]
+        flat = keras.tree.flatten((args, kwargs))
+        places = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
+        for tensor, i in zip(old.inputs, places):
+            factors = pending.get(id(tensor))
+            if factors is None:
+                continue
+            if channel_map.sites[path].kernels:
+                folds.append((path, factors))
+            elif not (factors == 1).all():
+                flat[i] = _rescale(path, old, channel_map, factors)(flat[i])
+        args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
+        return new_op(*args, **kwargs)
+
+    new_model = calls.replay(model, calls.cheap_initializers(make), call)
+    folds = dict(folds)
+    for path, op, new in made:
+        olds = calls.variables(op)
+        for name, target in calls.variables(new).items():
+            value = np.asarray(olds[name])
+            axis = channel_map.sites[path].kernels.get(name)
+            if axis is not None and path in folds:
+                shape = [1] * value.ndim
+                shape[axis] = -1
+                # A kernel split into groups reads one group's scales at a time.
+                factors = folds[path][: value.shape[axis]]
+                value = value * factors.reshape(shape)
+            target.assign(value)
+    return new_model
+
+
+def _rescale(path, old, channel_map, factors):
+    axis = channel_map.sites[path].contracts[0][0][1]
+    rank = len(old.inputs[0].shape)
+    shape = [-1 if i == axis else 1 for i in range(1, rank)]
+    name = f"{path.rsplit('/', 1)[-1]}_scale"
+    return keras.layers.Rescaling(factors.reshape(shape).tolist(), name=name)

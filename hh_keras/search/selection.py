@@ -1,0 +1,191 @@
+"""Choosing which channels stay, so that the model fits a budget."""
+
+import dataclasses
+import fnmatch
+import math
+
+import numpy as np
+
+from hh_keras.errors import BudgetError, HHError
+from hh_keras.graph.cost import cost_model
+from hh_keras.search.plan import Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """The most a model may cost; None means no limit.
+
+    Attributes:
+        macs: multiply-accumulates for one example.
+        params: weights.
+    """
+
+    macs: float | None = None
+    params: float | None = None
+
+    def __post_init__(self):
+        if self.macs is None and self.params is None:
+            raise HHError("Budget: give a limit, macs= or params=.")
+        for name in ("macs", "params"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise HHError(f"Budget: {name} must be positive, got {value}.")
+
+    @property
+    def limits(self):
+        """`(macs, params)`, infinite where there is no limit."""
+        return tuple(math.inf if v is None else v for v in (self.macs, self.params))
+
+
+def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
+    """Keeps the highest-scoring channels whose model fits a budget.
+
+    Channels are sorted by score; bisection finds the longest prefix that fits, then
+    what still fits is added in the same order. No limit is ever exceeded.
+
+    Args:
+        channel_map: the model's `ChannelMap`.
+        scores: float array `(channel_map.size,)`, higher is better.
+        budget: a `Budget`.
+        min_keep: share of every group that stays at least (one channel always does);
+            a number, or a mapping from group-name patterns (`"stage3*"`) to shares,
+            the last that matches counts, groups without a match keep 0.1.
+        round_to: kept counts are multiples of this, or the whole group.
+
+    Returns:
+        A `Plan`; `plan.keep` is bool `(channel_map.size,)`.
+
+    Raises:
+        BudgetError: no plan fits; the message gives the smallest reachable cost.
+        HHError: scores of the wrong shape or not finite, or a bad `min_keep`.
+    """
+    scores = np.asarray(scores, float)
+    if scores.shape != (channel_map.size,):
+        raise HHError(
+            f"scores have shape {scores.shape}, but the model has "
+            f"{channel_map.size} channels: expected ({channel_map.size},)."
+        )
+    if not np.isfinite(scores).all():
+        raise HHError("scores hold NaN or infinite values.")
+    if int(round_to) != round_to or round_to < 1:
+        raise HHError(f"round_to must be a positive integer, got {round_to}.")
+    costs = cost_model(channel_map)
+    steps = _steps(channel_map, int(round_to))
+    floors = _floors(channel_map, min_keep, steps)
+    limits = budget.limits
+    _check_reachable(channel_map, costs, floors, limits)
+    counts = _fill(channel_map, costs, scores, floors, steps, limits)
+    keep = np.zeros(channel_map.size, bool)
+    for group, count in zip(channel_map.groups, counts):
+        keep[_ranked(group, scores)[:count]] = True
+    macs, params = costs(counts)
+    notes = {"macs": macs if macs == macs else None, "params": params}
+    return Plan.of(channel_map, keep, notes)
+
+
+def _ranked(group, scores):
+    """A group's channels, best first; ties go to the lower id."""
+    ids = np.arange(group.ids.start, group.ids.stop)
+    return ids[np.argsort(-scores[ids], kind="stable")]
+
+
+def _steps(channel_map, round_to):
+    """Channels to add at a time, so that layers' counts are multiples of round_to."""
+    steps = []
+    for group in channel_map.groups:
+        per_channel = [
+            int((channel_map.outputs[name] == group.ids.start).sum())
+            for name in group.producers
+            if name in channel_map.outputs
+        ]
+        times = min([n for n in per_channel if n] or [1])
+        steps.append(round_to // math.gcd(round_to, times))
+    return steps
+
+
+def _floors(channel_map, min_keep, steps):
+    shares = min_keep if isinstance(min_keep, dict) else {"*": min_keep}
+    for pattern, share in shares.items():
+        if not 0 <= share <= 1:
+            raise HHError(f"min_keep of '{pattern}' must lie in 0 to 1, got {share}.")
+        if not channel_map.matching(pattern):
+            names = [g.name for g in channel_map.groups if not g.frozen]
+            raise HHError(
+                f"min_keep: no group fits the pattern '{pattern}'; groups are "
+                f"{', '.join(names[:8])} …"
+            )
+    floors = []
+    for group, step in zip(channel_map.groups, steps):
+        n = len(group)
+        share = 0.1
+        for pattern, value in shares.items():
+            if fnmatch.fnmatchcase(group.name, pattern):
+                share = value
+        least = max(1, math.ceil(share * n - 1e-9))
+        floors.append(n if group.frozen else min(n, math.ceil(least / step) * step))
+    return np.array(floors)
+
+
+def _check_reachable(channel_map, costs, floors, limits):
+    reached = costs(floors)
+    for name, value, limit, kind in zip(("MACs", "parameters"), reached, limits, (0, 1)):
+        if not value > limit:
+            continue
+        free = np.minimum(costs.smallest, floors)
+        savings = []
+        for g in np.flatnonzero(floors > free):
+            lower = floors.copy()
+            lower[g] = free[g]
+            savings.append((value - costs(lower)[kind], g))
+        if savings:
+            group = channel_map.groups[max(savings)[1]]
+            why = (
+                f"the floor that binds most is {floors[max(savings)[1]]} of "
+                f"{len(group)} channels in group '{group.name}': lower min_keep or "
+                "round_to"
+            )
+        else:
+            why = "every group is at one channel or frozen already"
+        raise BudgetError(
+            f"no plan fits {limit:,.0f} {name}: the smallest reachable is "
+            f"{value:,.0f}; {why}."
+        )
+
+
+def _fill(channel_map, costs, scores, floors, steps, limits):
+    """Returns the kept counts per group, int array `(groups,)`."""
+    worth, owner, amount = [], [], []
+    for g, group in enumerate(channel_map.groups):
+        ranked = scores[_ranked(group, scores)][floors[g] :]
+        edges = np.arange(0, len(ranked), steps[g])
+        if not len(edges):
+            continue
+        sizes = np.diff(np.append(edges, len(ranked)))
+        worth.append(np.add.reduceat(ranked, edges) / sizes)
+        owner.append(np.full(len(edges), g))
+        amount.append(sizes)
+    if not worth:
+        return floors
+    worth, owner, amount = map(np.concatenate, (worth, owner, amount))
+    order = np.argsort(-worth, kind="stable")
+    owner, amount = owner[order], amount[order]
+
+    def counts(n):
+        return floors + np.bincount(owner[:n], amount[:n], len(floors)).astype(int)
+
+    def fits(kept):
+        return not any(v > limit for v, limit in zip(costs(kept), limits))
+
+    low, high = 0, len(order)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(counts(middle)) else (low, middle - 1)
+    kept, full = counts(low), set()
+    for g, n in zip(owner[low:], amount[low:]):
+        if g in full:
+            continue
+        kept[g] += n
+        if not fits(kept):
+            kept[g] -= n
+            full.add(g)
+    return kept

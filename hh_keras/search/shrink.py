@@ -1,0 +1,86 @@
+"""The whole search in one call."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from hh_keras.graph.channels import trace
+from hh_keras.graph.cost import Cost, cost
+from hh_keras.search.plan import Plan
+from hh_keras.search.rebuild import rebuild, widen
+from hh_keras.search.scores import score_channels
+from hh_keras.search.selection import Budget, select_channels
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShrinkResult:
+    """What `shrink` found.
+
+    Attributes:
+        model: the smaller network.
+        plan: which channels of `wide` it keeps.
+        wide: the widened network that was searched.
+        scores: float `(channels of wide,)`.
+        cost_before, cost_wide, cost_after: `Cost` of the given, the wide and the
+            smaller network.
+    """
+
+    model: Any
+    plan: Plan
+    wide: Any
+    scores: np.ndarray
+    cost_before: Cost
+    cost_wide: Cost
+    cost_after: Cost
+
+
+def shrink(
+    model,
+    data=None,
+    loss=None,
+    budget=None,
+    width=2.0,
+    criterion="gradient",
+    batches=8,
+    min_keep=0.1,
+    round_to=1,
+    weights="fresh",
+    seed=0,
+):
+    """Widens a network, scores its channels, and shrinks it to a budget.
+
+    Args:
+        model: a functional or Sequential model; it is not changed.
+        data: iterable of `(x, y)` batches, for criteria that need it.
+        loss: a Keras loss or its name.
+        budget: a `Budget`; the default is the given model's own cost.
+        width: how much to widen first; 1 shrinks the model itself.
+        criterion, batches: see `score_channels`.
+        min_keep, round_to: see `select_channels`.
+        weights: "fresh" starts the result anew, as the paper does; "inherit" keeps the
+            values of the kept channels (of the function-preserving wide network).
+        seed: the same seed gives the same plan and the same fresh weights.
+
+    Returns:
+        A `ShrinkResult`.
+
+    Raises:
+        BudgetError: no plan fits the budget.
+
+    Reference: Li et al., The Heterogeneity Hypothesis, CVPR 2021, arXiv:2006.16242.
+    """
+    before = cost(model)
+    budget = budget or Budget(macs=before.macs, params=before.params)
+    kind = "preserve" if weights == "inherit" else "fresh"
+    wide = model if width == 1 else widen(model, width, kind, seed)
+    scores = score_channels(wide, data, loss, criterion, batches, seed)
+    plan = select_channels(trace(wide), scores, budget, min_keep, round_to)
+    notes = {
+        **plan.notes, "criterion": criterion, "batches": batches, "width": width,
+        "seed": seed, "budget": [v if v < math.inf else None for v in budget.limits],
+    }
+    plan = dataclasses.replace(plan, notes=notes)
+    slim = rebuild(wide, plan, weights, seed)
+    return ShrinkResult(slim, plan, wide, scores, before, cost(wide), cost(slim))

@@ -1,0 +1,117 @@
+"""Image classification: cross-entropy on integer labels."""
+
+import keras
+from keras import ops
+
+from hh_keras.errors import DataError, ModelError
+
+_NORMALISED = ("softmax", "sigmoid")
+
+
+def from_logits(model):
+    """Whether a classifier ends in logits rather than in probabilities.
+
+    The last operation decides: a layer with a softmax or sigmoid activation, or
+    such a layer itself, makes probabilities. Linear activations and reshapes
+    after it are looked through, nested models are looked into.
+
+    Args:
+        model: a functional or sequential Keras model with one output.
+
+    Returns:
+        False for a model that ends in softmax or sigmoid, True for all others.
+    """
+    return _ends_in_logits(_single_output(model))
+
+
+def _ends_in_logits(tensor):
+    operation, node_index, _ = tensor._keras_history
+    if isinstance(operation, keras.Model):
+        return from_logits(operation)
+    name = type(operation).__name__.lower()
+    activation = getattr(operation, "activation", None)
+    activation_name = getattr(activation, "__name__", type(activation).__name__).lower()
+    if name in _NORMALISED or activation_name in _NORMALISED:
+        return False
+    passes = name == "activation" and activation_name == "linear"
+    if passes or name in ("flatten", "reshape", "identity", "dropout"):
+        return _ends_in_logits(operation._inbound_nodes[node_index].input_tensors[0])
+    return True
+
+
+def loss(model, label_smoothing=0.0):
+    """Returns the cross-entropy that fits a model's head.
+
+    Args:
+        model: the classifier; its last activation tells logits from
+            probabilities.
+        label_smoothing: share of the target spread evenly over the classes.
+
+    Returns:
+        A Keras loss of integer labels `(batch,)` and outputs `(batch, classes)`.
+    """
+    logits = from_logits(model)
+    if not label_smoothing:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+
+    # Keras smooths one-hot targets only; data sets here have integer labels.
+    def smoothed_crossentropy(labels, outputs):
+        labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
+        return keras.losses.categorical_crossentropy(
+            ops.one_hot(labels, outputs.shape[-1], dtype=outputs.dtype),
+            outputs,
+            from_logits=logits,
+            label_smoothing=label_smoothing,
+        )
+
+    return smoothed_crossentropy
+
+
+def metrics():
+    """Returns fresh metrics for `model.compile`: top-1 accuracy."""
+    return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+
+def check_head(model, num_classes):
+    """Raises unless a model's one output has one unit per class.
+
+    Args:
+        model: the classifier.
+        num_classes: classes of the data set.
+
+    Raises:
+        ModelError: several outputs, or an output that is not `(batch, units)`.
+        DataError: the units are not as many as the classes.
+    """
+    shape = tuple(_single_output(model).shape)
+    if len(shape) != 2:
+        raise ModelError(
+            f"model {model.name!r} ends in an output of shape {shape}; a classifier "
+            "must end in (batch, classes). Add pooling and a Dense layer."
+        )
+    if shape[-1] != num_classes:
+        raise DataError(
+            f"labels that do not match the head: layer "
+            f"{_single_output(model)._keras_history[0].name!r} of model "
+            f"{model.name!r} has {shape[-1]} units, but the data set has "
+            f"{num_classes} classes. Give the model {num_classes} outputs, or "
+            "choose the data set it was made for."
+        )
+
+
+def _single_output(model):
+    try:
+        outputs = model.outputs
+    except (AttributeError, ValueError):
+        outputs = None
+    if not outputs:
+        raise ModelError(
+            f"model {model.name!r} has no known outputs: it is subclassed or was "
+            "never built. Make it functional, or call it once on an input."
+        )
+    if len(outputs) != 1:
+        raise ModelError(
+            f"model {model.name!r} has {len(outputs)} outputs; classification needs "
+            "a model with exactly one."
+        )
+    return outputs[0]

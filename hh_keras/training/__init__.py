@@ -1,0 +1,19 @@
+"""Training and evaluation: one recipe, the same for every network compared."""
+
+from hh_keras.training.evaluation import evaluate, score_outputs
+from hh_keras.training.fit import train
+from hh_keras.training.optimizers import CoupledSGD, RecipeSchedule, optimizer
+from hh_keras.training.recipes import SCHEDULES, Recipe
+from hh_keras.training.strategy import strategy
+
+__all__ = [
+    "SCHEDULES",
+    "CoupledSGD",
+    "Recipe",
+    "RecipeSchedule",
+    "evaluate",
+    "optimizer",
+    "score_outputs",
+    "strategy",
+    "train",
+]
