@@ -7,6 +7,7 @@ anew on symbolic tensors. This is the only file that touches Keras internals.
 
 import contextlib
 import dataclasses
+import functools
 import random
 from typing import Any
 
@@ -286,11 +287,12 @@ def cheap_initializers(make):
         }
         build = new.build
 
+        @functools.wraps(build)  # Keras reads the signature
         def build_and_restore(*args, **kwargs):
             result = build(*args, **kwargs)
             for key, value in own.items():
                 object.__setattr__(new, key, value)
-            object.__delattr__(new, "build")
+            object.__setattr__(new, "build", build)
             return result
 
         if own:
