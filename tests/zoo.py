@@ -230,7 +230,7 @@ def one_dimension():
 def three_dimensions():
     i = keras.Input((6, 6, 6, 2))
     x = L.ReLU()(L.BatchNormalization()(L.Conv3D(6, 3)(i)))
-    x = L.Conv3DTranspose(5, 2)(L.AveragePooling3D()(x))
+    x = L.Conv3DTranspose(5, 2)(L.AveragePooling3D(2)(x))
     return keras.Model(i, L.Dense(3)(L.GlobalAveragePooling3D()(x)))
 
 

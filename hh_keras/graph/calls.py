@@ -109,7 +109,7 @@ def match_inputs(graph, argument):
     """Flattens a nested model's call argument in the order of its inputs."""
     if isinstance(argument, dict) and isinstance(graph._inputs_struct, dict):
         return [argument[key] for key in sorted(graph._inputs_struct)]
-    return keras.tree.flatten(argument)
+    return [x for x in keras.tree.flatten(argument) if x is not None]
 
 
 def interpret(model, inputs, step, prefix=""):
@@ -131,7 +131,8 @@ def interpret(model, inputs, step, prefix=""):
         args, kwargs = call.arguments(values)
         path = prefix + call.op.name
         if is_graph(call.op):
-            inner = match_inputs(as_graph(call.op), args[0] if args else kwargs)
+            argument = args[0] if args else kwargs.get("inputs")
+            inner = match_inputs(as_graph(call.op), argument)
             outputs = interpret(call.op, inner, step, path + "/")
         else:
             outputs = keras.tree.flatten(step(path, call, args, kwargs))
@@ -177,19 +178,25 @@ def replay(model, make, call=None, prefix=""):
     """
     made = {}
 
-    def make_once(path, op):
+    def make_once(path, op, arguments=None):
         if id(op) not in made:
             if is_graph(op):
-                made[id(op)] = replay_graph(op, path + "/")
+                made[id(op)] = replay_graph(op, path + "/", arguments)
             else:
                 made[id(op)] = make(path, op)
         return made[id(op)]
 
-    def replay_graph(model, prefix):
+    def replay_graph(model, prefix, arguments=None):
+        graph = as_graph(model)
+        given = [None] * len(graph.inputs)
+        if arguments is not None:
+            given = match_inputs(graph, arguments)
+        inputs = [_new_input(t, x) for t, x in zip(graph.inputs, given)]
         if isinstance(model, keras.Sequential) and call is None:
-            new = _replay_sequential(model, make_once, prefix)
+            layers = [make_once(prefix + la.name, la) for la in model.layers]
+            new = keras.Sequential([inputs[0], *layers], name=model.name)
         else:
-            new = _replay_functional(model, make_once, call, prefix)
+            new = _replay_functional(model, inputs, make_once, call, prefix)
         if not model.trainable:
             new.trainable = False
         return new
@@ -197,10 +204,14 @@ def replay(model, make, call=None, prefix=""):
     return replay_graph(model, prefix)
 
 
-def _new_input(tensor):
+def _new_input(tensor, given=None):
+    """An input like `tensor`, with the sizes of `given` where they were known."""
     config = tensor._keras_history.operation.get_config()
+    shape = tensor.shape
+    if given is not None:
+        shape = [None if n is None else m for n, m in zip(shape, given.shape)]
     return keras.Input(
-        batch_shape=tensor.shape,
+        batch_shape=shape,
         dtype=tensor.dtype,
         sparse=tensor.sparse or None,
         name=config["name"],
@@ -208,24 +219,20 @@ def _new_input(tensor):
     )
 
 
-def _replay_sequential(model, make_once, prefix):
-    layers = [make_once(prefix + layer.name, layer) for layer in model.layers]
-    start = _new_input(model._functional.inputs[0])
-    return keras.Sequential([start, *layers], name=model.name)
-
-
-def _replay_functional(model, make_once, call, prefix):
+def _replay_functional(model, inputs, make_once, call, prefix):
     graph = as_graph(model)
-    values = {id(t): _new_input(t) for t in graph.inputs}
+    values = {id(t): x for t, x in zip(graph.inputs, inputs)}
     inputs = keras.tree.map_structure(lambda t: values[id(t)], graph._inputs_struct)
     for old in calls(model):
         args, kwargs = old.arguments(values)
         path = prefix + old.op.name
-        new_op = make_once(path, old.op)
-        if call is None or is_graph(old.op):
-            results = new_op(*args, **kwargs)
+        if is_graph(old.op):
+            inner = args[0] if args else kwargs.get("inputs")
+            results = make_once(path, old.op, inner)(*args, **kwargs)
         else:
-            results = call(path, old, new_op, args, kwargs)
+            new_op = make_once(path, old.op)
+            make_call = call or (lambda path, old, op, a, k: op(*a, **k))
+            results = make_call(path, old, new_op, args, kwargs)
         results = keras.tree.flatten(results)
         values.update((id(t), v) for t, v in zip(old.outputs, results))
     outputs = keras.tree.map_structure(lambda t: values[id(t)], graph._outputs_struct)
@@ -252,14 +259,13 @@ def seeded(seed):
 def variables(op):
     """Variable name → variable of one layer, its random state included.
 
-    Variables of inner layers are named by their path below the layer.
+    A name that comes again, in an inner layer, gets a prime.
     """
     if not is_layer(op):
         return {}
-    own = {id(v) for v in op._trainable_variables + op._non_trainable_variables}
     found = {}
     for v in op.variables:
-        name = v.name if id(v) in own else v.path.split(op.name + "/")[-1]
+        name = v.path.rsplit("/", 1)[-1]
         while name in found:
             name += "'"
         found[name] = v

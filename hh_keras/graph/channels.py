@@ -441,13 +441,18 @@ def _groups(book, effects, rename, bounds, reasons):
     for start, stop in zip(bounds[:-1], bounds[1:]):
         made = tuple(p for p in producers[start] if p is not None)
         reason = reasons.get(start)
-        base = made[0] if made else reason.split("'")[1] if "'" in reason else reason
+        base = made[0] if made else _where(reason)
         name = f"{base}:{used[base]}" if used[base] else base
         used[base] += 1
         groups.append(
             Group(name, range(start, stop), made, tuple(consumers[start]), reason)
         )
     return tuple(groups)
+
+
+def _where(reason):
+    """The layer that a reason speaks of: "model input 'x'", or "layer: …"."""
+    return reason.split("'")[1] if reason.startswith("model") else reason.split(":")[0]
 
 
 def _site(entries, network):

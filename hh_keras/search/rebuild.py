@@ -64,7 +64,7 @@ def widen(model, factor, weights="fresh", seed=0):
     if weights not in ("fresh", "preserve"):
         raise HHError(f"widen: weights must be 'fresh' or 'preserve', got '{weights}'.")
     channel_map = trace(model)
-    still = _weightless(channel_map) if weights == "preserve" else set()
+    still = _not_divisible(channel_map) if weights == "preserve" else set()
     multiplicity = np.ones(channel_map.size, int)
     for group in channel_map.groups:
         if group.frozen or still & set(group.ids):
@@ -75,16 +75,24 @@ def widen(model, factor, weights="fresh", seed=0):
     return remake(model, channel_map, multiplicity, weights, seed)
 
 
-def _weightless(channel_map):
-    """Channels summed without a weight: copies of them could not be divided."""
-    return {
-        int(i)
-        for site in channel_map.sites.values()
-        if not site.kernels
-        for contracts in site.contracts
-        for _, _, ids in contracts
-        for i in ids
-    }
+def _not_divisible(channel_map):
+    """Channels that cannot be copied without a change of the output.
+
+    Those summed without a weight, whose copies could not be divided, and those that
+    stand in runs (depth multipliers, groups), whose copies would not line up.
+    """
+    still = set()
+    for site in channel_map.sites.values():
+        if not site.kernels:
+            for contracts in site.contracts:
+                still.update(i for _, _, ids in contracts for i in ids.tolist())
+
+        def note_runs(ids):
+            still.update(ids[1:][ids[1:] == ids[:-1]].tolist())
+            return ids
+
+        map_ids(note_runs, (site.weights, site.config, site.arguments))
+    return still
 
 
 def remake(model, channel_map, multiplicity, weights, seed=None):
@@ -101,14 +109,12 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
 
     def make(path, op):
         site = channel_map.sites.get(path)
-        config = {} if site is None else _changed(site.config, multiplicity, count)
+        config = {} if site is None else _counted(site.config, multiplicity, count)
         new = calls.clone_op(op, config)
         made.append((path, op, new))
         return new
 
-    edits = any(
-        a for s in channel_map.sites.values() for a in s.arguments
-    )
+    edits = any(a for s in channel_map.sites.values() for a in s.arguments)
     seen = {}
 
     def call(path, old, new_op, args, kwargs):
@@ -141,15 +147,6 @@ def _counted(value, multiplicity, count):
         out = {k: _counted(v, multiplicity, count) for k, v in items}
         return out if isinstance(value, dict) else type(value)(out.values())
     return map_ids(count, value)
-
-
-def _changed(config, multiplicity, count):
-    """The config entries, but none if every channel stays as it is."""
-    arrays = []
-    map_ids(lambda ids: arrays.append(ids) or ids, config)
-    if all((multiplicity[ids] == 1).all() for ids in arrays):
-        return {}
-    return _counted(config, multiplicity, count)
 
 
 def _copy_weights(op, new, site, multiplicity, divide, rng):

@@ -205,6 +205,11 @@ def einsum_dense(layer, call):
     x_term, k_term, out_term = _expand(layer.equation, [call.x.rank])
     if len(x_term) != call.x.rank or len(out_term) != len(call.shape):
         return call.stops(f"equation '{layer.equation}' is not understood")
+    # Keras leaves sizes that are None in the layer's output_shape open.
+    sizes = dict(zip(x_term, call.x.shape))
+    shape = tuple(
+        sizes.get(c) if n is None else n for c, n in zip(out_term, call.shape)
+    )
     axes = {}  # letter → ids, for letters along which ids vary
     for i in call.x.varying:
         axes[x_term[i]] = call.along(call.x, i)
@@ -216,16 +221,16 @@ def einsum_dense(layer, call):
     new = [c for c in out_term if c in k_term and c not in x_term]
     fresh = None
     if new:
-        fresh = call.fresh(call.shape[out_term.index(new[-1])])
+        fresh = call.fresh(shape[out_term.index(new[-1])])
         freeze_if_mixed(layer, call, fresh)
         axes[new[-1]] = fresh
     out_axes = [i for i, c in enumerate(out_term) if c in axes]
     if len(out_axes) > 1:
         return call.stops("keeps one axis of channels and makes another")
     output = (
-        on_axis(axes[out_term[out_axes[0]]], out_axes[0], call.shape)
+        on_axis(axes[out_term[out_axes[0]]], out_axes[0], shape)
         if out_axes
-        else call.fixed(call.shape, "no channels left")
+        else call.fixed(shape, "no channels left")
     )
     weights = {"kernel": tuple(axes.get(c) for c in k_term)}
     if layer.bias_axes:
@@ -236,10 +241,10 @@ def einsum_dense(layer, call):
         output,
         produces=fresh,
         weights=weights,
-        config=_einsum_config(layer, out_term, axes, len(call.shape)),
+        config=_einsum_config(layer, out_term, axes, len(shape)),
         contracts=tuple((0, x_term.index(c), axes[c]) for c in contracted),
         kernels={"kernel": k_term.index(contracted[0])} if contracted else {},
-        uses={"kernel": _einsum_uses(call.shape, out_term, k_term)},
+        uses={"kernel": _einsum_uses(shape, out_term, k_term)},
         inputs=inputs,
     )
 
