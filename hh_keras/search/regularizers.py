@@ -83,5 +83,5 @@ class SoftThreshold(keras.constraints.Constraint):
 
 def attach_proximal(model):
     """Ties the soft threshold of a compiled model's scales to its optimiser."""
-    constraint = scale_layer(model).constraint
+    constraint = scale_layer(model).gamma.constraint
     constraint.optimizer = model.optimizer

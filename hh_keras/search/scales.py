@@ -10,32 +10,44 @@ import numpy as np
 
 from hh_keras.graph import calls
 from hh_keras.graph.channels import trace
+from hh_keras.graph.rules import register_rule
 
 
 @keras.saving.register_keras_serializable("hh_keras")
 class ChannelScale(keras.layers.Layer):
-    """Multiplies channels by their scales; one layer serves a whole model.
+    """Multiplies channels by their scales; one layer serves a whole graph.
 
     Args:
         size: number of network channels.
         regularizer: of the scales, for instance `ChannelSparsity`.
         constraint: of the scales.
+        source: another `ChannelScale` whose scales to use. Nested models have a layer
+            each, since Keras cannot load one layer that is called in two graphs.
     """
 
-    def __init__(self, size, regularizer=None, constraint=None, **kwargs):
+    def __init__(
+        self, size, regularizer=None, constraint=None, source=None, **kwargs
+    ):
         super().__init__(**kwargs)
         self.size = size
+        self.source = source
         self.regularizer = keras.regularizers.get(regularizer)
         self.constraint = keras.constraints.get(constraint)
-        self.gamma = self.add_weight(
-            name="gamma",
-            shape=(size,),
-            initializer="ones",
-            regularizer=self.regularizer,
-            constraint=self.constraint,
-            aggregation="only_first_replica",
-        )
+        if source is None:
+            self._gamma = self.add_weight(
+                name="gamma",
+                shape=(size,),
+                initializer="ones",
+                regularizer=self.regularizer,
+                constraint=self.constraint,
+                aggregation="only_first_replica",
+            )
         self.built = True
+
+    @property
+    def gamma(self):
+        """The scales, a variable of shape `(size,)`."""
+        return self._gamma if self.source is None else self.source.gamma
 
     def build(self, input_shape):
         """The scales exist already: they do not depend on the input."""
@@ -45,8 +57,7 @@ class ChannelScale(keras.layers.Layer):
 
         Args:
             inputs: tensor with `len(ids)` channels along `axis`.
-            ids: the network channel of each of them, list of ints, or
-                `[start, stop]` as a tuple-like pair in `{"range": …}`.
+            ids: the network channel of each of them, list of ints.
             axis: the channel axis.
         """
         scales = keras.ops.cast(self._take(ids), inputs.dtype)
@@ -69,10 +80,21 @@ class ChannelScale(keras.layers.Layer):
             "size": self.size,
             "regularizer": keras.regularizers.serialize(self.regularizer),
             "constraint": keras.constraints.serialize(self.constraint),
+            "source": keras.saving.serialize_keras_object(self.source),
         }
 
+    @classmethod
+    def from_config(cls, config):
+        source = keras.saving.deserialize_keras_object(config.pop("source", None))
+        return cls(**config, source=source)
 
-def add_scales(model, channel_map=None, regularizer=None, weights="inherit"):
+
+@register_rule(ChannelScale)
+def _channel_scale(layer, call):
+    return call.passes()
+
+
+def add_scales(model, channel_map=None, regularizer=None):
     """Returns a copy of the model with a scale for every removable channel.
 
     Args:
@@ -82,13 +104,24 @@ def add_scales(model, channel_map=None, regularizer=None, weights="inherit"):
 
     Returns:
         A functional model with the same outputs (all scales are 1) and one more layer,
-        `channel_scale`, whose weight `gamma` is float `(channel_map.size,)`.
+        `channel_scale`, whose weight `gamma` is float `(channel_map.size,)`. With
+        nested models it cannot be loaded from a `.keras` file (Keras does not restore
+        a variable shared between graphs): save `fold_scales(model)` instead.
     """
     channel_map = channel_map or trace(model)
     constraint = getattr(regularizer, "constraint", None)
-    scale = ChannelScale(
-        channel_map.size, regularizer, constraint, name="channel_scale"
-    )
+    scales = {}  # graph → its layer
+
+    def scale_of(path):
+        graph = path.rpartition("/")[0]
+        if graph not in scales:
+            own = () if scales else (regularizer, constraint)
+            source = next(iter(scales.values()), None)
+            scales[graph] = ChannelScale(
+                channel_map.size, *own, source=source, name="channel_scale"
+            )
+        return scales[graph]
+
     removable = channel_map.removable
     made, seen = [], {}
 
@@ -108,7 +141,7 @@ def add_scales(model, channel_map=None, regularizer=None, weights="inherit"):
         tensors = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
         for position, (axis, ids) in where.items():
             i = tensors[position]
-            flat[i] = scale(flat[i], ids=ids.tolist(), axis=axis)
+            flat[i] = scale_of(path)(flat[i], ids=ids.tolist(), axis=axis)
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
         return new_op(*args, **kwargs)
 
@@ -148,7 +181,7 @@ def mask(model, plan):
     layer = scale_layer(masked)
     if layer is not None:
         layer.gamma.assign(plan.keep.astype("float32"))
-        layer.trainable = False
+        layer.gamma.trainable = False
     return masked
 
 
