@@ -25,8 +25,6 @@ from hh_keras.search.selection import Budget, select_channels
 from hh_keras.search.shrink import ShrinkResult, shrink
 from hh_keras.version import __version__
 
-
-
 __all__ = [
     "CRITERIA",
     "Budget",

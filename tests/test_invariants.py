@@ -39,8 +39,11 @@ def assert_same(a, b, tolerance=1e-5):
 
 
 def half(model):
-    return any(w.dtype == "float16" or "mixed" in str(layer.dtype_policy.name)
-               for layer in model.layers for w in layer.weights)
+    return any(
+        w.dtype == "float16" or "mixed" in str(layer.dtype_policy.name)
+        for layer in model.layers
+        for w in layer.weights
+    )
 
 
 def tolerance(model):
@@ -102,12 +105,20 @@ def profiler_macs(model):
     _, graph_def = freeze(function.get_concrete_function(struct))
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(graph_def, name="")
-        options = tf.compat.v1.profiler.ProfileOptionBuilder(
-            tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-        ).with_empty_output().build()
+        options = (
+            tf.compat.v1.profiler.ProfileOptionBuilder(
+                tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+            )
+            .with_empty_output()
+            .build()
+        )
         options["show_name_regexes"] = [".*"]
         options["account_type_regexes"] = [
-            "Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2",
+            "Conv2D",
+            "Conv3D",
+            "DepthwiseConv2dNative",
+            "MatMul",
+            "BatchMatMulV2",
             "Conv2DBackpropInput",
         ]
         profile = tf.compat.v1.profiler.profile(graph, cmd="op", options=options)
@@ -115,17 +126,27 @@ def profiler_macs(model):
 
 
 PROFILED = [
-    "chain", "residual", "dense_concat", "depthwise", "squeeze_excite", "flatten_head",
-    "channel_shuffle", "multi_output_dict",
-    "shared_layer", "nested_backbone", "split_and_slice", "group_norm",
+    "chain",
+    "residual",
+    "dense_concat",
+    "depthwise",
+    "squeeze_excite",
+    "flatten_head",
+    "channel_shuffle",
+    "multi_output_dict",
+    "shared_layer",
+    "nested_backbone",
+    "split_and_slice",
+    "group_norm",
 ]
 
 
 def test_grouped_convolutions_cost_their_kernel_at_every_position():
     """The profiler does not see them: Keras compiles them into a nested function."""
     rows = {r.name: r for r in hh.cost(ZOO["grouped_wide"]()).layers}
-    (grouped,) = [r for r in rows.values() if r.output_shape[-1:] == (34,)
-                  and r.type == "Conv2D"]
+    (grouped,) = [
+        r for r in rows.values() if r.output_shape[-1:] == (34,) and r.type == "Conv2D"
+    ]
     assert grouped.macs == 6 * 6 * 3 * 3 * 16 * 34
 
 
@@ -140,16 +161,21 @@ def test_every_weight_of_the_rebuilt_model_gets_a_gradient(model):
     small = hh.rebuild(model, random_plan(model))
     x = example(small, batch=4)
     with tf.GradientTape() as tape:
-        outputs = [tf.cast(y, "float32") for y in keras.tree.flatten(
-            small(x, training=True))]
+        outputs = [
+            tf.cast(y, "float32") for y in keras.tree.flatten(small(x, training=True))
+        ]
         # Weights of the outputs, or the sum of a softmax would have no gradient.
-        loss = tf.add_n([
-            tf.reduce_sum(tf.random.stateless_normal(y.shape, (1, 2)) * y)
-            for y in outputs
-        ])
+        loss = tf.add_n(
+            [
+                tf.reduce_sum(tf.random.stateless_normal(y.shape, (1, 2)) * y)
+                for y in outputs
+            ]
+        )
     variables = [v.value for v in small.trainable_variables]
     gradients = tape.gradient(loss, variables)
-    missing = [v.path for v, g in zip(small.trainable_variables, gradients) if g is None]
+    missing = [
+        v.path for v, g in zip(small.trainable_variables, gradients) if g is None
+    ]
     assert not missing
 
 
@@ -207,8 +233,14 @@ def test_plans_survive_json(model):
 
 def test_the_model_is_not_changed_by_a_search(model):
     before = [np.asarray(v).copy() for v in model.variables]
-    hh.shrink(model, budget=hh.Budget(params=model.count_params() * 0.9),
-              criterion="weight_norm", width=1, min_keep=0.0, weights="inherit")
+    hh.shrink(
+        model,
+        budget=hh.Budget(params=model.count_params() * 0.9),
+        criterion="weight_norm",
+        width=1,
+        min_keep=0.0,
+        weights="inherit",
+    )
     for a, v in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(a, np.asarray(v))
 
@@ -219,8 +251,10 @@ def test_the_model_is_not_changed_by_a_search(model):
 def test_budgets_are_met_and_used(model, criterion, share, round_to):
     channels, full = hh.trace(model), hh.cost(model)
     scores = hh.score_channels(model, criterion=criterion)
-    for budget in (hh.Budget(macs=full.macs * share),
-                   hh.Budget(params=full.params * share)):
+    for budget in (
+        hh.Budget(macs=full.macs * share),
+        hh.Budget(params=full.params * share),
+    ):
         try:
             plan = hh.select_channels(channels, scores, budget, 0.0, round_to)
         except hh.BudgetError as error:

@@ -17,8 +17,10 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 def batches(n=3, size=6, classes=5, seed=0):
     rng = np.random.default_rng(seed)
     return [
-        (rng.normal(size=(size, 8, 8, 3)).astype("float32"),
-         rng.integers(0, classes, size))
+        (
+            rng.normal(size=(size, 8, 8, 3)).astype("float32"),
+            rng.integers(0, classes, size),
+        )
         for _ in range(n)
     ]
 
@@ -50,7 +52,7 @@ def test_gradient_scores_are_the_derivative_of_the_loss():
 
 def test_scores_add_up_over_batches_of_any_size():
     m = model()
-    (x, y), = batches(1, size=12)
+    ((x, y),) = batches(1, size=12)
     whole = hh.score_channels(m, [(x, y)], LOSS)
     parts = hh.score_channels(m, [(x[:5], y[:5]), (x[5:], y[5:])], LOSS)
     np.testing.assert_allclose(whole, parts, rtol=1e-3, atol=1e-6)
@@ -157,15 +159,25 @@ def test_proximal_training_makes_exact_zeros(replicas):
 
 
 def test_plan_refuses_another_model():
-    plan = hh.shrink(model(), budget=hh.Budget(macs=5e4), criterion="uniform").plan
+    m = model()
+    plan = hh.shrink(m, budget=hh.Budget(macs=5e4), criterion="uniform").plan
     with pytest.raises(hh.PlanError, match="another model.*widened"):
-        hh.rebuild(model(), plan)
+        hh.rebuild(m, plan)
     with pytest.raises(hh.PlanError, match="another model"):
         hh.rebuild(ZOO["chain"](), plan)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "x"}', "null",
-                                  '{"format": "hh_keras.plan", "version": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": "x"}',
+        "null",
+        '{"format": "hh_keras.plan", "version": 1}',
+    ],
+)
 def test_corrupt_plans_are_refused(text, tmp_path):
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(hh.PlanError, match="plan.json"):
@@ -251,8 +263,13 @@ def test_a_rule_teaches_a_layer():
         return call.passes(weights={"gain": (call.along(call.x, -1),)})
 
     try:
-        plan = hh.shrink(m, budget=hh.Budget(macs=2e3), criterion="uniform", width=1,
-                         weights="inherit").plan
+        plan = hh.shrink(
+            m,
+            budget=hh.Budget(macs=2e3),
+            criterion="uniform",
+            width=1,
+            weights="inherit",
+        ).plan
         x = np.ones((1, 8, 8, 3), "float32")
         np.testing.assert_allclose(hh.mask(m, plan)(x), hh.rebuild(m, plan)(x), 1e-5)
     finally:

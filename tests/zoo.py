@@ -42,8 +42,12 @@ def example(model, batch=2, seed=1):
             return rng.integers(0, 5, shape).astype(t.dtype)
         return rng.normal(0, 1, shape).astype("float32")
 
-    return keras.tree.map_structure(one, model._inputs_struct if not isinstance(
-        model, keras.Sequential) else model.inputs[0])
+    return keras.tree.map_structure(
+        one,
+        model._inputs_struct
+        if not isinstance(model, keras.Sequential)
+        else model.inputs[0],
+    )
 
 
 def _bn_relu(x):
@@ -56,11 +60,19 @@ def _classifier(inputs, x):
 
 @pattern
 def chain():
-    return keras.Sequential([
-        keras.Input((8, 8, 3)), L.Conv2D(8, 3, padding="same"),
-        L.BatchNormalization(), L.ReLU(), L.MaxPooling2D(), L.Dropout(0.2, seed=1),
-        L.Conv2D(12, 3, activation="relu"), L.GlobalAveragePooling2D(), L.Dense(5),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            L.Conv2D(8, 3, padding="same"),
+            L.BatchNormalization(),
+            L.ReLU(),
+            L.MaxPooling2D(),
+            L.Dropout(0.2, seed=1),
+            L.Conv2D(12, 3, activation="relu"),
+            L.GlobalAveragePooling2D(),
+            L.Dense(5),
+        ]
+    )
 
 
 @pattern

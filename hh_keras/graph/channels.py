@@ -292,7 +292,9 @@ def map_ids(function, value):
     if isinstance(value, Take):
         return Take(value.values, function(value.ids))
     if isinstance(value, slice):
-        return slice(*(map_ids(function, v) for v in (value.start, value.stop, value.step)))
+        return slice(
+            *(map_ids(function, v) for v in (value.start, value.stop, value.step))
+        )
     if isinstance(value, dict):
         return {k: map_ids(function, v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
@@ -399,7 +401,7 @@ def _order(book, effects, labels, frozen):
                 code = random.integers(1, 2**63, dtype=np.uint64)
                 times = np.bincount(labels[ids], minlength=count).astype(np.uint64)
                 signatures += times * code
-    for path, start, stop in book.makers:
+    for _, start, stop in book.makers:
         code = random.integers(1, 2**63, dtype=np.uint64)
         times = np.bincount(labels[start:stop], minlength=count).astype(np.uint64)
         signatures += times * code

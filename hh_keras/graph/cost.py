@@ -128,7 +128,9 @@ def cost_model(channel_map: ChannelMap):
     for name, site in channel_map.sites.items():
         for weight, axes in site.weights.items():
             factors = [row(ids) for ids in axes if ids is not None]
-            fixed = math.prod(n for n, a in zip(site.weight_shapes[weight], axes) if a is None)
+            fixed = math.prod(
+                n for n, a in zip(site.weight_shapes[weight], axes) if a is None
+            )
             params.append((fixed, factors))
             owners[1].append(name)
             if weight in site.uses:

@@ -111,9 +111,7 @@ def _blocks(old, new):
             a = list(range(i, len(old) - tail))
             b = list(range(j, len(new) - tail))
             blocks.append((a, b))
-            blocks += [
-                ([len(old) - k], [len(new) - k]) for k in range(tail, 0, -1)
-            ]
+            blocks += [([len(old) - k], [len(new) - k]) for k in range(tail, 0, -1)]
             return blocks
         if i < len(old):
             a, i = a + [i], i + 1

@@ -73,8 +73,10 @@ class Plan:
         theirs = {g.name: g for g in channel_map.groups}
         for name, group in theirs.items():
             if name not in self.sizes:
-                raise PlanError(f"the plan is for another model: {model} has a group "
-                                f"'{name}' that the plan does not name.")
+                raise PlanError(
+                    f"the plan is for another model: {model} has a group "
+                    f"'{name}' that the plan does not name."
+                )
             if self.sizes[name] != len(group):
                 raise PlanError(
                     f"the plan is for another model: group '{name}' has {len(group)} "
@@ -101,7 +103,10 @@ class Plan:
             for name, size in self.sizes.items()
         }
         data = {
-            "format": FORMAT, "version": VERSION, "notes": self.notes, "groups": groups
+            "format": FORMAT,
+            "version": VERSION,
+            "notes": self.notes,
+            "groups": groups,
         }
         return json.dumps(data)
 

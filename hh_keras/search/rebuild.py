@@ -127,9 +127,7 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
 
     with calls.seeded(seed if weights == "fresh" else 0):
         initial = calls.cheap_initializers if weights != "fresh" else calls.as_they_are
-        new_model = calls.replay(
-            model, initial(make), call if edits else None
-        )
+        new_model = calls.replay(model, initial(make), call if edits else None)
     if weights != "fresh":
         rng = np.random.default_rng(seed)
         for path, op, new in made:

@@ -47,9 +47,7 @@ class ChannelSparsity(keras.regularizers.Regularizer):
 
     def get_config(self):
         costs = None if self.costs is None else self.costs.tolist()
-        return {
-            "strength": self.strength, "costs": costs, "proximal": self.proximal
-        }
+        return {"strength": self.strength, "costs": costs, "proximal": self.proximal}
 
 
 @keras.saving.register_keras_serializable("hh_keras")

@@ -25,9 +25,7 @@ class ChannelScale(keras.layers.Layer):
             each, since Keras cannot load one layer that is called in two graphs.
     """
 
-    def __init__(
-        self, size, regularizer=None, constraint=None, source=None, **kwargs
-    ):
+    def __init__(self, size, regularizer=None, constraint=None, source=None, **kwargs):
         super().__init__(**kwargs)
         self.size = size
         self.source = source

@@ -151,8 +151,10 @@ def _weight_norms(model, channel_map):
 
 def _output_axis(axes, outputs):
     for axis in reversed(range(len(axes))):
-        if axes[axis] is not None and outputs is not None and np.array_equal(
-            axes[axis], outputs
+        if (
+            axes[axis] is not None
+            and outputs is not None
+            and np.array_equal(axes[axis], outputs)
         ):
             return axis
     return None

@@ -128,7 +128,9 @@ def _floors(channel_map, min_keep, steps):
 
 def _check_reachable(channel_map, costs, floors, limits):
     reached = costs(floors)
-    for name, value, limit, kind in zip(("MACs", "parameters"), reached, limits, (0, 1)):
+    for name, value, limit, kind in zip(
+        ("MACs", "parameters"), reached, limits, (0, 1)
+    ):
         if not value > limit:
             continue
         free = np.minimum(costs.smallest, floors)

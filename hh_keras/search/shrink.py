@@ -78,8 +78,12 @@ def shrink(
     scores = score_channels(wide, data, loss, criterion, batches, seed)
     plan = select_channels(trace(wide), scores, budget, min_keep, round_to)
     notes = {
-        **plan.notes, "criterion": criterion, "batches": batches, "width": width,
-        "seed": seed, "budget": [v if v < math.inf else None for v in budget.limits],
+        **plan.notes,
+        "criterion": criterion,
+        "batches": batches,
+        "width": width,
+        "seed": seed,
+        "budget": [v if v < math.inf else None for v in budget.limits],
     }
     plan = dataclasses.replace(plan, notes=notes)
     slim = rebuild(wide, plan, weights, seed)

@@ -15,7 +15,6 @@ from hh_keras.graph.rules import (  # noqa: F401  (each file registers its rules
     spatial,
 )
 from hh_keras.graph.rules.registry import (
-    ELEMENTWISE,
     Effect,
     RuleCall,
     Take,
@@ -23,4 +22,4 @@ from hh_keras.graph.rules.registry import (
     register_rule,
 )
 
-__all__ = ["ELEMENTWISE", "Effect", "RuleCall", "Take", "find_rule", "register_rule"]
+__all__ = ["Effect", "RuleCall", "Take", "find_rule", "register_rule"]

@@ -56,7 +56,9 @@ def tie_broadcast(call, operands):
     varying = {a for x in aligned for a in x.varying}
     partners, shared = [], []
     for x in aligned:
-        bcast = [a for a in range(rank) if x.shape[a] == 1 and shape[a] not in (1, None)]
+        bcast = [
+            a for a in range(rank) if x.shape[a] == 1 and shape[a] not in (1, None)
+        ]
         (shared if set(bcast) & varying else partners).append(x)
     whole = [x for x in partners if not _is_broadcast(x, shape)]
     if not varying and whole:

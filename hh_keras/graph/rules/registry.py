@@ -13,7 +13,7 @@ RULES = {}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Take:
-    """A config entry that lists one value per channel: `values[k]` goes with `ids[k]`."""
+    """A config entry with one value per channel: `values[k]` goes with `ids[k]`."""
 
     values: Any
     ids: np.ndarray
@@ -124,7 +124,7 @@ class RuleCall:
                 ids = first
         return ids
 
-    def passes(self, *others, **fields):
+    def passes(self, **fields):
         """The effect of a layer whose output holds the ids of its input."""
         x = self.x
         return Effect([IdTensor(x.ids, tuple(s)) for s in self.shapes], **fields)
@@ -184,10 +184,3 @@ def find_rule(op):
         )
         return rule if same else None
     return None
-
-
-def _elementwise(op, call):
-    return call.passes()
-
-
-ELEMENTWISE = _elementwise

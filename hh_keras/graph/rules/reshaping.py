@@ -19,7 +19,9 @@ def _sizes(call, output, written):
     """The written sizes of a shape, with ids in place of the sizes that they give."""
     offset = output.rank - len(written)
     return tuple(
-        call.along(output, i + offset) if i + offset in output.varying and n != -1 else n
+        call.along(output, i + offset)
+        if i + offset in output.varying and n != -1
+        else n
         for i, n in enumerate(written)
     )
 
@@ -90,9 +92,7 @@ def unit_axes(op, call):
     if isinstance(getattr(op, "axis", None), int) and len(call.shape) > x.rank:
         ids = np.expand_dims(x.ids, op.axis)
     elif op.axis is None:
-        ids = x.ids.reshape(
-            [k for k, n in zip(x.ids.shape, x.shape) if n != 1] or [1]
-        )
+        ids = x.ids.reshape([k for k, n in zip(x.ids.shape, x.shape) if n != 1] or [1])
     else:
         axes = tuple(op.axis) if isinstance(op.axis, (list, tuple)) else op.axis
         changed = len(call.shape) > x.rank

@@ -73,10 +73,11 @@ def global_pooling(op, call):
 
 
 _AUGMENTATIONS = """
-    RandomBrightness RandomContrast RandomColorDegeneration RandomColorJitter RandomGrayscale
-    RandomHue RandomSaturation RandomSharpness RandomPosterization RandomShear
-    RandomPerspective RandomErasing RandomGaussianBlur RandomElasticTransform AutoContrast
-    Equalization Solarization RandAugment AugMix MixUp
+    RandomBrightness RandomContrast RandomColorDegeneration RandomColorJitter
+    RandomGrayscale RandomHue RandomSaturation RandomSharpness
+    RandomPosterization RandomShear RandomPerspective RandomErasing
+    RandomGaussianBlur RandomElasticTransform AutoContrast Equalization
+    Solarization RandAugment AugMix MixUp
     CutMix
 """.split()
 
