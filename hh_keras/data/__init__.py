@@ -1,0 +1,1 @@
+"""Image data: what a source is, how its images are decoded and augmented."""
