@@ -21,7 +21,7 @@ def from_logits(model):
     Returns:
         False for a model that ends in softmax or sigmoid, True for all others.
     """
-    return _ends_in_logits(_single_output(model))
+    return _ends_in_logits(single_output(model))
 
 
 def _ends_in_logits(tensor):
@@ -83,7 +83,7 @@ def check_head(model, num_classes):
         ModelError: several outputs, or an output that is not `(batch, units)`.
         DataError: the units are not as many as the classes.
     """
-    shape = tuple(_single_output(model).shape)
+    shape = tuple(single_output(model).shape)
     if len(shape) != 2:
         raise ModelError(
             f"model {model.name!r} ends in an output of shape {shape}; a classifier "
@@ -92,14 +92,19 @@ def check_head(model, num_classes):
     if shape[-1] != num_classes:
         raise DataError(
             f"labels that do not match the head: layer "
-            f"{_single_output(model)._keras_history[0].name!r} of model "
+            f"{single_output(model)._keras_history[0].name!r} of model "
             f"{model.name!r} has {shape[-1]} units, but the data set has "
             f"{num_classes} classes. Give the model {num_classes} outputs, or "
             "choose the data set it was made for."
         )
 
 
-def _single_output(model):
+def single_output(model):
+    """Returns the one output of a classifier, a symbolic tensor.
+
+    Raises:
+        ModelError: the model was never built, is subclassed, or has several outputs.
+    """
     try:
         outputs = model.outputs
     except (AttributeError, ValueError):

@@ -38,13 +38,14 @@ def evaluate(model, dataset):
     )
 
 
-def score_outputs(outputs, labels, from_logits=True):
+def score_outputs(outputs, labels, from_logits=None):
     """Scores a classifier's outputs, wherever they were computed.
 
     Args:
         outputs: float array `(examples, classes)`, logits or probabilities.
         labels: int array `(examples,)`.
-        from_logits: which of the two the outputs are.
+        from_logits: which of the two the outputs are; None finds out: rows of
+            numbers in [0, 1] that sum to 1 are probabilities.
 
     Returns:
         Dict as of `evaluate`.
@@ -67,6 +68,9 @@ def score_outputs(outputs, labels, from_logits=True):
             "weights); train it again with a lower learning rate."
         )
     target = outputs[np.arange(len(labels)), labels]
+    if from_logits is None:
+        sums_to_one = np.allclose(outputs.sum(-1), 1, atol=1e-3)
+        from_logits = not (sums_to_one and (outputs >= 0).all())
     if from_logits:
         peak = outputs.max(-1)
         losses = peak + np.log(np.exp(outputs - peak[:, None]).sum(-1)) - target

@@ -16,6 +16,8 @@ from hh_keras.training.optimizers import optimizer
 def train(model, data, recipe, workdir=None, name="model", callbacks=()):
     """Trains a model in place, by a recipe, under the strategy it was made in.
 
+    The model's own compile state and `train_step` play no part and stay as they are.
+
     Args:
         model: a Keras classifier `(batch, h, w, c) -> (batch, classes)`.
         data: has `train` and `validation`, tf.data datasets of (images, integer
@@ -34,19 +36,23 @@ def train(model, data, recipe, workdir=None, name="model", callbacks=()):
 
     Raises:
         HHError: the loss became NaN or infinite; the message says where.
-        DataError: the labels do not match the model's head.
+        ModelError: the model does not have exactly one known output.
     """
+    classification.single_output(model)
     steps = steps_per_epoch(data.train)
     with model.distribute_strategy.scope():
-        model.compile(
+        # The same layers and weights, compiled beside the model: the caller's model
+        # is left uncompiled, so its file loads without this package's optimiser.
+        trainee = keras.Model(model.inputs, model.outputs, name=model.name)
+        trainee.compile(
             optimizer=optimizer(recipe, steps),
-            loss=classification.loss(model, recipe.label_smoothing),
+            loss=classification.loss(trainee, recipe.label_smoothing),
             metrics=classification.metrics(),
             # On a CPU, XLA takes longer to compile and to run than plain graphs.
             jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
         )
     history = EpochHistory(recipe, steps, workdir, name)
-    model.fit(
+    trainee.fit(
         data.train,
         validation_data=data.validation,
         epochs=recipe.epochs,

@@ -49,6 +49,7 @@ def test_training_learns_and_leaves_its_history(tmp_path, capsys):
     recipe = Recipe(epochs=6, learning_rate=0.1, batch_size=16)
     rows = train(model, data, recipe, workdir=tmp_path, name="small")
     after = evaluate(model, data.validation)
+    assert not model.compiled and isinstance(model, keras.Sequential)
     assert after["loss"] < before["loss"]
     assert after["accuracy"] == pytest.approx(rows[-1]["val_accuracy"], abs=1e-5)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
@@ -131,6 +132,7 @@ def test_score_outputs():
     scores = score_outputs(outputs, [0, 1], from_logits=False)
     assert scores["accuracy"] == 0.5 and "accuracy_top5" not in scores
     assert scores["loss"] == pytest.approx(-np.log([0.7, 0.2]).mean())
+    assert score_outputs(outputs, [0, 1]) == scores
     assert score_outputs(np.zeros((3, 4)), [1, 2, 3])["accuracy"] == 0
     with pytest.raises(DataError, match="do not match"):
         score_outputs(outputs, [0, 3])
