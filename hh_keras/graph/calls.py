@@ -95,10 +95,10 @@ def op_key(op_type):
     `keras.src.applications.convnext.LayerScale` becomes
     `keras.applications.LayerScale`.
     """
-    parts = op_type.__module__.split(".")
-    if parts[:2] == ["keras", "src"] and len(parts) > 2:
-        parts = ["keras", parts[2]]
-    return ".".join(parts[:2] + [op_type.__name__])
+    package, *rest = op_type.__module__.split(".")
+    if rest[:1] == ["src"]:
+        rest = rest[1:2] if package == "keras" else []
+    return ".".join([package, *rest[:1], op_type.__name__])
 
 
 def is_layer(op):

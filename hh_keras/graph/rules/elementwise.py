@@ -21,6 +21,7 @@ _L = keras.layers
     _L.GaussianDropout,
     _L.GaussianNoise,
     _L.ActivityRegularization,
+    "keras.activations.ReLU",
     "keras.applications.StochasticDepth",
     "keras_cv.DropPath",
     *(
