@@ -1,0 +1,392 @@
+"""The flags of all launch scripts, as data, and how their values are read.
+
+Nothing here imports TensorFlow: `--help` and a mistyped flag answer at once.
+"""
+
+import dataclasses
+import difflib
+import json
+import re
+from typing import Any
+
+from absl import flags
+
+CRITERIA = ("gradient", "taylor", "magnitude", "weight_norm", "uniform", "random")
+AUGMENTATIONS = ("none", "crop_flip", "flip")
+SCHEDULES = ("cosine", "step", "constant")
+FORMATS = ("saved_model", "tflite")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """One flag: its name, how its text is read, default, and help."""
+
+    name: str
+    parser: Any
+    default: Any
+    help: str
+    repeated: bool = False
+
+    def define(self, values):
+        """Adds the flag to an absl `FlagValues`."""
+        if isinstance(self.parser, flags.BooleanParser):
+            flags.DEFINE_boolean(self.name, self.default, self.help, values)
+            return
+        text = flags.ArgumentSerializer()
+        if self.repeated:
+            flags.DEFINE_multi(
+                self.parser, text, self.name, self.default, self.help, values
+            )
+        else:
+            flags.DEFINE(self.parser, self.name, self.default, self.help, values, text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """A limit on a cost: a number, or a multiple of what the original costs.
+
+    Attributes:
+        value: the number, or the factor.
+        relative: whether value is a factor.
+        text: as the user wrote it.
+    """
+
+    value: float
+    relative: bool
+    text: str
+
+    def __str__(self):
+        return self.text
+
+    def of(self, reference):
+        """Returns the limit in absolute terms, an int; None means no limit."""
+        if self.value == float("inf"):
+            return None
+        return int(self.value * reference if self.relative else self.value)
+
+
+def parse_limit(text):
+    """Reads "0.95x", "300M", "1.2G", "250k", "270896" or "none".
+
+    Example:
+        >>> parse_limit("0.5x").of(1000), parse_limit("1.2k").of(0)
+        (500, 1200)
+    """
+    lower = text.strip().lower()
+    if lower == "none":
+        return Limit(float("inf"), False, "none")
+    number = re.fullmatch(r"(\d+\.?\d*|\.\d+)(x|[kmgbt]?)", lower)
+    if not number or float(number[1]) == 0:
+        raise ValueError(
+            "write a multiple of the original such as 0.95x, a number such as "
+            "300M, 1.2G or 250k, or none."
+        )
+    value, unit = float(number[1]), number[2]
+    if unit == "x":
+        return Limit(value, True, text)
+    return Limit(round(value * _UNITS[unit]), False, text)
+
+
+def parse_min_keep(text):
+    """Reads "0.4", "stage3*=0.45" or '{"*": 0.4, "head": 0.45}'; a number or a dict."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        pattern, _, share = text.rpartition("=")
+        try:
+            found = {pattern: float(share)} if pattern else None
+        except ValueError:
+            found = None
+    shares = found.values() if isinstance(found, dict) else [found]
+    if not all(_is_share(share) for share in shares):
+        raise ValueError(
+            "write a share from 0 to 1 such as 0.4, PATTERN=SHARE, or a JSON object "
+            'such as {"*": 0.4, "stage3*": 0.45}.'
+        )
+    return found
+
+
+def _is_share(value):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and 0 <= value <= 1
+
+
+def merge_min_keep(items):
+    """Joins what several --min_keep flags gave; later ones win."""
+    merged = {}
+    for item in items:
+        merged.update(item if isinstance(item, dict) else {"*": item})
+    return merged["*"] if list(merged) == ["*"] else merged
+
+
+def parse_image_size(text):
+    """Reads "32" or "48x64" (height x width) into (height, width)."""
+    sizes = [int(n) for n in re.fullmatch(r"(\d+)(?:x(\d+))?", text).groups("0")]
+    height, width = sizes[0], sizes[1] or sizes[0]
+    if not height:
+        raise ValueError
+    return height, width
+
+
+def parse_name(text):
+    """Reads a name that is safe as a file name."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", text):
+        raise ValueError
+    return text
+
+
+def parse_object(text):
+    """Reads a JSON object."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+class Checked(flags.ArgumentParser):
+    """Reads a flag with a function; other texts get one message."""
+
+    def __init__(self, read, syntax, message=None):
+        self.read, self.syntactic_help, self.message = read, syntax, message
+
+    def parse(self, argument):
+        if not isinstance(argument, str):
+            return argument
+        try:
+            return self.read(argument)
+        except Exception as error:
+            raise ValueError(self.message or str(error)) from error
+
+
+class Choice(flags.ArgumentParser):
+    """One of a few names; others get the nearest."""
+
+    def __init__(self, names):
+        self.names, self.syntactic_help = names, "|".join(names)
+
+    def parse(self, argument):
+        if argument in self.names:
+            return argument
+        near = difflib.get_close_matches(argument, self.names, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"choose one of {', '.join(self.names)}.{hint}")
+
+
+class Choices(Choice):
+    """A comma-separated list of names."""
+
+    def parse(self, argument):
+        if not isinstance(argument, str):
+            return argument
+        return tuple(super(Choices, self).parse(part) for part in argument.split(","))
+
+
+class Number(flags.ArgumentParser):
+    """A whole number or a float within bounds, both included."""
+
+    def __init__(self, kind, least=None, most=None, above=None):
+        self.kind, self.least, self.most, self.above = kind, least, most, above
+        self.syntactic_help = "N" if kind is int else "X"
+
+    def parse(self, argument):
+        what = "a whole number" if self.kind is int else "a number"
+        bounds = [
+            f"{word} {bound:g}"
+            for word, bound in (
+                ("of at least", self.least),
+                ("of at most", self.most),
+                ("above", self.above),
+            )
+            if bound is not None
+        ]
+        try:
+            value = self.kind(argument)
+        except (TypeError, ValueError):
+            value = float("nan")
+        fits = (
+            float("-inf") < value < float("inf")
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+        )
+        if not fits:
+            raise ValueError(" ".join([f"it must be {what}", " and ".join(bounds)]))
+        return value
+
+
+class Text(flags.ArgumentParser):
+    """Any text."""
+
+    def __init__(self, syntax):
+        self.syntactic_help = syntax
+
+
+_COUNT = Number(int, least=1)
+_SWITCH = flags.BooleanParser()
+_LIMIT = Checked(parse_limit, "LIMIT")
+
+
+def model_flag(default):
+    """The --model flag with a default, None if it has to be given."""
+    return Flag(
+        "model",
+        Text("MODEL"),
+        default,
+        "The network: a name of the package's registry (resnet20, resnet56, "
+        "mobilenetv2_small, ...), keras.applications.NAME, an import path "
+        "module:function (it may take image_shape and num_classes), or a .keras "
+        "file.",
+    )
+
+
+MODEL_ARGS = (
+    Flag(
+        "model_args",
+        Checked(parse_object, "JSON", 'write a JSON object such as {"alpha": 0.5}.'),
+        None,
+        "Further arguments of the network, a JSON object.",
+    ),
+    Flag(
+        "pretrained",
+        Text("imagenet|FILE"),
+        None,
+        "Weights to start from: a weights file, or imagenet for keras.applications.",
+    ),
+)
+
+DATA = (
+    Flag(
+        "dataset",
+        Text("DATASET"),
+        "embedded",
+        "The images: embedded (12,000 + 2,000 real images of clothes, in the "
+        "package), tfds:NAME[/CONFIG] (TensorFlow Datasets), or an image folder "
+        "with train/CLASS/ and val/CLASS/.",
+    ),
+    Flag(
+        "image_size",
+        Checked(
+            parse_image_size, "N|HxW", "write a size in pixels such as 32 or 48x64."
+        ),
+        None,
+        "Images are resized to this. Default: what the model takes, or else the "
+        "size the data have. Grey and RGB are converted to what the model takes.",
+    ),
+    Flag("limit", _COUNT, None, "Use at most so many images, for a quick try."),
+)
+
+SEARCH = (
+    Flag(
+        "macs",
+        _LIMIT,
+        "0.95x",
+        "Most multiply-accumulates for one image: a multiple of the original's "
+        "(0.95x), a number (300M, 1.2G), or none.",
+    ),
+    Flag(
+        "params", _LIMIT, "1.0x", "Most parameters, written like --macs (1.0x, 250k)."
+    ),
+    Flag(
+        "width_mult",
+        Number(float, least=1),
+        2.0,
+        "How much to widen the network before it is shrunk; 1 shrinks it directly.",
+    ),
+    Flag(
+        "min_keep",
+        Checked(parse_min_keep, "SHARE|PATTERN=SHARE|JSON"),
+        [0.1],
+        "Least share of each group's channels that stays. Repeat it to give groups "
+        "of their own: --min_keep=0.4 --min_keep='stage3*=0.45'.",
+        repeated=True,
+    ),
+    Flag(
+        "round_to", _COUNT, 1, "Channel counts become multiples of this (8 suits GPUs)."
+    ),
+    Flag(
+        "criterion",
+        Choice(CRITERIA),
+        "gradient",
+        "What ranks the channels. gradient is the paper's; uniform and random are "
+        "controls.",
+    ),
+    Flag("search_batches", _COUNT, 8, "Batches that the criterion looks at."),
+    Flag(
+        "weights",
+        Choice(("fresh", "inherit")),
+        None,
+        "Weights that training starts from: fresh (the paper's; the original starts "
+        "afresh too) or inherit (of the model given). Default: inherit with "
+        "--pretrained, otherwise fresh.",
+    ),
+    Flag(
+        "plan",
+        Text("FILE"),
+        None,
+        "Apply this plan.json, found with the same --model and --width_mult, "
+        "instead of searching.",
+    ),
+)
+
+BATCH_SIZE = Flag("batch_size", _COUNT, 64, "Images per step, over all devices.")
+
+TRAINING = (
+    Flag("epochs", _COUNT, 3, "Passes over the training images."),
+    Flag("learning_rate", Number(float, above=0), 0.1, "The peak learning rate."),
+    Flag("schedule", Choice(SCHEDULES), "cosine", "How the learning rate decays."),
+    Flag("warmup_epochs", Number(float, least=0), 0.0, "Linear warm-up, in epochs."),
+    Flag("momentum", Number(float, 0, 0.999), 0.9, "Momentum of SGD."),
+    Flag("weight_decay", Number(float, least=0), 1e-4, "Decay added to the gradient."),
+    Flag("label_smoothing", Number(float, 0, 0.99), 0.0, "Share spread over classes."),
+    Flag(
+        "augment",
+        Choice(AUGMENTATIONS),
+        "none",
+        "Random changes to training images: crop_flip suits small photographs.",
+    ),
+)
+
+CHECK_IMAGES = Flag(
+    "check_images", _COUNT, 64, "Images on which exported files must agree with Keras."
+)
+
+SEED = Flag("seed", Number(int, 0, 2**31 - 1), 0, "The same seed, the same result.")
+
+DEBUG = Flag("debug", _SWITCH, False, "Show tracebacks and all of TensorFlow's log.")
+
+
+def workdir_flags(default):
+    """Flags of a command that writes files."""
+    return (
+        Flag("workdir", Text("FOLDER"), default, "Where all files go."),
+        Flag(
+            "overwrite",
+            _SWITCH,
+            False,
+            "Replace another run's files in --workdir, each once its successor is "
+            "ready.",
+        ),
+    )
+
+
+NAME = Flag(
+    "name",
+    Checked(parse_name, "NAME", "use letters, digits, dots, dashes and underscores."),
+    "model",
+    "What the files are called.",
+)
+
+FILE = Flag(
+    "model",
+    Text("FILE"),
+    None,
+    "The model: a .keras file, a SavedModel folder or a .tflite file.",
+)
+
+FORMATS_FLAG = Flag(
+    "formats",
+    Choices(FORMATS),
+    FORMATS,
+    "What to write, separated by commas: saved_model, tflite.",
+)

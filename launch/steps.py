@@ -1,0 +1,358 @@
+"""The steps that the scripts are made of: each turns flags into library calls."""
+
+import dataclasses
+import functools
+import json
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import hh_keras
+from hh_keras import data as datasets
+from hh_keras import export as exporting
+from hh_keras import models
+from hh_keras.errors import HHError, ModelError
+from hh_keras.models import sources
+from hh_keras.tasks import classification
+from hh_keras.training import Recipe, strategy
+from launch.flags import FORMATS, merge_min_keep
+from launch.workdir import replace
+
+TOLERANCE = 1e-4  # of an exported file, as a share of the outputs' spread
+
+
+def load(args, labels=True):
+    """Builds the model and loads the data, each fitted to the other.
+
+    Args:
+        args: flags of the model, data and training groups that the script has.
+        labels: whether the model must have one output per class.
+
+    Returns:
+        `(model, data)`; the images have the size and channels that the model takes.
+
+    Raises:
+        ModelError, DataError: either cannot be had, or labels and head differ.
+    """
+    data = load_data(args, None)
+    model = build(args, data.image_shape, len(data.class_names))
+    if labels:
+        classification.check_head(model, len(data.class_names))
+    shape = tuple(model.inputs[0].shape[1:])
+    shape = _filled(shape, _wanted_shape(args, data.image_shape))
+    if shape != tuple(data.image_shape):
+        data = load_data(args, shape)
+    return model, data
+
+
+def load_data(args, image_shape):
+    """Loads --dataset; image_shape None keeps the data's own."""
+    return datasets.load(
+        args.dataset,
+        image_shape=image_shape,
+        batch_size=args.batch_size,
+        seed=_given(args, "seed", 0),
+        augment=_given(args, "augment", "none"),
+        limit=args.limit,
+    )
+
+
+def build(args, image_shape, num_classes):
+    """Builds --model for images of the data's own shape, under the strategy.
+
+    A file or a function may insist on another shape, which then wins.
+    """
+    shape = _wanted_shape(args, image_shape)
+    pretrained, model_args = _given(args, "pretrained"), _given(args, "model_args")
+    keras.utils.set_random_seed(_given(args, "seed", 0))
+    with strategy().scope():
+        if args.model.endswith(".keras") or ":" in args.model:
+            if args.model.endswith(".keras"):
+                model = models.build(args.model, model_args=model_args)
+            else:
+                model = sources.from_function(
+                    args.model, shape, num_classes, model_args
+                )
+            shape = _insisted(args, model, shape)
+            if not pretrained:
+                return model
+        return models.build(args.model, shape, num_classes, pretrained, model_args)
+
+
+def _given(args, name, default=None):
+    """A flag's value, or a default where the script does not have the flag."""
+    return getattr(args, name) if name in args else default
+
+
+def _wanted_shape(args, own):
+    """The images' shape as far as flags and data decide it."""
+    height, width = args.image_size or own[:2]
+    rgb = _given(args, "pretrained") == "imagenet"
+    return (height, width, 3 if rgb else own[2])
+
+
+def _insisted(args, model, wanted):
+    """The shape that a user's own model takes, if it takes one image."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs or len(inputs) != 1:
+        count = f"{len(inputs)} inputs" if inputs else "no known input"
+        raise ModelError(
+            f"--model={args.model} has {count}; image classification needs a built "
+            "functional or Sequential model with exactly one."
+        )
+    takes = tuple(inputs[0].shape[1:])
+    if len(takes) != 3:
+        raise ModelError(
+            f"--model={args.model} takes inputs of shape {takes}; it must take images "
+            "(height, width, channels)."
+        )
+    shape = _filled(takes, wanted)
+    if args.image_size and shape[:2] != tuple(args.image_size):
+        raise ModelError(
+            f"--image_size={args.image_size[0]}x{args.image_size[1]} does not fit: "
+            f"--model={args.model} takes {shape[0]}x{shape[1]} images. "
+            "Leave --image_size out."
+        )
+    return shape
+
+
+def _filled(takes, wanted):
+    """A model's input shape with unknown sizes taken from the images'."""
+    return tuple(
+        own if size is None else size for size, own in zip(takes, wanted, strict=True)
+    )
+
+
+def recipe(args):
+    """Makes the training protocol from the flags."""
+    return Recipe(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        momentum=args.momentum,
+        weight_decay=args.weight_decay,
+        label_smoothing=args.label_smoothing,
+        schedule=args.schedule,
+        warmup_epochs=args.warmup_epochs,
+        augment=args.augment,
+        seed=args.seed,
+    )
+
+
+def initial_weights(args):
+    """ "fresh" or "inherit"."""
+    return args.weights or ("inherit" if args.pretrained else "fresh")
+
+
+def search(model, data, args):
+    """Finds the smaller network, or applies --plan.
+
+    Args:
+        model: the original.
+        data: what `load` returned.
+        args: flags with the search group.
+
+    Returns:
+        `(original, result)`: the network to compare with, started as `--weights`
+        says, and a `hh_keras.ShrinkResult`.
+
+    Raises:
+        BudgetError, SearchError, PlanError: see `hh_keras.shrink`.
+    """
+    weights = initial_weights(args)
+    with strategy().scope():
+        # Both networks start in the same way, so the comparison is one of shapes.
+        original = model
+        if weights == "fresh":
+            original = hh_keras.widen(model, 1.0, "fresh", args.seed)
+        if args.plan:
+            return original, _apply_plan(model, args, weights)
+        return original, hh_keras.shrink(
+            model,
+            data.search,
+            classification.loss(model, _given(args, "label_smoothing", 0.0)),
+            budget(model, data.image_shape, args),
+            width=args.width_mult,
+            criterion=args.criterion,
+            batches=args.search_batches,
+            min_keep=merge_min_keep(args.min_keep),
+            round_to=args.round_to,
+            weights=weights,
+            seed=args.seed,
+        )
+
+
+def budget(model, image_shape, args):
+    """The limits of --macs and --params in absolute terms."""
+    cost = hh_keras.cost(model, image_shape)
+    macs, params = args.macs.of(cost.macs), args.params.of(cost.params)
+    if macs is None and params is None:
+        raise HHError("--macs and --params are both none; give at least one limit.")
+    return hh_keras.Budget(macs=macs, params=params)
+
+
+def _apply_plan(model, args, weights):
+    plan = hh_keras.Plan.load(args.plan)
+    wide = model
+    if args.width_mult != 1:
+        kind = "preserve" if weights == "inherit" else "fresh"
+        wide = hh_keras.widen(model, args.width_mult, kind, args.seed)
+    slim = hh_keras.rebuild(wide, plan, weights, args.seed)
+    costs = [hh_keras.cost(each) for each in (model, wide, slim)]
+    return hh_keras.ShrinkResult(slim, plan, wide, None, *costs)
+
+
+def describe(model, image_shape):
+    """Cost and channel counts of a model, as the report wants them."""
+    cost = hh_keras.cost(model, image_shape)
+    channel_map = hh_keras.trace(model)
+    producers = {name for group in channel_map.groups for name in group.producers}
+    return {
+        "macs": int(cost.macs),
+        "params": int(cost.params),
+        "layers": [
+            {
+                "name": layer.name,
+                "type": layer.type,
+                "macs": int(layer.macs),
+                "params": int(layer.params),
+            }
+            for layer in cost.layers
+            if layer.macs or layer.params
+        ],
+        "channels": {
+            name: len(ids)
+            for name, ids in channel_map.outputs.items()
+            if name in producers
+        },
+    }
+
+
+def save_model(model, path):
+    """Writes a `.keras` file in one step."""
+    replace(path, lambda fresh: model.save(fresh))
+
+
+def load_saved(path):
+    """Reads a `.keras` file under the strategy."""
+    with strategy().scope():
+        return sources.from_file(path)
+
+
+def epoch_seconds(model, data):
+    """Forecasts one epoch of training from two forward passes over a batch.
+
+    A backward pass costs about two forward ones.
+    """
+    forward = tf.function(lambda x: model(x, training=False))
+    images, _ = next(iter(data.train))
+    forward(images)
+    started = time.perf_counter()
+    forward(images)
+    each = (time.perf_counter() - started) / len(images)
+    return 3 * each * data.num_train
+
+
+def search_summary(result):
+    """Two lines on what the search did, for the screen."""
+    before, wide, after = result.cost_before, result.cost_wide, result.cost_after
+    return (
+        f"  MACs       {millions(before.macs)} -> widened {millions(wide.macs)} -> "
+        f"{millions(after.macs)} ({after.macs / before.macs:.1%} of the original)\n"
+        f"  parameters {millions(before.params)} -> widened {millions(wide.params)} "
+        f"-> {millions(after.params)} ({after.params / before.params:.1%})"
+    )
+
+
+def millions(count):
+    """Formats a count: 1234567 -> "1.23 M"."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(int(count))
+
+
+def first_images(dataset, count):
+    """The first images of a dataset, float32 `(count, h, w, c)`; fewer if it ends."""
+    taken = dataset.map(lambda images, _: images).unbatch().take(count)
+    return np.stack(list(taken.as_numpy_iterator()))
+
+
+def exported_paths(folder, name, formats=FORMATS):
+    """Format to the path of the exported file, for the formats asked for."""
+    paths = {
+        "saved_model": folder / "saved_model" / name,
+        "tflite": folder / f"{name}.tflite",
+    }
+    return {kind: paths[kind] for kind in formats}
+
+
+def export(model, folder, name, images, formats=FORMATS):
+    """Writes exported files and checks each against the Keras model.
+
+    Args:
+        model: what to export.
+        folder: the work directory.
+        name: of the model in the file names.
+        images: what the check runs on, float32 `(n, h, w, c)`.
+        formats: some of `launch.flags.FORMATS`.
+
+    Returns:
+        Format to the parity, a dict.
+
+    Raises:
+        HHError: an exported file computes something else than the model.
+    """
+    writers = {"saved_model": exporting.saved_model, "tflite": exporting.tflite}
+    found = {}
+    for kind, path in exported_paths(folder, name, formats).items():
+        replace(path, functools.partial(writers[kind], model))
+        parity = exporting.parity(model, path, images)
+        found[kind] = dataclasses.asdict(parity)
+        if not parity.max_abs <= TOLERANCE * max(parity.spread, 1e-12):
+            raise HHError(
+                f"{path} differs from the Keras model by up to {parity.max_abs:.3g} "
+                f"on {len(images)} images, more than {TOLERANCE:g} of the outputs' "
+                f"spread ({parity.spread:.3g}); do not deploy this file."
+            )
+    return found
+
+
+def parity_line(parity):
+    """One line on how far an exported file is from its model."""
+    return (
+        f"largest difference {parity['max_abs']:.2g} "
+        f"(outputs spread over {parity['spread']:.3g})"
+    )
+
+
+def load_data_for_file(args):
+    """Loads --dataset in the shape that an exported file takes."""
+    shape = exporting.input_shape(args.model)
+    data = load_data(args, None)
+    wanted = _filled(shape, _wanted_shape(args, data.image_shape))
+    return data if wanted == tuple(data.image_shape) else load_data(args, wanted)
+
+
+def predict_file(path, dataset):
+    """Runs an exported file over a dataset; returns `(outputs, labels)` arrays."""
+    batches = [(exporting.predict(path, x.numpy()), y.numpy()) for x, y in dataset]
+    outputs, labels = zip(*batches, strict=True)
+    return np.concatenate(outputs), np.concatenate(labels)
+
+
+def scores_line(scores, examples):
+    """One line of accuracy and loss."""
+    top5 = scores.get("accuracy_top5")
+    return (
+        f"accuracy {scores['accuracy']:.2%}, "
+        + (f"top-5 {top5:.2%}, " if top5 is not None else "")
+        + f"loss {scores['loss']:.4f} on {examples:,} validation images"
+    )
+
+
+def to_json(value):
+    """JSON text of plain values, indented."""
+    return json.dumps(value, indent=2) + "\n"
