@@ -1,8 +1,5 @@
 """The steps that the scripts are made of: each turns flags into library calls."""
 
-import dataclasses
-import functools
-import json
 import time
 
 import keras
@@ -11,13 +8,12 @@ import tensorflow as tf
 
 import hh_keras
 from hh_keras import data as datasets
-from hh_keras import export as exporting
 from hh_keras import models
 from hh_keras.errors import HHError, ModelError
 from hh_keras.models import sources
 from hh_keras.tasks import classification
 from hh_keras.training import Recipe, strategy
-from launch.flags import FORMATS, merge_min_keep
+from launch.flags import merge_min_keep
 from launch.workdir import replace
 
 TOLERANCE = 1e-4  # of an exported file, as a share of the outputs' spread
@@ -278,81 +274,3 @@ def first_images(dataset, count):
     """The first images of a dataset, float32 `(count, h, w, c)`; fewer if it ends."""
     taken = dataset.map(lambda images, _: images).unbatch().take(count)
     return np.stack(list(taken.as_numpy_iterator()))
-
-
-def exported_paths(folder, name, formats=FORMATS):
-    """Format to the path of the exported file, for the formats asked for."""
-    paths = {
-        "saved_model": folder / "saved_model" / name,
-        "tflite": folder / f"{name}.tflite",
-    }
-    return {kind: paths[kind] for kind in formats}
-
-
-def export(model, folder, name, images, formats=FORMATS):
-    """Writes exported files and checks each against the Keras model.
-
-    Args:
-        model: what to export.
-        folder: the work directory.
-        name: of the model in the file names.
-        images: what the check runs on, float32 `(n, h, w, c)`.
-        formats: some of `launch.flags.FORMATS`.
-
-    Returns:
-        Format to the parity, a dict.
-
-    Raises:
-        HHError: an exported file computes something else than the model.
-    """
-    writers = {"saved_model": exporting.saved_model, "tflite": exporting.tflite}
-    found = {}
-    for kind, path in exported_paths(folder, name, formats).items():
-        replace(path, functools.partial(writers[kind], model))
-        parity = exporting.parity(model, path, images)
-        found[kind] = dataclasses.asdict(parity)
-        if not parity.max_abs <= TOLERANCE * max(parity.spread, 1e-12):
-            raise HHError(
-                f"{path} differs from the Keras model by up to {parity.max_abs:.3g} "
-                f"on {len(images)} images, more than {TOLERANCE:g} of the outputs' "
-                f"spread ({parity.spread:.3g}); do not deploy this file."
-            )
-    return found
-
-
-def parity_line(parity):
-    """One line on how far an exported file is from its model."""
-    return (
-        f"largest difference {parity['max_abs']:.2g} "
-        f"(outputs spread over {parity['spread']:.3g})"
-    )
-
-
-def load_data_for_file(args):
-    """Loads --dataset in the shape that an exported file takes."""
-    shape = exporting.input_shape(args.model)
-    data = load_data(args, None)
-    wanted = _filled(shape, _wanted_shape(args, data.image_shape))
-    return data if wanted == tuple(data.image_shape) else load_data(args, wanted)
-
-
-def predict_file(path, dataset):
-    """Runs an exported file over a dataset; returns `(outputs, labels)` arrays."""
-    batches = [(exporting.predict(path, x.numpy()), y.numpy()) for x, y in dataset]
-    outputs, labels = zip(*batches, strict=True)
-    return np.concatenate(outputs), np.concatenate(labels)
-
-
-def scores_line(scores, examples):
-    """One line of accuracy and loss."""
-    top5 = scores.get("accuracy_top5")
-    return (
-        f"accuracy {scores['accuracy']:.2%}, "
-        + (f"top-5 {top5:.2%}, " if top5 is not None else "")
-        + f"loss {scores['loss']:.4f} on {examples:,} validation images"
-    )
-
-
-def to_json(value):
-    """JSON text of plain values, indented."""
-    return json.dumps(value, indent=2) + "\n"
