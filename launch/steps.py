@@ -274,3 +274,8 @@ def first_images(dataset, count):
     """The first images of a dataset, float32 `(count, h, w, c)`; fewer if it ends."""
     taken = dataset.map(lambda images, _: images).unbatch().take(count)
     return np.stack(list(taken.as_numpy_iterator()))
+
+
+def to_json(value):
+    """JSON text of plain values, indented."""
+    return json.dumps(value, indent=2) + "\n"

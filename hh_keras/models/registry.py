@@ -63,7 +63,7 @@ def build(spec, image_shape=None, num_classes=None, weights=None, model_args=Non
 
     Example:
         >>> build("resnet20", (32, 32, 3), 10).count_params()
-        275322
+        274042
     """
     is_file = spec.endswith(".keras")
     if not is_file or image_shape is not None:

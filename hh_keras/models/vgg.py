@@ -9,7 +9,7 @@ from hh_keras.models.blocks import classifier, conv_bn, pixels
 def vgg11_small(image_shape, num_classes, widths=(64, 128, 256, 512, 512)):
     """VGG-11 for small images: batch normalisation, one dense layer.
 
-    At 32x32x3 and 10 classes: 152.90 M MACs, 9.23 M parameters. The convolutions are
+    At 32x32x3 and 10 classes: 152.77 M MACs, 9.23 M parameters. The convolutions are
     the paper's configuration A; its three dense layers, made for 224 px, give way to
     average pooling and one dense layer.
 
