@@ -1,5 +1,6 @@
 """The steps that the scripts are made of: each turns flags into library calls."""
 
+import json
 import time
 
 import keras
