@@ -280,3 +280,13 @@ def first_images(dataset, count):
 def to_json(value):
     """JSON text of plain values, indented."""
     return json.dumps(value, indent=2) + "\n"
+
+
+def scores_line(scores, examples):
+    """One line of accuracy and loss."""
+    top5 = scores.get("accuracy_top5")
+    return (
+        f"accuracy {scores['accuracy']:.2%}, "
+        + (f"top-5 {top5:.2%}, " if top5 is not None else "")
+        + f"loss {scores['loss']:.4f} on {examples:,} validation images"
+    )
