@@ -11,13 +11,12 @@ import hh_keras
 from hh_keras import data as datasets
 from hh_keras import models
 from hh_keras.errors import HHError, ModelError
+from hh_keras.export import input_shape
 from hh_keras.models import sources
 from hh_keras.tasks import classification
 from hh_keras.training import Recipe, strategy
 from launch.flags import merge_min_keep
 from launch.workdir import replace
-
-TOLERANCE = 1e-4  # of an exported file, as a share of the outputs' spread
 
 
 def load(args, labels=True):
@@ -54,6 +53,13 @@ def load_data(args, image_shape):
         augment=_given(args, "augment", "none"),
         limit=args.limit,
     )
+
+
+def load_data_for_file(args):
+    """Loads --dataset in the shape that the file --model takes."""
+    data = load_data(args, None)
+    wanted = _filled(input_shape(args.model), _wanted_shape(args, data.image_shape))
+    return data if wanted == tuple(data.image_shape) else load_data(args, wanted)
 
 
 def build(args, image_shape, num_classes):

@@ -1,0 +1,23 @@
+"""From a Keras model to the files that serve it, and proof that they agree.
+
+`saved_model` and `tflite` write, `predict` runs any of the files, `parity` compares a
+file with the model it came from, `latency` and `latencies` time files.
+"""
+
+from hh_keras.export.parity import Parity, parity
+from hh_keras.export.prediction import input_shape, open_model, predict
+from hh_keras.export.timing import Latency, latencies, latency
+from hh_keras.export.writing import saved_model, tflite
+
+__all__ = [
+    "Latency",
+    "Parity",
+    "input_shape",
+    "latencies",
+    "latency",
+    "open_model",
+    "parity",
+    "predict",
+    "saved_model",
+    "tflite",
+]

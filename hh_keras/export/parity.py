@@ -1,0 +1,75 @@
+"""Does an exported file say the same as the model it came from?"""
+
+import dataclasses
+
+import numpy as np
+
+from hh_keras.errors import ModelError
+from hh_keras.export.prediction import predict
+
+
+@dataclasses.dataclass(frozen=True)
+class Parity:
+    """How far a file's outputs are from its model's, on the same images.
+
+    Attributes:
+        max_abs: largest absolute difference of any output value.
+        mean_abs: mean absolute difference.
+        spread: largest minus smallest value the model puts out on these images.
+        relative: `max_abs / spread`.
+        top1_agreement: share of examples, 0 to 1, with the same largest output.
+        examples: number of images compared.
+    """
+
+    max_abs: float
+    mean_abs: float
+    spread: float
+    relative: float
+    top1_agreement: float
+    examples: int
+
+
+def parity(model, path, images):
+    """Compares an exported file with the model it came from.
+
+    Args:
+        model: the Keras model, or the path of its `.keras` file.
+        path: SavedModel directory or `.tflite` file made from it.
+        images: float array of shape `(n, height, width, channels)`, n at least 1; real
+            images, since random ones exercise few of a trained network's paths.
+
+    Returns:
+        A `Parity`. With several outputs, differences and spread are over all of them.
+
+    Raises:
+        ModelError: the file cannot be loaded or run, or puts out other shapes.
+    """
+    wanted = _outputs(predict(model, images))
+    found = _outputs(predict(path, images))
+    shapes = [a.shape for a in wanted], [a.shape for a in found]
+    if shapes[0] != shapes[1]:
+        raise ModelError(
+            f"{path} puts out {shapes[1]}, its model {shapes[0]}; it was made from "
+            "another model. Export again."
+        )
+    flat_wanted = np.concatenate([a.reshape(-1) for a in wanted])
+    flat_found = np.concatenate([a.reshape(-1) for a in found])
+    difference = np.abs(flat_wanted - flat_found)
+    spread = float(np.ptp(flat_wanted))
+    largest = float(difference.max())
+    agreements = [
+        np.mean(a.argmax(axis=-1) == b.argmax(axis=-1))
+        for a, b in zip(wanted, found, strict=True)
+    ]
+    return Parity(
+        max_abs=largest,
+        mean_abs=float(difference.mean()),
+        spread=spread,
+        relative=largest / spread if spread > 0 else float(largest > 0),
+        top1_agreement=float(np.mean(agreements)),
+        examples=len(wanted[0]),
+    )
+
+
+def _outputs(predicted):
+    return predicted if isinstance(predicted, list) else [predicted]

@@ -1,0 +1,204 @@
+"""One way to run a model in memory, a `.keras` file, a SavedModel, a `.tflite` file."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hh_keras.errors import ModelError
+
+
+def predict(model, images, batch_size=64, threads=None):
+    """Runs a model or an exported file.
+
+    Args:
+        model: a Keras model, or the path of a `.keras` file, a SavedModel directory or
+            a `.tflite` file; or what `open_model` made of one of them.
+        images: float array of shape `(n, height, width, channels)`; for a model with
+            several inputs a list or dict of such arrays in the model's order.
+        batch_size: examples at once; a `.tflite` file takes one whatever this says.
+        threads: of the `.tflite` interpreter; None leaves it the choice.
+
+    Returns:
+        float32 array of shape `(n, ...)`; a list of them for several outputs.
+
+    Raises:
+        ModelError: no such file, a corrupt one, or one that takes other inputs.
+
+    Example:
+        >>> predict("model.tflite", images).shape    # doctest: +SKIP
+        (64, 10)
+    """
+    inputs = [np.asarray(array) for array in tf.nest.flatten(images)]
+    run = model if _is_opened(model) else open_model(model, threads)
+    parts = [
+        run([array[start : start + batch_size] for array in inputs])
+        for start in range(0, len(inputs[0]), batch_size)
+    ]
+    outputs = [
+        np.concatenate(column).astype("float32") for column in zip(*parts, strict=True)
+    ]
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def open_model(model, threads=None):
+    """Opens a model or file for running.
+
+    Args:
+        model: as for `predict`.
+        threads: of the `.tflite` interpreter; None leaves it the choice.
+
+    Returns:
+        A function from a list of input arrays to a list of output arrays. It raises
+        `ModelError` for inputs that the model does not take.
+
+    Raises:
+        ModelError: no such file, or a corrupt one; the message names it.
+    """
+    if isinstance(model, keras.Model):
+        return _explained(_keras_runner(model), model.name)
+    path = Path(model)
+    try:
+        return _explained(_opener(path)(path, threads), path)
+    except ModelError:
+        raise
+    except Exception as error:  # each format has errors of its own
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{path} cannot be loaded: {reason}") from error
+
+
+def input_shape(path):
+    """The shape of one example that a file takes.
+
+    Args:
+        path: `.keras` file, SavedModel directory or `.tflite` file with one input.
+
+    Returns:
+        Tuple such as `(height, width, channels)`; None where any size will do.
+
+    Raises:
+        ModelError: no such file, a corrupt one, or one with several inputs.
+    """
+    path = Path(path)
+    opener = _opener(path)
+    try:
+        if opener is _open_tflite:
+            details = _interpreter_class()(model_path=str(path)).get_input_details()
+            shapes = [tuple(int(n) for n in detail["shape"]) for detail in details]
+        elif opener is _open_saved_model:
+            signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+            specs = signature.structured_input_signature[1].values()
+            shapes = [tuple(spec.shape) for spec in specs]
+        else:
+            model = keras.saving.load_model(path, compile=False)
+            shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{path} cannot be loaded: {reason}") from error
+    if len(shapes) != 1:
+        raise ModelError(f"{path} has {len(shapes)} inputs; exactly one is needed.")
+    return shapes[0][1:]
+
+
+def _opener(path):
+    if not path.exists():
+        raise ModelError(f"There is no model at {path}.")
+    openers = {".keras": _open_keras, ".tflite": _open_tflite}
+    opener = _open_saved_model if path.is_dir() else openers.get(path.suffix)
+    if opener is None:
+        raise ModelError(
+            f"{path} is neither a .keras file, a .tflite file nor a SavedModel "
+            "directory."
+        )
+    return opener
+
+
+def _is_opened(model):
+    return callable(model) and not isinstance(model, keras.Model)
+
+
+def _explained(run, name):
+    """Makes whatever a runtime raises one message that names the model."""
+
+    def explained(arrays):
+        try:
+            return run(arrays)
+        except Exception as error:  # each runtime has errors of its own
+            shapes = ", ".join(str(array.shape[1:]) for array in arrays)
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(
+                f"{name} does not run on inputs {shapes}: {reason}"
+            ) from error
+
+    return explained
+
+
+def _open_keras(path, _):
+    return _keras_runner(keras.saving.load_model(path, compile=False))
+
+
+def _keras_runner(model):
+    @tf.function(autograph=False)
+    def call(inputs):
+        structured = tf.nest.pack_sequence_as(model.input, inputs)
+        return tf.nest.flatten(model(structured, training=False))
+
+    return lambda arrays: [output.numpy() for output in call(_tensors(arrays))]
+
+
+def _open_saved_model(path, _):
+    loaded = tf.saved_model.load(str(path))
+    serve = loaded.signatures["serving_default"]
+    # The signature loses the order of the outputs; the endpoint that Keras adds
+    # beside it returns the model's own structure.
+    endpoint = getattr(loaded, "serve", None)
+    if endpoint is None:
+        names = list(serve.structured_input_signature[1])
+
+        def call(arrays):
+            return serve(**dict(zip(names, _tensors(arrays), strict=True)))
+    else:
+        arguments, _ = endpoint.concrete_functions[0].structured_input_signature
+
+        def call(arrays):
+            return endpoint(tf.nest.pack_sequence_as(arguments[0], _tensors(arrays)))
+
+    def run(arrays):
+        return [output.numpy() for output in tf.nest.flatten(call(arrays))]
+
+    run.loaded = loaded  # its variables live only as long as it does
+    return run
+
+
+def _open_tflite(path, threads):
+    interpreter = _interpreter_class()(model_path=str(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    inputs = interpreter.get_input_details()
+    outputs = interpreter.get_output_details()
+
+    def run_one(arrays):
+        for detail, array in zip(inputs, arrays, strict=True):
+            interpreter.set_tensor(detail["index"], array.astype(detail["dtype"]))
+        interpreter.invoke()
+        return [interpreter.get_tensor(detail["index"]) for detail in outputs]
+
+    def run(arrays):
+        examples = range(len(arrays[0]))
+        parts = [run_one([array[i : i + 1] for array in arrays]) for i in examples]
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    return run
+
+
+def _interpreter_class():
+    """LiteRT's interpreter where it is installed; TensorFlow's is being retired."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        return tf.lite.Interpreter
+    return Interpreter
+
+
+def _tensors(arrays):
+    return [tf.convert_to_tensor(array) for array in arrays]

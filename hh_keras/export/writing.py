@@ -1,0 +1,184 @@
+"""Writing a SavedModel and a `.tflite` file."""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from hh_keras.errors import ModelError, WorkdirError
+
+
+def saved_model(model, path):
+    """Writes a TensorFlow SavedModel, all of it or nothing.
+
+    It is written beside `path` and renamed when complete, so that a server watching
+    the directory never sees half a model and a failure leaves the old one in place.
+
+    Args:
+        model: a built Keras model.
+        path: directory to write; an older SavedModel there is replaced.
+
+    Returns:
+        The path, a `pathlib.Path`.
+
+    Raises:
+        ModelError: the model is not built or cannot be exported.
+        WorkdirError: `path` is something other than a SavedModel, or not writable.
+    """
+    path = Path(path)
+    _check_built(model)
+    if path.exists() and not _replaceable(path):
+        raise WorkdirError(
+            f"{path} exists and is not a SavedModel; it is left alone. "
+            "Choose another path, or remove it."
+        )
+    with _beside(path) as new:
+        try:
+            with _quiet():
+                model.export(str(new), format="tf_saved_model", verbose=False)
+        except Exception as error:  # tracing runs every layer's code
+            raise ModelError(_failed(model, path, error)) from error
+        _replace(path, new)
+    return path
+
+
+def tflite(model, path, image_shape=None):
+    """Writes a float32 `.tflite` file that takes one example at a time.
+
+    The batch is fixed to 1: every shape is then known to the converter, which can
+    fold all shape arithmetic away and leave nothing a delegate would refuse.
+
+    Args:
+        model: a built Keras model.
+        path: file to write; an older one is replaced.
+        image_shape: `(height, width, channels)`, for a model with one input whose
+            spatial size is unknown.
+
+    Returns:
+        The path, a `pathlib.Path`.
+
+    Raises:
+        ModelError: the model is not built, has inputs of unknown size, or cannot be
+            converted.
+        WorkdirError: `path` is not writable.
+    """
+    path = Path(path)
+    _check_built(model)
+    function = _one_example(model, image_shape)
+    try:
+        with _quiet():
+            # Without the model itself: given one, the converter leaves its variables
+            # as variables that no interpreter ever initialises.
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+            content = converter.convert()
+    except Exception as error:  # the converter raises many kinds
+        raise ModelError(_failed(model, path, error)) from error
+    with _beside(path) as new:
+        new.write_bytes(content)
+        os.replace(new, path)
+    return path
+
+
+def _one_example(model, image_shape):
+    """The model as a concrete function of inputs with batch 1."""
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    if image_shape is not None and len(shapes) == 1:
+        shapes = [tuple(image_shape)]
+    specs = []
+    for shape, tensor in zip(shapes, model.inputs, strict=True):
+        if None in shape:
+            raise ModelError(
+                f"Input {tensor.name!r} of {model.name!r} has the shape {shape}; a "
+                ".tflite file needs fixed sizes. Give image_shape."
+            )
+        specs.append(tf.TensorSpec((1, *shape), tensor.dtype, name=tensor.name))
+
+    @tf.function(autograph=False)
+    def call(*inputs):
+        structured = tf.nest.pack_sequence_as(model.input, list(inputs))
+        return model(structured, training=False)
+
+    try:
+        return call.get_concrete_function(*specs)
+    except Exception as error:  # tracing runs every layer's code
+        reason = " ".join(str(error).split())[:400]
+        raise ModelError(f"{model.name!r} cannot be traced: {reason}") from error
+
+
+def _check_built(model):
+    if not getattr(model, "inputs", None) or not model.built:
+        raise ModelError(
+            f"{model.name!r} has no known inputs; only built functional or sequential "
+            "models can be exported. Start it with keras.Input."
+        )
+
+
+def _failed(model, path, error):
+    reason = " ".join(str(error).split())[:400]
+    return f"{model.name!r} cannot be exported to {path}: {reason}"
+
+
+def _replaceable(path):
+    if not path.is_dir():
+        return False
+    return (path / "saved_model.pb").is_file() or not any(path.iterdir())
+
+
+def _replace(path, new):
+    """Renames directory `new` to `path`; renaming onto a full one is not allowed."""
+    if path.exists():
+        old = new.with_name("old")
+        os.replace(path, old)
+        try:
+            os.replace(new, path)
+        except OSError:
+            os.replace(old, path)
+            raise
+    else:
+        os.replace(new, path)
+
+
+@contextlib.contextmanager
+def _beside(path):
+    """Yields a path in a temporary sibling, on the same file system as `path`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise WorkdirError(
+            f"Cannot write to {path.parent}: {error.strerror}."
+        ) from error
+    try:
+        yield Path(folder) / "new"
+    except OSError as error:
+        raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Hides what TensorFlow's C++ code prints; a failure still shows it.
+
+    The converter writes straight to file descriptor 2, past Python's logging.
+    """
+    verbosity = tf.get_logger().level
+    tf.get_logger().setLevel("ERROR")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(kept, hidden.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            tf.get_logger().setLevel(verbosity)

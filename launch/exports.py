@@ -1,0 +1,69 @@
+"""Writing the files that are deployed, and proof that they say what the model says."""
+
+import dataclasses
+
+import numpy as np
+
+from hh_keras import export as exporting
+from hh_keras.errors import HHError
+from launch.flags import FORMATS
+
+TOLERANCE = 1e-4  # of an exported file, as a share of the outputs' spread
+
+
+def paths(folder, name, formats=FORMATS):
+    """Format to the path of the exported file, for the formats asked for."""
+    found = {
+        "saved_model": folder / "saved_model" / name,
+        "tflite": folder / f"{name}.tflite",
+    }
+    return {kind: found[kind] for kind in formats}
+
+
+def write(model, folder, name, images, formats=FORMATS):
+    """Writes exported files and checks each against the Keras model.
+
+    Args:
+        model: what to export.
+        folder: the work directory.
+        name: of the model in the file names.
+        images: what the check runs on, float32 `(n, h, w, c)`.
+        formats: some of `launch.flags.FORMATS`.
+
+    Returns:
+        Format to the fields of a `hh_keras.export.Parity`, a dict.
+
+    Raises:
+        HHError: an exported file computes something else than the model.
+    """
+    found = {}
+    for kind, path in paths(folder, name, formats).items():
+        if kind == "tflite":
+            exporting.tflite(model, path, images.shape[1:])
+        else:
+            exporting.saved_model(model, path)
+        parity = exporting.parity(model, path, images)
+        found[kind] = dataclasses.asdict(parity)
+        if not parity.max_abs <= TOLERANCE * max(parity.spread, 1e-12):
+            raise HHError(
+                f"{path} differs from the Keras model by up to {parity.max_abs:.3g} "
+                f"on {len(images)} images, more than {TOLERANCE:g} of the outputs' "
+                f"spread ({parity.spread:.3g}); do not deploy this file."
+            )
+    return found
+
+
+def parity_line(parity):
+    """One line on how far an exported file is from its model."""
+    return (
+        f"largest difference {parity['max_abs']:.2g} "
+        f"(outputs spread over {parity['spread']:.3g})"
+    )
+
+
+def run_over(path, dataset):
+    """Runs an exported file over batches; returns `(outputs, labels)` arrays."""
+    run = exporting.open_model(path)
+    batches = [(exporting.predict(run, x.numpy()), y.numpy()) for x, y in dataset]
+    outputs, labels = zip(*batches, strict=True)
+    return np.concatenate(outputs), np.concatenate(labels)

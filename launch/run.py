@@ -1,0 +1,80 @@
+"""The whole job: search a better network, train it beside its original, report.
+
+The network is widened, its channels are scored on a few batches, and the best ones
+that fit the budget become the LW-DNA network. Both networks are trained by the same
+recipe, exported, checked and measured.
+
+    python launch/run.py                                  # resnet20, embedded images
+    python launch/run.py --model=mobilenetv2_small --macs=0.8x --workdir=runs/small
+    python launch/run.py --dataset=photos/ --image_size=64 --epochs=60 \\
+        --augment=crop_flip --workdir=runs/photos
+    python launch/run.py --limit=256 --epochs=1 --workdir=runs/try    # a quick try
+
+The first line takes about {minutes} minutes on two cores. Open report.html afterwards.
+
+Leaves in --workdir: report.html (with pictures/), results.json, plan.json,
+original.keras and lw_dna.keras (trained), saved_model/original and
+saved_model/lw_dna (TF Serving), original.tflite and lw_dna.tflite, history/*.csv and
+*.jsonl (one row per epoch), initial/*.keras (before training), run.json (all
+settings). Started again with the same flags, it goes on behind the last finished
+stage.
+"""
+
+import pathlib
+import sys
+import time
+
+if not __package__:  # started as a file: find this package and hh_keras
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+from launch import flags, program
+
+GROUPS = {
+    "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
+    "Data": flags.DATA,
+    "Search": flags.SEARCH,
+    "Training": (flags.BATCH_SIZE, *flags.TRAINING),
+    "Other": (
+        flags.CHECK_IMAGES,
+        flags.SEED,
+        *flags.workdir_flags("runs/run"),
+    ),
+}
+
+
+def main(args):
+    started = time.perf_counter()
+    # TensorFlow takes seconds to import: only once the flags are known to be right.
+    from launch import stages, steps, workdir
+
+    run = workdir.open_run(
+        args.workdir, workdir.configuration("run", args), args.overwrite
+    )
+    recipe = steps.recipe(args)
+    print(f"{args.model} on {args.dataset}; all files go to {run.path}")
+    stages.header(started, 1, "Search: widen, score, select, rebuild")
+    model, data = steps.load(args)
+    stages.search(run, model, data, args)
+
+    left = stages.forecast(run, data, recipe)
+    stages.header(started, 2, "Training the original", left)
+    stages.training(run, "original", data.image_shape, recipe, args)
+    left = stages.forecast(run, data, recipe)
+    stages.header(started, 3, "Training the LW-DNA network", left)
+    stages.training(run, "lw_dna", data.image_shape, recipe, args)
+
+    stages.header(started, 4, "Export: SavedModel, .tflite, parity, latency")
+    stages.deployment(run, data, args)
+    stages.header(started, 5, "Report")
+    seconds = time.perf_counter() - started
+    found = stages.results(run, data, recipe, args, seconds)
+    stages.write_report(run, found)
+    print(f"\n{stages.table(found)}\n")
+    for name in ("report.html", "lw_dna.keras", "lw_dna.tflite", "plan.json"):
+        print(f"  {run.path / name}")
+
+
+entry = program.make(__doc__, GROUPS, main)
+
+if __name__ == "__main__":
+    sys.exit(entry())

@@ -1,0 +1,230 @@
+"""The stages of launch/run.py.
+
+Each ends with its files written and recorded in run.json, and is skipped when the
+same run has finished it before.
+"""
+
+import dataclasses
+import json
+import shlex
+import time
+
+from hh_keras import export as exporting
+from hh_keras import report
+from hh_keras.training import evaluate, train
+from hh_keras.training.history import read_history
+from launch import exports, steps
+from launch.flags import merge_min_keep
+from launch.workdir import claim, finish, is_finished, replace, versions, write_text
+
+NAMES = ("original", "lw_dna")
+_EXPORT_SECONDS = 40  # what the stages after training take on two cores
+
+
+def header(started, number, title, left=None):
+    """Prints a stage's title with the time so far and what remains."""
+    minutes, seconds = divmod(int(time.perf_counter() - started), 60)
+    rest = "" if left is None else f" (about {_duration(left)} to go)"
+    print(f"\n[{minutes}:{seconds:02d}] {number}/5 {title}{rest}", flush=True)
+
+
+def _duration(seconds):
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def search(run, model, data, args):
+    """Finds the smaller network; leaves plan.json and both networks, untrained."""
+    files = ("plan.json", *(f"initial/{name}.keras" for name in NAMES))
+    if is_finished(run, "search", files):
+        print("  done before in this workdir, reused")
+        return
+    started = time.perf_counter()
+    original, result = steps.search(model, data, args)
+    seconds = time.perf_counter() - started
+    claim(run)
+    replace(run.path / "plan.json", result.plan.save)
+    steps.save_model(original, run.path / "initial/original.keras")
+    steps.save_model(result.model, run.path / "initial/lw_dna.keras")
+    print(steps.search_summary(result))
+    budget = steps.budget(model, data.image_shape, args)
+    finish(
+        run,
+        "search",
+        started,
+        search_seconds=round(seconds, 2),
+        budget={"macs": budget.macs, "params": budget.params},
+    )
+
+
+def forecast(run, data, recipe):
+    """Estimates the seconds from here to the end of the run."""
+    model = steps.load_saved(run.path / "initial/original.keras")
+    each = recipe.epochs * steps.epoch_seconds(model, data) + 15
+    left = sum(f"train {name}" not in run.stages for name in NAMES)
+    return left * each + _EXPORT_SECONDS
+
+
+def training(run, name, image_shape, recipe, args):
+    """Trains one of the networks; both see the same batches in the same order."""
+    stage, file = f"train {name}", f"{name}.keras"
+    if is_finished(run, stage, (file, f"history/{name}.jsonl")):
+        print("  done before in this workdir, reused")
+        return
+    started = time.perf_counter()
+    model = steps.load_saved(run.path / "initial" / file)
+    data = steps.load_data(args, image_shape)
+    rows = train(model, data, recipe, run.path, name)
+    train_seconds = sum(row["seconds"] for row in rows)
+    scores = evaluate(model, data.validation)
+    steps.save_model(model, run.path / file)
+    finish(run, stage, started, train_seconds=round(train_seconds, 2), scores=scores)
+    print(f"  {steps.scores_line(scores, data.num_validation)}")
+
+
+def deployment(run, data, args):
+    """Exports both networks, checks the files, measures their latency."""
+    files = [
+        str(path.relative_to(run.path))
+        for name in NAMES
+        for path in exports.paths(run.path, name).values()
+    ]
+    if is_finished(run, "export", files):
+        print("  done before in this workdir, reused")
+        return
+    started = time.perf_counter()
+    images = steps.first_images(data.validation, args.check_images)
+    parity = {}
+    for name in NAMES:
+        model = steps.load_saved(run.path / f"{name}.keras")
+        parity[name] = exports.write(model, run.path, name, images)
+        for kind, each in parity[name].items():
+            print(f"  {name} {kind}: {exports.parity_line(each)}")
+    paths = [run.path / f"{name}.tflite" for name in NAMES]
+    latencies = exporting.latencies(paths, images.shape[1:])
+    finish(
+        run,
+        "export",
+        started,
+        parity=parity,
+        latency_ms={
+            name: {"median": each.median_ms, "p10": each.p10_ms, "p90": each.p90_ms}
+            for name, each in zip(NAMES, latencies, strict=True)
+        },
+    )
+
+
+def results(run, data, recipe, args, seconds):
+    """Collects what the run found, as `hh_keras.report` takes it."""
+    searched, exported = run.stages["search"], run.stages["export"]
+    found = {name: _model_results(run, name, data.image_shape) for name in NAMES}
+    return {
+        "title": f"{args.model} on {data.name}",
+        "command": "python launch/run.py " + " ".join(_changed_flags(args)),
+        "dataset": {
+            **data.description,
+            "name": data.name,
+            "classes": list(data.class_names),
+            "num_train": data.num_train,
+            "num_validation": data.num_validation,
+            "image_shape": list(data.image_shape),
+        },
+        "budget": {
+            **searched["budget"],
+            "macs_flag": str(args.macs),
+            "params_flag": str(args.params),
+        },
+        "search": {
+            "criterion": args.criterion,
+            "batches": args.search_batches,
+            "width_mult": args.width_mult,
+            "min_keep": merge_min_keep(args.min_keep),
+            "round_to": args.round_to,
+            "weights": steps.initial_weights(args),
+            "seed": args.seed,
+            "seconds": searched["search_seconds"],
+        },
+        "protocol": dataclasses.asdict(recipe),
+        "models": found,
+        "history": {name: read_history(run.path, name) for name in NAMES},
+        "parity": exported["parity"]["lw_dna"],
+        "parity_original": exported["parity"]["original"],
+        "versions": versions(),
+        "seconds": {
+            **{stage: facts["seconds"] for stage, facts in run.stages.items()},
+            "total": round(seconds, 1),
+        },
+    }
+
+
+def _changed_flags(args):
+    """The flags that were given, as they would be written again."""
+    given = [args[name] for name in args if args[name].present]
+    return [
+        shlex.quote(f"--{flag.name}={_text(flag.value)}")
+        for flag in given
+        if flag.name != "workdir"
+    ]
+
+
+def _text(value):
+    if isinstance(value, tuple):
+        return "x".join(str(size) for size in value)
+    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+
+
+def _model_results(run, name, image_shape):
+    trained = run.stages[f"train {name}"]
+    path = run.path / f"{name}.keras"
+    model = steps.load_saved(path)
+    return {
+        **trained["scores"],
+        **steps.describe(model, image_shape),
+        "keras_bytes": path.stat().st_size,
+        "tflite_bytes": (run.path / f"{name}.tflite").stat().st_size,
+        "latency_ms": run.stages["export"]["latency_ms"][name],
+        "train_seconds": trained["train_seconds"],
+    }
+
+
+def write_report(run, found):
+    """Writes results.json, report.html and the pictures."""
+    write_text(run.path / "results.json", steps.to_json(found))
+    report.write_report(run.path, found)
+
+
+def table(found):
+    """The comparison as a few lines of text."""
+    rows = [("", "original", "LW-DNA", "")]
+    original, slim = (found["models"][name] for name in NAMES)
+    points = 100 * (slim["accuracy"] - original["accuracy"])
+    rows.append(
+        (
+            "accuracy",
+            f"{original['accuracy']:.2%}",
+            f"{slim['accuracy']:.2%}",
+            f"{points:+.2f} points",
+        )
+    )
+    for label, key, unit in (
+        ("MACs", "macs", ""),
+        ("parameters", "params", ""),
+        (".tflite size", "tflite_bytes", "B"),
+    ):
+        rows.append(
+            (
+                label,
+                steps.millions(original[key]) + unit,
+                steps.millions(slim[key]) + unit,
+                f"{slim[key] / original[key] - 1:+.1%}",
+            )
+        )
+    medians = [model["latency_ms"]["median"] for model in (original, slim)]
+    rows.append(
+        (
+            "latency (.tflite)",
+            f"{medians[0]:.2f} ms",
+            f"{medians[1]:.2f} ms",
+            f"{medians[1] / medians[0] - 1:+.1%}",
+        )
+    )
+    return "\n".join(f"  {a:<18}{b:>12}{c:>12}{d:>14}" for a, b, c, d in rows)
