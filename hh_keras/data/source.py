@@ -55,9 +55,7 @@ class Source:
     description: dict[str, str]
 
 
-def balanced_indices(
-    labels: Iterable[int], limit: int, num_classes: int
-) -> np.ndarray:
+def balanced_indices(labels: Iterable[int], limit: int, num_classes: int) -> np.ndarray:
     """Picks the first examples of every class, as evenly as `limit` allows.
 
     Stops reading as soon as every class has its share, so that a few examples of a

@@ -6,7 +6,7 @@ classes. A class is one **channel of the network**: the smallest thing that can 
 removed.
 """
 
-import collections
+import collections.abc
 import dataclasses
 import fnmatch
 import warnings
@@ -64,6 +64,24 @@ class Site:
     weight_shapes: dict
 
 
+class Sites(collections.abc.Mapping):
+    """Layer name → `Site`, each made when it is first asked for."""
+
+    def __init__(self, effects, rename):
+        self._effects, self._rename, self._made = effects, rename, {}
+
+    def __getitem__(self, path):
+        if path not in self._made:
+            self._made[path] = _site(self._effects[path], self._rename)
+        return self._made[path]
+
+    def __iter__(self):
+        return iter(self._effects)
+
+    def __len__(self):
+        return len(self._effects)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ChannelMap:
     """The channels of a model.
@@ -81,7 +99,7 @@ class ChannelMap:
     groups: tuple
     inputs: dict
     outputs: dict
-    sites: dict
+    sites: Sites
     model_name: str
     total_params: int = 0
 
@@ -135,6 +153,7 @@ class _Book:
         self.frozen = []  # (ids, reason)
         self.reasons = []  # reasons[k] belongs to the negative id -1 - k
         self.fixed_ids = {}  # (reason, position) blocks already given real ids
+        self.vectors = {}  # (id of an id array, axis, size) → (that array, its vector)
 
     def fresh(self, n, path):
         ids = np.arange(self.size, self.size + n)
@@ -319,7 +338,8 @@ def _tie_calls(book, entries):
 
 def _channel_map(model, book, effects):
     for entries in effects.values():
-        _tie_calls(book, entries)
+        if len(entries) > 1:
+            _tie_calls(book, entries)
     ends = {
         path: _ends(book, entries[0][1], entries[0][2])
         for path, entries in effects.items()
@@ -329,12 +349,8 @@ def _channel_map(model, book, effects):
     order, bounds = _order(book, effects, labels, frozen)
     rename = order[labels] if book.size else np.zeros(0, int)
 
-    def network(ids):
-        return rename[ids]
-
-    sites = {path: _site(entries, network) for path, entries in effects.items()}
-    inputs = {p: network(a) for p, (a, _) in ends.items() if a is not None}
-    outputs = {p: network(b) for p, (_, b) in ends.items() if b is not None}
+    inputs = {p: rename[a] for p, (a, _) in ends.items() if a is not None}
+    outputs = {p: rename[b] for p, (_, b) in ends.items() if b is not None}
     reasons = {int(order[c]): reason for c, reason in frozen.items()}
     groups = _groups(book, effects, rename, bounds, reasons)
     return ChannelMap(
@@ -342,7 +358,7 @@ def _channel_map(model, book, effects):
         groups=groups,
         inputs=inputs,
         outputs=outputs,
-        sites=sites,
+        sites=Sites(dict(effects), rename),
         model_name=model.name,
         total_params=model.count_params(),
     )
@@ -390,21 +406,17 @@ def _order(book, effects, labels, frozen):
     count = int(labels.max()) + 1 if book.size else 0
     random = np.random.default_rng(0)
     signatures = np.zeros(count, np.uint64)
-    seen = set()
-    for entries in effects.values():
-        for _, _, effect in entries:
-            fields = (effect.weights, effect.config, effect.arguments)
-            for ids in _id_arrays((*fields, effect.contracts, effect.products)):
-                if id(ids) in seen:
-                    continue
-                seen.add(id(ids))
-                code = random.integers(1, 2**63, dtype=np.uint64)
-                times = np.bincount(labels[ids], minlength=count).astype(np.uint64)
-                signatures += times * code
-    for _, start, stop in book.makers:
-        code = random.integers(1, 2**63, dtype=np.uint64)
-        times = np.bincount(labels[start:stop], minlength=count).astype(np.uint64)
-        signatures += times * code
+    arrays = {
+        id(ids): ids
+        for entries in effects.values()
+        for _, _, effect in entries
+        for ids in _arrays(effect)
+    }
+    arrays = [*arrays.values(), *(np.arange(a, b) for _, a, b in book.makers)]
+    if arrays:
+        codes = random.integers(1, 2**63, len(arrays), dtype=np.uint64)
+        codes = np.repeat(codes, [len(ids) for ids in arrays])
+        np.add.at(signatures, labels[np.concatenate(arrays)], codes)
     codes = {}
     for c, reason in frozen.items():
         if reason not in codes:
@@ -425,23 +437,35 @@ def _order(book, effects, labels, frozen):
     return order, bounds
 
 
+def _arrays(effect):
+    """Every id array of an effect."""
+    for axes in effect.weights.values():
+        yield from (ids for ids in axes if ids is not None)
+    for _, _, ids in effect.contracts:
+        yield ids
+    for _, factors in effect.products:
+        yield from factors
+    if effect.config or effect.arguments:
+        yield from _id_arrays((effect.config, effect.arguments))
+
+
 def _groups(book, effects, rename, bounds, reasons):
-    producers = collections.defaultdict(dict)  # channel → ordered set of names
-    for path, start, stop in book.makers:
-        for channel in np.unique(rename[start:stop]):
-            producers[int(channel)][path] = None
-    consumers = collections.defaultdict(dict)
-    starts = np.array(bounds[:-1])
-    for path, entries in effects.items():
-        for _, _, effect in entries:
-            for _, _, ids in effect.contracts:
-                channels = np.unique(rename[ids])
-                for channel in starts[np.isin(starts, channels)]:
-                    consumers[int(channel)][path] = None
+    # Whatever holds one channel of a group holds all: the first one speaks for it.
+    is_start = np.zeros(len(rename) + 1, bool)
+    is_start[bounds[:-1]] = True
+    makers = [(path, np.arange(a, b)) for path, a, b in book.makers if path is not None]
+    readers = [
+        (path, ids)
+        for path, entries in effects.items()
+        for _, _, effect in entries
+        for _, _, ids in effect.contracts
+    ]
+    producers = _names_by_channel(makers, rename, is_start)
+    consumers = _names_by_channel(readers, rename, is_start)
     used = collections.Counter()
     groups = []
     for start, stop in zip(bounds[:-1], bounds[1:]):
-        made = tuple(p for p in producers[start] if p is not None)
+        made = tuple(producers[start])
         reason = reasons.get(start)
         base = made[0] if made else _where(reason)
         name = f"{base}:{used[base]}" if used[base] else base
@@ -452,13 +476,29 @@ def _groups(book, effects, rename, bounds, reasons):
     return tuple(groups)
 
 
+def _names_by_channel(named, rename, wanted):
+    """Channel → ordered set of the names whose ids hold it, for wanted channels."""
+    names = collections.defaultdict(dict)
+    if named:
+        channels = rename[np.concatenate([ids for _, ids in named])]
+        owner = np.repeat(np.arange(len(named)), [len(ids) for _, ids in named])
+        hits = np.flatnonzero(wanted[channels])
+        for channel, k in zip(channels[hits].tolist(), owner[hits].tolist()):
+            names[channel][named[k][0]] = None
+    return names
+
+
 def _where(reason):
     """The layer that a reason speaks of; inputs have no stable names of their own."""
     return "input" if reason.startswith("model input") else reason.split(":")[0]
 
 
-def _site(entries, network):
+def _site(entries, rename):
     op, _, first = entries[0]
+
+    def network(ids):
+        return rename[ids]
+
     fields = map_ids(
         network,
         {

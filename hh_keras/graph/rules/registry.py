@@ -9,6 +9,7 @@ from hh_keras.graph.calls import op_key
 from hh_keras.graph.ids import IdTensor, collapse, on_axis
 
 RULES = {}
+_FOUND = {}  # class → rule or None, as long as RULES stays the same
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,10 +104,15 @@ class RuleCall:
 
         Ids that also vary along another axis are tied across it.
         """
-        axis = axis % x.rank
-        ids = self.rectangle(x.ids, axis)
-        flat = np.broadcast_to(ids.reshape(-1), (x.shape[axis],))
-        return self.book.own(flat)
+        key = (id(x.ids), axis % x.rank, x.shape[axis])
+        known = self.book.vectors
+        if key not in known:
+            flat = self.rectangle(x.ids, key[1]).reshape(-1)
+            if len(flat) != key[2]:
+                flat = np.broadcast_to(flat, (key[2],))
+            # The array is kept too, so that no other can take its place in memory.
+            known[key] = x.ids, self.book.own(flat)
+        return known[key][1]
 
     def rectangle(self, ids, prefer=None):
         """Ties ids until they vary along at most one axis; returns them collapsed.
@@ -162,6 +168,7 @@ def register_rule(*kinds):
     def decorate(rule):
         for kind in kinds:
             RULES[kind] = rule
+        _FOUND.clear()
         return rule
 
     return decorate
@@ -174,6 +181,12 @@ def find_rule(op):
     was written for: anything else would be a guess.
     """
     kind = type(op)
+    if kind not in _FOUND:
+        _FOUND[kind] = _find_rule(kind)
+    return _FOUND[kind]
+
+
+def _find_rule(kind):
     for base in kind.__mro__:
         rule = RULES.get(base) or RULES.get(op_key(base))
         if rule is None:
