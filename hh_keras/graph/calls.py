@@ -37,7 +37,24 @@ class Call:
 
     def arguments(self, values):
         """Returns `(args, kwargs)` with tensors replaced by `values[id(tensor)]`."""
-        return self.node.arguments.fill_in(values)
+        arguments = self.node.arguments
+        args = tuple([_filled(a, values) for a in arguments.args])
+        return args, {k: _filled(a, values) for k, a in arguments.kwargs.items()}
+
+
+def _filled(argument, values):
+    """Keras's own `fill_in` does the same for any container, but ten times slower."""
+    kind = type(argument)
+    if kind is keras.KerasTensor:
+        return values.get(id(argument), argument)
+    if kind is list or kind is tuple:
+        return kind([_filled(a, values) for a in argument])
+    if argument is None or kind in (bool, int, float, str):
+        return argument
+    return keras.tree.map_structure(
+        lambda x: values.get(id(x), x) if isinstance(x, keras.KerasTensor) else x,
+        argument,
+    )
 
 
 def is_graph(op):
@@ -119,7 +136,7 @@ def interpret(model, inputs, step, prefix=""):
         model: a functional or Sequential model.
         inputs: one value for each input tensor, flat.
         step: `step(path, call, args, kwargs)` returns the values of the call's
-            outputs. Nested models are entered; `path` is `"outer/inner/layer"`.
+            outputs, a flat list. Nested models are entered; `path` is `"outer/inner/layer"`.
         prefix: path of the model itself, with a trailing slash.
 
     Returns:
@@ -135,7 +152,7 @@ def interpret(model, inputs, step, prefix=""):
             inner = match_inputs(as_graph(call.op), argument)
             outputs = interpret(call.op, inner, step, path + "/")
         else:
-            outputs = keras.tree.flatten(step(path, call, args, kwargs))
+            outputs = step(path, call, args, kwargs)
         values.update((id(t), v) for t, v in zip(call.outputs, outputs))
     return [values[id(t)] for t in graph.outputs]
 

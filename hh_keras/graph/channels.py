@@ -67,8 +67,13 @@ class Site:
 class Sites(collections.abc.Mapping):
     """Layer name → `Site`, each made when it is first asked for."""
 
-    def __init__(self, effects, rename):
+    def __init__(self, model, effects, rename):
+        self._model = model
         self._effects, self._rename, self._made = effects, rename, {}
+
+    def count_params(self):
+        """Number of all weights of the model."""
+        return self._model.count_params()
 
     def __getitem__(self, path):
         if path not in self._made:
@@ -101,7 +106,6 @@ class ChannelMap:
     outputs: dict
     sites: Sites
     model_name: str
-    total_params: int = 0
 
     @property
     def removable(self):
@@ -168,10 +172,13 @@ class _Book:
 
     def tie(self, a, b):
         a, b = np.ravel(a), np.ravel(b)
+        if min(a.min(initial=0), b.min(initial=0)) == 0:
+            self.ties.append((a, b))
+            return
         loose_a, loose_b = a >= 0, b >= 0
         both = loose_a & loose_b & (a != b)
         if both.any():
-            self.ties.append(np.stack([a[both], b[both]]))
+            self.ties.append((a[both], b[both]))
         for mine, other in ((a, b), (b, a)):
             lone = (mine >= 0) & (other < 0)
             for code in np.unique(other[lone]):
@@ -235,9 +242,7 @@ def trace(model, input_shape=None):
     unknown = {}
 
     def step(path, call, args, kwargs):
-        flat = [
-            x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, IdTensor)
-        ]
+        flat = _tensors(args, kwargs)
         shapes = _output_shapes(call, args, kwargs, input_shape is not None)
         rule_call = RuleCall(path, flat, args, kwargs, shapes, book)
         rule = find_rule(call.op)
@@ -265,6 +270,12 @@ def trace(model, input_shape=None):
             stacklevel=2,
         )
     return _channel_map(model, book, effects)
+
+
+def _tensors(args, kwargs):
+    if len(args) == 1 and not kwargs and isinstance(args[0], IdTensor):
+        return [args[0]]
+    return [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, IdTensor)]
 
 
 def _input_shapes(graph, input_shape):
@@ -358,9 +369,8 @@ def _channel_map(model, book, effects):
         groups=groups,
         inputs=inputs,
         outputs=outputs,
-        sites=Sites(dict(effects), rename),
+        sites=Sites(model, dict(effects), rename),
         model_name=model.name,
-        total_params=model.count_params(),
     )
 
 
@@ -385,7 +395,7 @@ def _channel_vector(book, rule_call, x):
 def _classes(book):
     """Returns the class of every id, and the reason of every frozen class."""
     if book.ties:
-        a, b = np.concatenate(book.ties, axis=1)
+        a, b = (np.concatenate(side) for side in zip(*book.ties))
         edges = coo_matrix((np.ones(len(a)), (a, b)), shape=(book.size, book.size))
         labels = connected_components(edges, directed=False)[1]
     else:

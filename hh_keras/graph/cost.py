@@ -151,7 +151,7 @@ def cost_model(channel_map: ChannelMap):
         params=_terms(params, len(rows)),
         owners=owners,
     )
-    rest = channel_map.total_params - model(sizes)[1]
+    rest = channel_map.sites.count_params() - model(sizes)[1]
     return dataclasses.replace(
         model,
         params=_terms([*params, (rest, [])], len(rows)),

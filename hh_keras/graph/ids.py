@@ -31,7 +31,7 @@ class IdTensor:
     @property
     def varying(self):
         """The axes along which ids differ."""
-        return tuple(i for i, n in enumerate(self.ids.shape) if n > 1)
+        return tuple([i for i, n in enumerate(self.ids.shape) if n > 1])
 
     @property
     def is_fixed(self):
@@ -62,6 +62,8 @@ def on_axis(ids, axis, shape):
 def collapse(ids):
     """Reduces every axis along which the ids are constant to size 1."""
     for axis, size in enumerate(ids.shape):
+        if size == ids.size > 1 and ids.flat[0] != ids.flat[1]:
+            return ids  # the usual case: one axis, all different
         if size > 1:
             first = ids.take([0], axis=axis)
             if (ids == first).all():
