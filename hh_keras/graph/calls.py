@@ -8,6 +8,7 @@ anew on symbolic tensors. This is the only file that touches Keras internals.
 import contextlib
 import dataclasses
 import functools
+import gc
 import random
 from typing import Any
 
@@ -136,7 +137,8 @@ def interpret(model, inputs, step, prefix=""):
         model: a functional or Sequential model.
         inputs: one value for each input tensor, flat.
         step: `step(path, call, args, kwargs)` returns the values of the call's
-            outputs, a flat list. Nested models are entered; `path` is `"outer/inner/layer"`.
+            outputs, a flat list. Nested models are entered; `path` is
+            `"outer/inner/layer"`.
         prefix: path of the model itself, with a trailing slash.
 
     Returns:
@@ -294,47 +296,48 @@ def variables(op):
     return found
 
 
-class _Zeros(keras.initializers.Zeros):
-    """Stands in for a layer's initialiser while its weights are to be overwritten."""
+def initialize_with(layer, value):
+    """Has a layer that is not built yet start with given weights.
 
+    Creating a variable and overwriting it later takes twice as long.
 
-def cheap_initializers(make):
-    """Wraps `make` so that new layers spend no time on random numbers.
-
-    The layers' own initialisers are put back once the weights exist.
+    Args:
+        layer: the layer.
+        value: `value(name, shape)` returns an array, or None to leave a weight to the
+            layer's own initialiser.
     """
+    add_weight = layer.add_weight
 
-    def cheap(path, op):
-        new = make(path, op)
-        if not is_layer(new):
-            return new
-        own = {
-            key: value
-            for key, value in vars(new).items()
-            if isinstance(value, keras.initializers.Initializer)
-        }
-        build = new.build
+    @functools.wraps(add_weight)
+    def add(shape=None, initializer=None, *args, **kwargs):
+        given = value(kwargs.get("name"), shape)
+        if given is not None:
+            initializer = lambda shape, dtype=None: given  # noqa: E731
+        return add_weight(shape, initializer, *args, **kwargs)
 
-        @functools.wraps(build)  # Keras reads the signature
-        def build_and_restore(*args, **kwargs):
-            result = build(*args, **kwargs)
-            for key, value in own.items():
-                object.__setattr__(new, key, value)
-            object.__setattr__(new, "build", build)
-            return result
-
-        if own:
-            for key in own:
-                object.__setattr__(new, key, _Zeros())
-            object.__setattr__(new, "build", build_and_restore)
-        return new
-
-    return cheap
+    object.__setattr__(layer, "add_weight", add)
 
 
-def as_they_are(make):
-    """Leaves the initialisers of new layers alone."""
-    return make
+def initialize_as_usual(layer):
+    """Takes back `initialize_with`."""
+    vars(layer).pop("add_weight", None)
+
+
+@contextlib.contextmanager
+def collection_paused():
+    """Keeps Python's garbage collector from walking whole models in mid-work.
+
+    A new model is many small objects and no garbage; each full collection they set off
+    takes as long as making a hundred layers.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def leaf_operations(model, prefix=""):
@@ -359,10 +362,11 @@ __all__ = [
     "Call",
     "Operation",
     "as_graph",
-    "as_they_are",
     "calls",
-    "cheap_initializers",
     "clone_op",
+    "collection_paused",
+    "initialize_as_usual",
+    "initialize_with",
     "interpret",
     "is_graph",
     "is_layer",

@@ -259,7 +259,8 @@ def trace(model, input_shape=None):
         book.fixed(shape, f"model input '{t._keras_history.operation.name}'")
         for t, shape in zip(graph.inputs, _input_shapes(graph, input_shape))
     ]
-    outputs = calls.interpret(model, inputs, step)
+    with calls.collection_paused():
+        outputs = calls.interpret(model, inputs, step)
     for x in outputs:
         book.freeze(x.ids, "model output")
     if unknown:

@@ -10,6 +10,7 @@ import numpy as np
 from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import Take, map_ids, trace
+from hh_keras.search.inheritance import Inheritance, replay
 from hh_keras.search.plan import Plan
 from hh_keras.search.scales import fold_scales, has_scales
 
@@ -102,16 +103,21 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
         multiplicity: int array `(channel_map.size,)`.
         weights: "inherit", "preserve" (copies divided at their consumers) or "fresh".
     """
-    made = []
+    heirs = []
+    rng = np.random.default_rng(seed) if weights == "preserve" else None
 
     def count(ids):
         return int(multiplicity[ids].sum())
 
     def make(path, op):
-        site = channel_map.sites.get(path)
-        config = {} if site is None else _counted(site.config, multiplicity, count)
-        new = calls.clone_op(op, config)
-        made.append((path, op, new))
+        site = channel_map.sites[path]
+        new = calls.clone_op(op, _counted(site.config, multiplicity, count))
+        if weights != "fresh" and calls.is_layer(op):
+
+            def change(name, value):
+                return _multiplied(name, value, site, multiplicity, rng)
+
+            heirs.append(Inheritance(op, new, change))
         return new
 
     edits = any(a for s in channel_map.sites.values() for a in s.arguments)
@@ -126,14 +132,7 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
         return new_op(*args, **kwargs)
 
     with calls.seeded(seed if weights == "fresh" else 0):
-        initial = calls.cheap_initializers if weights != "fresh" else calls.as_they_are
-        new_model = calls.replay(model, initial(make), call if edits else None)
-    if weights != "fresh":
-        rng = np.random.default_rng(seed)
-        for path, op, new in made:
-            site = channel_map.sites.get(path)
-            _copy_weights(op, new, site, multiplicity, weights == "preserve", rng)
-    return new_model
+        return replay(model, make, call if edits else None, heirs)
 
 
 def _counted(value, multiplicity, count):
@@ -147,22 +146,24 @@ def _counted(value, multiplicity, count):
     return map_ids(count, value)
 
 
-def _copy_weights(op, new, site, multiplicity, divide, rng):
-    olds, news = calls.variables(op), calls.variables(new)
-    for name, target in news.items():
-        value = np.asarray(olds[name])
-        axes = site.weights.get(name, ()) if site else ()
-        for axis, ids in enumerate(axes):
-            if ids is None:
-                continue
-            times = multiplicity[ids]
-            if not (times == 1).all():
-                value = np.repeat(value, times, axis)
-            if divide and site.kernels.get(name) == axis:
-                shape = [1] * value.ndim
-                shape[axis] = -1
-                value = value * _parts(times, rng).reshape(shape).astype(value.dtype)
-        target.assign(value)
+def _multiplied(name, value, site, multiplicity, rng):
+    """A weight with each channel as often as it stands in the new layer.
+
+    With `rng`, copies are divided where the weight reads them.
+    """
+    for axis, ids in enumerate(site.weights.get(name, ())):
+        if ids is None:
+            continue
+        times = multiplicity[ids]
+        if times.max() > 1:
+            value = np.repeat(value, times, axis)
+        elif times.min() < 1:
+            value = np.compress(times, value, axis)
+        if rng is not None and site.kernels.get(name) == axis:
+            shape = [1] * value.ndim
+            shape[axis] = -1
+            value = value * _parts(times, rng).reshape(shape).astype(value.dtype)
+    return value
 
 
 def _parts(times, rng):

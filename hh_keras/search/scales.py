@@ -5,12 +5,15 @@ the channel is gone. And there the gradient tells something: it is the first-ord
 effect of deleting the channel, while before a BatchNormalization it would be zero.
 """
 
+import functools
+
 import keras
 import numpy as np
 
 from hh_keras.graph import calls
 from hh_keras.graph.channels import trace
 from hh_keras.graph.rules import register_rule
+from hh_keras.search.inheritance import Inheritance, replay
 
 
 @keras.saving.register_keras_serializable("hh_keras")
@@ -121,11 +124,12 @@ def add_scales(model, channel_map=None, regularizer=None):
         return scales[graph]
 
     removable = channel_map.removable
-    made, seen = [], {}
+    heirs, seen = [], {}
 
     def make(path, op):
         new = calls.clone_op(op)
-        made.append((op, new))
+        if calls.is_layer(op):
+            heirs.append(Inheritance(op, new))
         return new
 
     def call(path, old, new_op, args, kwargs):
@@ -143,12 +147,7 @@ def add_scales(model, channel_map=None, regularizer=None):
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
         return new_op(*args, **kwargs)
 
-    new_model = calls.replay(model, calls.cheap_initializers(make), call)
-    for op, new in made:
-        olds = calls.variables(op)
-        for name, target in calls.variables(new).items():
-            target.assign(olds[name])
-    return new_model
+    return replay(model, make, call, heirs)
 
 
 def scale_layer(model):
@@ -191,12 +190,22 @@ def fold_scales(model):
     layer = scale_layer(model)
     gamma = np.asarray(layer.gamma)
     channel_map = trace(model)
-    pending, folds, made = {}, [], []
+    pending, folds, heirs = {}, {}, []
 
     def make(path, op):
         new = calls.clone_op(op)
-        made.append((path, op, new))
+        if calls.is_layer(op):
+            heirs.append(Inheritance(op, new, functools.partial(fold, path)))
         return new
+
+    def fold(path, name, value):
+        axis = channel_map.sites[path].kernels.get(name)
+        if axis is None or path not in folds:
+            return value
+        shape = [1] * value.ndim
+        shape[axis] = -1
+        # A kernel split into groups reads one group's scales at a time.
+        return value * folds[path][: value.shape[axis]].reshape(shape)
 
     def call(path, old, new_op, args, kwargs):
         if isinstance(old.op, ChannelScale):
@@ -209,27 +218,13 @@ def fold_scales(model):
             if factors is None:
                 continue
             if channel_map.sites[path].kernels:
-                folds.append((path, factors))
+                folds[path] = factors
             elif not (factors == 1).all():
                 flat[i] = _rescale(path, old, channel_map, factors)(flat[i])
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
         return new_op(*args, **kwargs)
 
-    new_model = calls.replay(model, calls.cheap_initializers(make), call)
-    folds = dict(folds)
-    for path, op, new in made:
-        olds = calls.variables(op)
-        for name, target in calls.variables(new).items():
-            value = np.asarray(olds[name])
-            axis = channel_map.sites[path].kernels.get(name)
-            if axis is not None and path in folds:
-                shape = [1] * value.ndim
-                shape[axis] = -1
-                # A kernel split into groups reads one group's scales at a time.
-                factors = folds[path][: value.shape[axis]]
-                value = value * factors.reshape(shape)
-            target.assign(value)
-    return new_model
+    return replay(model, make, call, heirs)
 
 
 def _rescale(path, old, channel_map, factors):

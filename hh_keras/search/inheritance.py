@@ -1,0 +1,59 @@
+"""Weights handed from a layer to the one that is made in its place."""
+
+import collections
+
+import numpy as np
+
+from hh_keras.graph import calls
+
+
+class Inheritance:
+    """Has a new layer start with the weights of an old one, changed or not.
+
+    The layer that is not built yet builds its weights with their values at once:
+    creating them first and assigning them later takes twice as long.
+
+    Args:
+        old: the layer to inherit from.
+        new: the layer that inherits, not built.
+        change: `change(name, value)` returns the new value of a weight, an array.
+    """
+
+    def __init__(self, old, new, change=lambda name, value: value):
+        self.new, self.change = new, change
+        self.olds = calls.variables(old)
+        counts = collections.Counter(v.name for v in self.olds.values())
+        self.keys = {v.name: k for k, v in self.olds.items() if counts[v.name] == 1}
+        self.done = set()
+        calls.initialize_with(new, self._initial)
+
+    def finish(self):
+        """Assigns what was not created by name: random states, inner layers."""
+        calls.initialize_as_usual(self.new)
+        if len(self.done) == len(self.olds):
+            return
+        for name, target in calls.variables(self.new).items():
+            if name not in self.done:
+                target.assign(self._value(name))
+
+    def _initial(self, name, shape):
+        key = self.keys.get(name)
+        if key is None or key in self.done:
+            return None
+        value = self._value(key)
+        if value.shape != tuple(shape):
+            return None
+        self.done.add(key)
+        return value
+
+    def _value(self, key):
+        return self.change(key, np.asarray(self.olds[key]))
+
+
+def replay(model, make, call, heirs):
+    """`calls.replay`, after which the heirs that `make` collected are finished."""
+    with calls.collection_paused():
+        new_model = calls.replay(model, make, call)
+        for heir in heirs:
+            heir.finish()
+    return new_model
