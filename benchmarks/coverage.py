@@ -1,4 +1,4 @@
-"""Shrinks every network of keras.applications and writes docs/coverage.md.
+"""Shrinks all of keras.applications and keras-cv's backbones; writes docs/coverage.md.
 
     python benchmarks/coverage.py --output docs/coverage.md          (about 20 minutes)
     python benchmarks/coverage.py --only MobileNetV2 ResNet50
@@ -9,22 +9,39 @@ weights and statistics random), and times of trace, selection and rebuild.
 """
 
 import argparse
+import collections
+import functools
 import os
 import platform
+import statistics
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
+import keras_cv_backbones  # noqa: E402
 import numpy as np  # noqa: E402
 
 import hh_keras as hh  # noqa: E402
 
 
 def networks():
-    """Names of the 40 constructors in keras.applications."""
-    names = vars(keras.applications)
-    return sorted(n for n, f in names.items() if n[0].isupper() and callable(f))
+    """Name → function of an image size that builds the network."""
+    found = {
+        name: functools.partial(_application, name)
+        for name, f in sorted(vars(keras.applications).items())
+        if name[0].isupper() and callable(f)
+    }
+    for name in keras_cv_backbones.CONFIGS:
+        build = functools.partial(keras_cv_backbones.build, name)
+        found[f"keras_cv.{name}"] = build
+    return found
+
+
+def _application(name, size):
+    build = getattr(keras.applications, name)
+    size = 331 if name == "NASNetLarge" else size
+    return build(weights=None, input_shape=(size, size, 3), classifier_activation=None)
 
 
 def randomize(model):
@@ -39,34 +56,50 @@ def randomize(model):
             v.assign(rng.normal(0, 0.3, v.shape))
         else:
             v.assign(rng.uniform(0.5, 1.5, v.shape))
+    return model
 
 
-def seconds(function, *args):
-    start = time.perf_counter()
-    result = function(*args)
-    return result, time.perf_counter() - start
+def median_seconds(function, *args, runs=5):
+    """The function's result and the median time of a few runs."""
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        result = function(*args)
+        times.append(time.perf_counter() - start)
+    return result, statistics.median(times)
 
 
-def measure(name, size):
+def measure(name, build, size):
     """One row of the table: keep 60 % of the MACs by weight norm."""
-    build = getattr(keras.applications, name)
-    size = max(size, 331 if name == "NASNetLarge" else size)
-    model = build(weights=None, input_shape=(size, size, 3), classifier_activation=None)
-    randomize(model)
-    hh.trace(model)
-    channels, trace_time = seconds(hh.trace, model)
+    model = randomize(build(size))
+    channels, trace_time = median_seconds(hh.trace, model)
+    row = (
+        f"| {name} | {len(model.layers)} | {channels.size:,} "
+        f"| {channels.removable_share:.0%} "
+    )
+    if channels.removable_share < 0.5:
+        reasons = collections.Counter(g.frozen for g in channels.groups if g.frozen)
+        reason = max(reasons, key=reasons.get)
+        return f"{row}| frozen ({reason}) | | {trace_time * 1e3:.0f} ms | | |"
     scores = hh.score_channels(model, criterion="weight_norm")
     budget = hh.Budget(macs=0.6 * hh.cost(model).macs)
-    plan, select_time = seconds(hh.select_channels, channels, scores, budget)
-    small, rebuild_time = seconds(hh.rebuild, model, plan)
-    x = np.random.default_rng(1).uniform(0, 255, (1, size, size, 3)).astype("float32")
-    a = np.asarray(hh.mask(model, plan)(x, training=False))
-    error = np.abs(a - np.asarray(small(x, training=False))).max() / np.ptp(a)
+    plan, select_time = median_seconds(hh.select_channels, channels, scores, budget)
+    small, rebuild_time = median_seconds(hh.rebuild, model, plan, runs=1)
+    shape = (1, *model.input_shape[1:])
+    x = np.random.default_rng(1).uniform(0, 255, shape).astype("float32")
+    masked = outputs(hh.mask(model, plan), x)
+    error = np.abs(masked - outputs(small, x)).max() / np.ptp(masked)
     return (
-        f"| {name} | {channels.removable_share:.0%} | {error:.1e} "
-        f"| {hh.cost(small).macs / budget.macs:.4f} | {trace_time * 1e3:.0f} ms "
-        f"| {select_time * 1e3:.0f} ms | {rebuild_time:.2f} s |"
+        f"{row}| {error:.1e} | {hh.cost(small).macs / budget.macs:.4f} "
+        f"| {trace_time * 1e3:.0f} ms | {select_time * 1e3:.0f} ms "
+        f"| {rebuild_time:.2f} s |"
     )
+
+
+def outputs(model, x):
+    """All outputs of a model, flat."""
+    flat = keras.tree.flatten(model(x, training=False))
+    return np.concatenate([np.asarray(y).reshape(-1) for y in flat])
 
 
 def main():
@@ -83,13 +116,16 @@ def main():
         f"images of {args.size} pixels, 60 % of the MACs kept by weight norm. "
         "*error*: largest difference between the masked and the rebuilt network, "
         "relative to the spread of the output, with random weights and statistics. "
-        "*used*: share of the budget.",
+        "*used*: share of the budget. Times of trace and select are medians of five "
+        "runs, that of rebuild is of one.",
         "",
-        "| network | removable channels | error | used | trace | select | rebuild |",
-        "|---|---|---|---|---|---|---|",
+        "| network | layers | channels | removable | error | used | trace | select "
+        "| rebuild |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in args.only or networks():
-        lines.append(measure(name, args.size))
+    every = networks()
+    for name in args.only or every:
+        lines.append(measure(name, every[name], args.size))
         print(lines[-1], flush=True)
         keras.backend.clear_session()
         if args.output:

@@ -10,7 +10,6 @@ import shlex
 import time
 
 from hh_keras import export as exporting
-from hh_keras import report
 from hh_keras.training import evaluate, train
 from hh_keras.training.history import read_history
 from launch import exports, steps
@@ -188,6 +187,8 @@ def _model_results(run, name, image_shape):
 
 def write_report(run, found):
     """Writes results.json, report.html and the pictures."""
+    from hh_keras import report
+
     write_text(run.path / "results.json", steps.to_json(found))
     report.write_report(run.path, found)
 

@@ -266,7 +266,8 @@ def trace(model, input_shape=None):
     if unknown:
         names = ", ".join(f"'{path}' ({kind})" for kind, path in unknown.items())
         warnings.warn(
-            f"no rule for {names}: the channels they touch are frozen. "
+            f"no rule for {names}: the channels they touch are frozen, and their own "
+            "multiply-accumulates are not counted. "
             "hh_keras.register_rule teaches a layer in a few lines.",
             stacklevel=2,
         )
