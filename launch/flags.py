@@ -27,6 +27,7 @@ class Flag:
     default: Any
     help: str
     repeated: bool = False
+    required: bool = False
 
     def define(self, values):
         """Adds the flag to an absl `FlagValues`."""
@@ -237,6 +238,7 @@ def model_flag(default):
         "mobilenetv2_small, ...), keras.applications.NAME, an import path "
         "module:function (it may take image_shape and num_classes), or a .keras "
         "file.",
+        required=default is None,
     )
 
 
@@ -382,6 +384,7 @@ FILE = Flag(
     Text("FILE"),
     None,
     "The model: a .keras file, a SavedModel folder or a .tflite file.",
+    required=True,
 )
 
 FORMATS_FLAG = Flag(

@@ -47,6 +47,9 @@ def make(doc, groups, main):
                 raise flags.Error(
                     f"unexpected argument {rest[0]!r}: flags are written --name=value"
                 )
+            for flag in (flag for group in groups.values() for flag in group):
+                if flag.required and args[flag.name].value is None:
+                    raise flags.Error(f"--{flag.name} is missing: {flag.help}")
         except flags.Error as error:
             return _fail(f"{error} (--help lists all flags)")
         return guarded(main, args)

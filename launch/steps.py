@@ -10,7 +10,7 @@ import tensorflow as tf
 import hh_keras
 from hh_keras import data as datasets
 from hh_keras import models
-from hh_keras.errors import HHError, ModelError
+from hh_keras.errors import BudgetError, HHError, ModelError
 from hh_keras.export import input_shape
 from hh_keras.models import sources
 from hh_keras.tasks import classification
@@ -172,19 +172,27 @@ def search(model, data, args):
             original = hh_keras.widen(model, 1.0, "fresh", args.seed)
         if args.plan:
             return original, _apply_plan(model, args, weights)
-        return original, hh_keras.shrink(
-            model,
-            data.search,
-            classification.loss(model, _given(args, "label_smoothing", 0.0)),
-            budget(model, data.image_shape, args),
-            width=args.width_mult,
-            criterion=args.criterion,
-            batches=args.search_batches,
-            min_keep=merge_min_keep(args.min_keep),
-            round_to=args.round_to,
-            weights=weights,
-            seed=args.seed,
-        )
+        try:
+            return original, _shrink(model, data, args, weights)
+        except BudgetError as error:
+            limits = f"--macs={args.macs} --params={args.params}"
+            raise BudgetError(f"{limits}: {error}") from error
+
+
+def _shrink(model, data, args, weights):
+    return hh_keras.shrink(
+        model,
+        data.search,
+        classification.loss(model, _given(args, "label_smoothing", 0.0)),
+        budget(model, data.image_shape, args),
+        width=args.width_mult,
+        criterion=args.criterion,
+        batches=args.search_batches,
+        min_keep=merge_min_keep(args.min_keep),
+        round_to=args.round_to,
+        weights=weights,
+        seed=args.seed,
+    )
 
 
 def budget(model, image_shape, args):
