@@ -9,7 +9,6 @@ weights and statistics random), and times of trace, selection and rebuild.
 """
 
 import argparse
-import collections
 import functools
 import os
 import platform
@@ -78,8 +77,8 @@ def measure(name, build, size):
         f"| {channels.removable_share:.0%} "
     )
     if channels.removable_share < 0.5:
-        reasons = collections.Counter(g.frozen for g in channels.groups if g.frozen)
-        reason = max(reasons, key=reasons.get)
+        reasons = {g.frozen for g in channels.groups if g.frozen}
+        reason = min(reasons, key=lambda text: "has no rule" not in text)
         return f"{row}| frozen ({reason}) | | {trace_time * 1e3:.0f} ms | | |"
     scores = hh.score_channels(model, criterion="weight_norm")
     budget = hh.Budget(macs=0.6 * hh.cost(model).macs)

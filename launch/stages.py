@@ -150,7 +150,7 @@ def results(run, data, recipe, args, seconds):
         "versions": versions(),
         "seconds": {
             **{stage: facts["seconds"] for stage, facts in run.stages.items()},
-            "total": round(seconds, 1),
+            "this start": round(seconds, 1),
         },
     }
 

@@ -1,6 +1,8 @@
 """The launch scripts as a user starts them."""
 
+import json
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import keras
 import pytest
 
 import hh_keras as hh
+import hh_keras.models
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -17,6 +20,78 @@ def run(script, *flags):
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300
     )
+
+
+QUICK = ("--limit=40", "--epochs=1", "--batch_size=20", "--search_batches=1")
+FILES = (
+    "plan.json",
+    "original.keras",
+    "lw_dna.keras",
+    "original.tflite",
+    "lw_dna.tflite",
+    "saved_model/original/saved_model.pb",
+    "saved_model/lw_dna/saved_model.pb",
+    "history/original.csv",
+    "history/lw_dna.jsonl",
+    "report.html",
+    "results.json",
+    "pictures/channels.png",
+    "pictures/summary.png",
+)
+
+
+def test_run_leaves_everything_and_is_reused(tmp_path):
+    out = tmp_path / "run"
+    flags = (*QUICK, "--macs=0.6x", f"--workdir={out}")
+    done = run("run", *flags)
+    assert done.returncode == 0, done.stderr
+    for name in FILES:
+        assert (out / name).stat().st_size > 0, name
+    found = json.loads((out / "results.json").read_text())
+    small = keras.models.load_model(out / "lw_dna.keras")
+    original = keras.models.load_model(out / "original.keras")
+    assert found["models"]["lw_dna"]["macs"] == hh.cost(small).macs
+    assert hh.cost(small).macs <= 0.6 * hh.cost(original).macs
+    assert found["parity"]["tflite"]["relative"] < 1e-4
+    assert found["models"]["lw_dna"]["accuracy"] * 40 % 1 < 1e-6
+    before = (out / "lw_dna.keras").read_bytes()
+    again = run("run", *flags)
+    assert again.returncode == 0 and again.stdout.count("reused") == 4
+    assert (out / "lw_dna.keras").read_bytes() == before
+    scores = [
+        run("evaluate", f"--model={out / name}", "--limit=40").stdout
+        for name in ("lw_dna.keras", "lw_dna.tflite", "saved_model/lw_dna")
+    ]
+    assert "accuracy" in scores[0] and scores[0] == scores[1] == scores[2]
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
+    out = tmp_path / "run"
+    flags = (*QUICK, f"--workdir={out}")
+    command = [sys.executable, "-u", "launch/run.py", *flags]
+    started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    for line in started.stdout:
+        if "3/5" in line:
+            started.send_signal(signal.SIGKILL)
+    started.wait()
+    assert (out / "original.keras").exists() and not (out / "lw_dna.keras").exists()
+    done = run("run", *flags)
+    assert done.returncode == 0 and done.stdout.count("reused") == 2, done.stderr
+    assert all((out / name).exists() for name in FILES)
+    assert not list(out.glob(".*"))
+
+
+def test_export_writes_files_that_agree(tmp_path):
+    path = tmp_path / "model.keras"
+    hh.models.build("resnet20", (28, 28, 1), 10).save(path)
+    out = tmp_path / "out"
+    done = run("export", f"--model={path}", f"--workdir={out}", "--limit=20")
+    assert done.returncode == 0, done.stderr
+    parity = json.loads((out / "export.json").read_text())
+    assert parity["saved_model"]["relative"] < 1e-5
+    assert parity["tflite"]["relative"] < 1e-4
+    assert (out / "model.tflite").exists() and (out / "saved_model/model").is_dir()
 
 
 def test_shrink_leaves_a_plan_and_two_models(tmp_path):

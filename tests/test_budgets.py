@@ -1,0 +1,117 @@
+"""Budgets are met and used, over models, limits, criteria, rounding and floors."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+import hh_keras as hh
+from hh_keras import models
+from hh_keras.graph.cost import cost_model
+from tests.zoo import ZOO
+
+SHARES = (0.35, 0.6, 0.9)
+LIMITS = ("macs", "params", "both")
+CRITERIA = ("weight_norm", "uniform", "random")
+ROUND_TO = (1, 4, 8)
+FLOORS = (0.0, 0.1, 0.4)
+BIG = {
+    "resnet20, 2x": lambda: hh.widen(models.build("resnet20", (28, 28, 1), 10), 2.0),
+    "mobilenetv2_small": lambda: models.build("mobilenetv2_small", (32, 32, 3), 10),
+    "densenet40": lambda: models.build("densenet40", (32, 32, 3), 10),
+    "EfficientNetB0": lambda: keras.applications.EfficientNetB0(
+        weights=None, input_shape=(64, 64, 3)
+    ),
+}
+SMALL = ["residual", "dense_concat", "grouped_wide", "squeeze_excite", "depthwise"]
+
+
+def grid():
+    return itertools.product(SHARES, LIMITS, CRITERIA, ROUND_TO, FLOORS)
+
+
+def limits(full, share, kind):
+    macs = share * full.macs if kind != "params" else None
+    params = share * full.params if kind != "macs" else None
+    return hh.Budget(macs=macs, params=params)
+
+
+def used(plan, budget):
+    """The share of the binding limit; fails if any is exceeded."""
+    shares = [
+        plan.notes[name] / limit
+        for name, limit in (("macs", budget.macs), ("params", budget.params))
+        if limit is not None
+    ]
+    assert max(shares) <= 1
+    return max(shares)
+
+
+def counts(channels, plan):
+    return np.array([plan.keep[list(g.ids)].sum() for g in channels.groups])
+
+
+def is_full(channels, plan, budget):
+    """Whether no group can take back another 8 of its channels, or all it lost."""
+    costs, kept = cost_model(channels), counts(channels, plan)
+    for g, group in enumerate(channels.groups):
+        more = kept.copy()
+        more[g] = min(len(group), more[g] + 8)
+        over = any(v > m for v, m in zip(costs(more), budget.limits, strict=True))
+        if more[g] > kept[g] and not over:
+            return False
+    return True
+
+
+def check(model, strict):
+    channels, full = hh.trace(model), hh.cost(model)
+    scores = {c: hh.score_channels(model, criterion=c) for c in CRITERIA}
+    met = 0
+    for share, kind, criterion, round_to, floor in grid():
+        budget = limits(full, share, kind)
+        where = f"{share} {kind} {criterion} {round_to} {floor}"
+        try:
+            plan = hh.select_channels(
+                channels, scores[criterion], budget, floor, round_to
+            )
+        except hh.BudgetError:
+            # Large networks reach every share of the grid, unless floors forbid it.
+            assert not strict or floor > 0 or round_to > 1, where
+            continue
+        met += 1
+        kept = counts(channels, plan)
+        assert (kept >= 1).all(), where
+        for group, n in zip(channels.groups, kept, strict=True):
+            free = group.frozen is None
+            assert n == len(group) or (free and n >= floor * len(group)), where
+        share_used = used(plan, budget)
+        if strict and round_to == 1:
+            assert share_used >= 0.99, f"{where}: {share_used:.4f}"
+        elif share_used < 0.99:
+            assert is_full(channels, plan, budget), f"{where}: {share_used:.4f}"
+    return met
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_models(name):
+    assert check(ZOO[name](), strict=False) > 40
+
+
+@pytest.mark.parametrize("name", BIG)
+def test_networks(name):
+    assert check(BIG[name](), strict=True) > 150
+
+
+def test_rounded_counts_are_multiples():
+    model = BIG["resnet20, 2x"]()
+    channels, full = hh.trace(model), hh.cost(model)
+    scores = hh.score_channels(model, criterion="weight_norm")
+    for round_to in (4, 8):
+        plan = hh.select_channels(
+            channels, scores, hh.Budget(macs=0.4 * full.macs), 0.1, round_to
+        )
+        small = hh.rebuild(model, plan)
+        for layer in small.layers:
+            if isinstance(layer, keras.layers.Conv2D):
+                assert layer.filters % round_to == 0
