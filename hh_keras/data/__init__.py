@@ -1,6 +1,7 @@
 """Image classification data as `tf.data` pipelines."""
 
 from hh_keras.data.augmentation import AUGMENTATIONS
-from hh_keras.data.loading import ImageData, load
+from hh_keras.data.loading import ImageData, load, open_source
+from hh_keras.data.pipeline import as_data_error
 
-__all__ = ["AUGMENTATIONS", "ImageData", "load"]
+__all__ = ["AUGMENTATIONS", "ImageData", "as_data_error", "load", "open_source"]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import math
+import os
 
-import numpy as np
 import tensorflow as tf
 
-from hh_keras.data.augmentation import AUGMENTATIONS, augment_images
-from hh_keras.data.decoding import fit_image
-from hh_keras.data.embedded import DIRECTORY
-from hh_keras.data.source import balanced_indices
+from hh_keras.data.augmentation import AUGMENTATIONS
+from hh_keras.data.folders import open_folder
+from hh_keras.data.pipeline import hold, ready, stream
+from hh_keras.data.source import Source, limited
 from hh_keras.errors import DataError
+
+IN_MEMORY_BYTES = 512 * 2**20
+"""Sets whose pixels take no more are decoded once and kept in memory."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,14 +52,19 @@ def load(
     augment="none",
     limit=None,
 ):
-    """Loads a classification data set into memory, as batches.
+    """Loads a classification data set as batches.
+
+    A set whose pixels take at most `IN_MEMORY_BYTES` is decoded here, once, so that
+    damaged images are found before any training. A larger one is decoded while it is
+    used; `as_data_error` then tells which image was at fault.
 
     Args:
-        spec: "embedded" (14,000 images of Fashion-MNIST inside the package) or
+        spec: "embedded" (14,000 images of Fashion-MNIST inside the package);
             "tfds:NAME", any prepared set of tensorflow-datasets with `image` and
-            `label`.
-        image_shape: `(height, width, channels)` to resize and convert to; None keeps
-            the data set's own.
+            `label`; or the path of a folder with `train/<class>/` and `val/<class>/`
+            (or `validation/`, or `test/`) of image files.
+        image_shape: `(height, width, channels)` to resize and convert to, channels 1
+            or 3; None keeps the data set's own, or its first image's if they differ.
         batch_size: examples per batch; the last batch may be smaller.
         seed: of the shuffling and the augmentation.
         augment: one of `AUGMENTATIONS`.
@@ -66,106 +74,78 @@ def load(
         An `ImageData`.
 
     Raises:
-        DataError: unknown data set or augmentation, or one that cannot be prepared.
+        DataError: unknown data set, shape or augmentation, or data that cannot be
+            used; the message names the folder, file or record.
     """
     if augment not in AUGMENTATIONS:
         raise DataError(f"augment '{augment}' is none of {', '.join(AUGMENTATIONS)}.")
-    builder = _builder(spec)
-    info = builder.info
-    if not {"image", "label"} <= set(info.features):
-        raise DataError(f"data set '{spec}' has no 'image' and 'label' features.")
-    held_out = next((s for s in ("validation", "test") if s in info.splits), None)
-    if "train" not in info.splits or held_out is None:
-        raise DataError(f"data set '{spec}' needs a train and a validation split.")
-    names = tuple(info.features["label"].names or ())
-    parts = [
-        _read(builder, s, image_shape, limit, len(names)) for s in ("train", held_out)
-    ]
-    (x, y), (vx, vy) = parts
-    train = _batches(x, y, batch_size, seed, augment, reshuffle=True)
+    if limit is not None and limit < 1:
+        raise DataError(f"limit={limit}: use at least 1, or None for all examples.")
+    if image_shape is not None:
+        _check_shape(image_shape)
+    source = open_source(spec)
+    shape = tuple(image_shape or source.image_shape)
+    num_classes = len(source.class_names)
+    splits = (source.train, source.validation)
+    if limit is not None:
+        splits = [limited(split, limit, num_classes) for split in splits]
+    size = sum(split.num for split in splits) * math.prod(shape)
+    decode = hold if size <= IN_MEMORY_BYTES else stream
+    train, validation = (decode(split, shape, num_classes) for split in splits)
     return ImageData(
-        name=spec,
-        train=train,
-        validation=_batches(vx, vy, batch_size, None, "none", reshuffle=False),
-        search=_batches(x, y, batch_size, seed, "none", reshuffle=False),
-        class_names=names,
-        num_train=len(x),
-        num_validation=len(vx),
-        image_shape=tuple(x.shape[1:]),
-        description={"source": info.homepage, "text": info.description.strip()},
+        name=source.name,
+        train=ready(train(batch_size, seed, True), augment, seed),
+        validation=ready(validation(batch_size, None, False), "none", None),
+        search=ready(train(batch_size, seed, False), "none", None),
+        class_names=source.class_names,
+        num_train=splits[0].num,
+        num_validation=splits[1].num,
+        image_shape=shape,
+        description=source.description,
     )
 
 
-def _builder(spec):
-    import tensorflow_datasets as tfds
+def open_source(spec) -> Source:
+    """Finds a data set and tells its classes and image shape; decodes nothing.
+
+    Args:
+        spec: as for `load`.
+
+    Returns:
+        A `Source`, whose `image_shape` and `class_names` are those that `load` gives.
+
+    Raises:
+        DataError: there is no such data set, or it cannot be used.
+    """
+    spec = os.fspath(spec)
+    if spec != "embedded" and not spec.startswith("tfds:"):
+        if os.path.exists(os.path.expanduser(spec)):
+            return open_folder(spec)
+        raise _unknown(spec)
+    # tensorflow-datasets takes seconds to import; image folders do without.
+    from hh_keras.data import prepared
 
     if spec == "embedded":
-        return tfds.builder_from_directory(str(DIRECTORY))
-    if not spec.startswith("tfds:"):
-        raise DataError(f"unknown data set '{spec}': use 'embedded' or 'tfds:NAME'.")
-    name = spec[len("tfds:") :]
-    try:
-        builder = tfds.builder(name)
-    except tfds.core.DatasetNotFoundError as error:
-        near = difflib.get_close_matches(name, tfds.list_builders(), 3)
+        return prepared.open_embedded()
+    return prepared.open_tfds(spec)
+
+
+def _unknown(spec):
+    from hh_keras.data.prepared import nearest
+
+    near = [] if os.sep in spec else [f"tfds:{name}" for name in nearest(spec)]
+    return DataError(
+        f"unknown data set '{spec}': there is no such folder; use the path of one with "
+        "train/ and val/, or 'embedded', or 'tfds:NAME'"
+        + (f" (nearest: {', '.join(near)})." if near else ".")
+    )
+
+
+def _check_shape(shape):
+    sizes = tuple(shape)
+    whole = len(sizes) == 3 and all(isinstance(n, int) and n > 0 for n in sizes)
+    if not whole or sizes[2] not in (1, 3):
         raise DataError(
-            f"tensorflow-datasets knows no '{name}'"
-            + (f"; nearest: {', '.join(near)}." if near else ".")
-        ) from error
-    try:
-        builder.download_and_prepare()
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise DataError(
-            f"data set '{name}' cannot be prepared ({type(error).__name__}: {reason})."
-        ) from error
-    return builder
-
-
-def _read(builder, split, image_shape, limit, num_classes):
-    """All images and labels of a split, as uint8 and int32 arrays."""
-    records = builder.as_dataset(split=split, shuffle_files=False)
-    if limit:
-        labels = records.map(lambda r: r["label"]).as_numpy_iterator()
-        chosen = set(balanced_indices(labels, limit, num_classes).tolist())
-        table = tf.constant([i in chosen for i in range(max(chosen) + 1)])
-        records = records.take(max(chosen) + 1).enumerate()
-        records = records.filter(lambda i, r: table[i]).map(lambda i, r: r)
-
-    def fit(record):
-        image = record["image"]
-        if image_shape is not None and image_shape != tuple(image.shape):
-            rgb = tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image
-            image = fit_image(rgb, image_shape)
-        return image, tf.cast(record["label"], tf.int32)
-
-    pairs = records.map(fit, num_parallel_calls=tf.data.AUTOTUNE)
-    try:
-        images, labels = zip(*pairs.as_numpy_iterator())
-        return np.stack(images), np.asarray(labels, np.int32)
-    except ValueError as error:
-        raise DataError(
-            "the images differ in size: give an image_shape to resize them to."
-        ) from error
-
-
-def _batches(images, labels, batch_size, seed, augment, reshuffle):
-    data = tf.data.Dataset.from_tensor_slices((images, labels))
-    if seed is not None:
-        data = data.shuffle(len(images), seed=seed, reshuffle_each_iteration=reshuffle)
-    data = data.batch(batch_size)
-    if augment != "none":
-        counter = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-        data = tf.data.Dataset.zip(data, counter).map(
-            lambda xy, n: (
-                augment_images(xy[0], tf.cast(tf.stack([n, n + 1]), tf.int32), augment),
-                xy[1],
-            ),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
+            f"image_shape {sizes} is not (height, width, channels) with 1 (grey) or 3 "
+            "(RGB) channels; images cannot be converted to it."
         )
-    data = data.map(lambda x, y: (tf.cast(x, tf.float32), y))
-    options = tf.data.Options()
-    policy = tf.data.experimental.AutoShardPolicy.DATA
-    options.experimental_distribute.auto_shard_policy = policy
-    return data.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -8,29 +8,30 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
+from hh_keras.errors import DataError
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
     """The training or the validation part of a data set.
 
-    A record is whatever `read` turns into the bytes of one encoded image: a path in
-    an image folder, the bytes themselves in a TFDS set.
-
     Attributes:
-        num: Number of examples.
-        records: `records(seed, reshuffle)` gives a `tf.data.Dataset` of `(record,
-            label)` scalars, string and int64. Stored order if `seed` is None, else
-            shuffled by it, anew in each iteration if `reshuffle`.
-        read: Turns a scalar record into a scalar string, the encoded image; graph
-            code.
-        locate: `locate(index, record)` names one record for an error message.
-            `record` is None when the record itself could not be read.
+        num: number of examples.
+        records: `records(seed, reshuffle)` gives a `tf.data.Dataset` of scalars
+            `(place, content, label)`: string, string, int64. `place` names the
+            record in messages. Stored order if `seed` is None; else the order may
+            depend on it, anew in each iteration if `reshuffle`, but only roughly:
+            what comes out is still to be shuffled.
+        read: turns a record's `content` into the bytes of an encoded image: reads a
+            path in an image folder, changes nothing in a TFDS set. Plain Python; may
+            raise OSError.
+        window: how many records fit into memory at once, to be shuffled.
     """
 
     num: int
     records: Callable[[int | None, bool], tf.data.Dataset]
-    read: Callable[[tf.Tensor], tf.Tensor]
-    locate: Callable[[int, bytes | None], str]
+    read: Callable[[bytes], bytes]
+    window: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Source:
     """A data set with labels, ready to be decoded.
 
     Attributes:
-        name: What messages and reports call it.
-        class_names: One name per label, label 0 first.
+        name: what was asked for.
+        class_names: one name per label, label 0 first.
         image_shape: `(height, width, channels)` of its own images; of the first one
-            where they differ.
-        train: The `Split` to learn from.
-        validation: The `Split` to measure on.
-        description: Where it comes from: source, licence, homepage, citation ...
+            where they differ. Channels are 1 or 3.
+        train: the `Split` to learn from.
+        validation: the `Split` to measure on.
+        description: source, licence and the like.
     """
 
     name: str
@@ -55,6 +56,54 @@ class Source:
     description: dict[str, str]
 
 
+def check_label(place: bytes, label: int, num_classes: int) -> None:
+    """Refuses a label that no class belongs to.
+
+    Raises:
+        DataError: `label` is not one of 0 .. `num_classes` - 1.
+    """
+    if not 0 <= label < num_classes:
+        raise DataError(
+            f"{place.decode(errors='replace')} has label {label}; the {num_classes} "
+            f"classes are 0 to {num_classes - 1}. Remove it, or use a split that is "
+            "labelled."
+        )
+
+
+def limited(split: Split, limit: int, num_classes: int) -> Split:
+    """Cuts a split down to its first examples of every class.
+
+    Args:
+        split: the whole.
+        limit: number of examples wanted, at most; see `balanced_indices`.
+        num_classes: number of classes.
+
+    Returns:
+        A `Split` of the chosen examples.
+
+    Raises:
+        DataError: a label is out of range.
+    """
+
+    def labels():
+        records = split.records(None, False).map(lambda place, _, label: (place, label))
+        for place, label in records.as_numpy_iterator():
+            check_label(place, label, num_classes)
+            yield label
+
+    chosen = balanced_indices(labels(), limit, num_classes)
+    wanted = np.zeros(chosen[-1] + 1, bool)
+    wanted[chosen] = True
+
+    def records(seed, reshuffle):
+        table = tf.constant(wanted)
+        stored = split.records(None, False).take(len(wanted)).enumerate()
+        kept = stored.filter(lambda index, _: table[index]).map(lambda _, rest: rest)
+        return kept.apply(tf.data.experimental.assert_cardinality(len(chosen)))
+
+    return dataclasses.replace(split, num=len(chosen), records=records)
+
+
 def balanced_indices(labels: Iterable[int], limit: int, num_classes: int) -> np.ndarray:
     """Picks the first examples of every class, as evenly as `limit` allows.
 
@@ -63,9 +112,9 @@ def balanced_indices(labels: Iterable[int], limit: int, num_classes: int) -> np.
     for by others: the picture stays balanced.
 
     Args:
-        labels: Integer labels in stored order.
-        limit: Number of examples wanted, at most.
-        num_classes: Number of classes to share the limit.
+        labels: integer labels in stored order.
+        limit: number of examples wanted, at most.
+        num_classes: number of classes to share the limit.
 
     Returns:
         Increasing int64 indices into `labels`, at most `limit`.

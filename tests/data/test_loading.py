@@ -38,7 +38,24 @@ def test_epochs_differ_in_training_and_agree_in_search():
 
 
 def test_unknown_data_sets_are_told():
-    with pytest.raises(hh.DataError, match="unknown data set 'mnits'"):
+    with pytest.raises(
+        hh.DataError, match="unknown data set 'mnits'.*nearest: .*mnist"
+    ):
         load("mnits")
+    with pytest.raises(hh.DataError, match="no such folder; use the path"):
+        load("/nowhere/at/all")
     with pytest.raises(hh.DataError, match="nearest: .*mnist"):
         load("tfds:fashion_mnits")
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 4), (0, 28, 1), (28, 2.5, 3)])
+def test_shapes_that_are_none_of_an_image_are_told(shape):
+    with pytest.raises(hh.DataError, match=r"image_shape \(.*1 \(grey\) or 3 \(RGB\)"):
+        load("embedded", shape)
+
+
+def test_other_wrong_arguments_are_told():
+    with pytest.raises(hh.DataError, match="augment 'mixup' is none of none, crop"):
+        load("embedded", augment="mixup")
+    with pytest.raises(hh.DataError, match="limit=0: use at least 1"):
+        load("embedded", limit=0)
