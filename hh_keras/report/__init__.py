@@ -1,0 +1,56 @@
+"""Pictures and a page that show what became of a network.
+
+`write_report` takes the results of a run, one plain dict that JSON can hold:
+
+    title      what was shrunk, on which data
+    command    the command line that does it again
+    dataset    name, classes (list of str), num_train, num_validation,
+               image_shape ([height, width, channels]); any further key, such as
+               source, licence or text, is shown as it is
+    budget     macs, params: limits in absolute counts, None for none;
+               macs_flag, params_flag: as they were given, e.g. "0.95x"
+    search     criterion, batches, width_mult, min_keep, round_to, weights, seed,
+               seconds
+    protocol   the fields of `hh_keras.training.Recipe`
+    models     {"original": network, "lw_dna": network}, each with
+        macs, params               whole network, one example
+        layers                     list of {name, type, macs, params}, in network order
+        channels                   layer name to its number of output channels
+        accuracy, accuracy_top5    on the validation images, 0 to 1
+        loss                       on the same images
+        keras_bytes, tflite_bytes  file sizes
+        latency_ms                 {median, p10, p90} of the .tflite file, one image
+        train_seconds              sum over the epochs
+    history    {"original": rows, "lw_dna": rows}, one dict per epoch: epoch, loss,
+               accuracy, val_loss, val_accuracy
+    parity, parity_original
+               of the files of LW-DNA and of the original: kind of file to the fields
+               of `hh_keras.export.Parity`
+    versions   package to version
+    seconds    stage of the run to what it took
+
+Required are `models` and, of each network, macs, params, layers and channels. All
+else may be missing or None and is then shown as a dash or left out.
+"""
+
+from hh_keras.report.comparison import Row, caution, compare, verdict
+from hh_keras.report.html import render, write_report
+from hh_keras.report.pictures import (
+    plot_channels,
+    plot_cost,
+    plot_curves,
+    plot_summary,
+)
+
+__all__ = [
+    "Row",
+    "caution",
+    "compare",
+    "plot_channels",
+    "plot_cost",
+    "plot_curves",
+    "plot_summary",
+    "render",
+    "verdict",
+    "write_report",
+]

@@ -1,0 +1,284 @@
+"""The report: one HTML file that needs nothing but itself, and the pictures."""
+
+import base64
+import html
+import io
+import os
+import pathlib
+import tempfile
+
+from hh_keras.errors import WorkdirError
+from hh_keras.report import numbers, pictures
+from hh_keras.report.comparison import caution, compare, verdict
+from hh_keras.report.numbers import DASH
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#1c2733;--soft:#5c6b7a;--line:#d5dce3;--back:#fff;
+--box:#f4f6f8;--orange:#b85300}
+@media(prefers-color-scheme:dark){:root{--ink:#e4e9ee;--soft:#9fadba;--line:#39434d;
+--back:#14181d;--box:#1e242b;--orange:#ff9a45}}
+body{max-width:62rem;margin:0 auto;padding:1rem;background:var(--back);
+color:var(--ink);font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
+h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.2rem;margin:2rem 0 .5rem}
+.verdict{font-size:1.2rem;font-weight:600;margin:.5rem 0}
+.note,figcaption{color:var(--soft);font-size:.9rem}
+.wide{overflow-x:auto}.wide img{width:100%;min-width:38rem;border-radius:6px;
+background:#fff}
+figure{margin:1rem 0}
+table{border-collapse:collapse;width:100%;font-size:.92rem}
+th,td{padding:.3rem .6rem;text-align:left;border-bottom:1px solid var(--line);
+vertical-align:top;overflow-wrap:normal}
+table.figures td:not(:first-child),table.figures th:not(:first-child){text-align:right;
+white-space:nowrap;font-variant-numeric:tabular-nums}
+table.facts td:first-child{color:var(--soft);width:12rem}
+table.facts td{overflow-wrap:anywhere}
+.slim{color:var(--orange)}
+pre{background:var(--box);padding:.7rem;border-radius:6px;white-space:pre-wrap}
+summary{cursor:pointer;font-weight:600}
+"""
+
+
+def write_report(workdir, results):
+    """Writes `report.html` and `pictures/*.png` into a work directory.
+
+    All is made before the first file is touched, and each file is replaced in one
+    step, the report last.
+
+    Args:
+        workdir: the folder; made if it is not there.
+        results: dict, see `hh_keras.report`.
+
+    Returns:
+        The `pathlib.Path` of the report.
+
+    Raises:
+        WorkdirError: a file cannot be written; the message names it.
+    """
+    workdir = pathlib.Path(workdir)
+    images = {
+        name: _png(figure)
+        for name, figure in {
+            "summary": pictures.plot_summary(
+                results["models"], results.get("title") or ""
+            ),
+            "channels": pictures.plot_channels(results["models"]),
+            "cost": pictures.plot_cost(results["models"]),
+            "curves": pictures.plot_curves(results.get("history") or {}),
+        }.items()
+    }
+    page = render(results, images)
+    for name, content in images.items():
+        _write(workdir / "pictures" / f"{name}.png", content)
+    _write(workdir / "report.html", page.encode("utf-8"))
+    return workdir / "report.html"
+
+
+def _png(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, facecolor="white")
+    return buffer.getvalue()
+
+
+def _write(path, content):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(handle, "wb") as file:
+                file.write(content)
+            os.chmod(partial, 0o644)  # mkstemp makes files that only the owner reads
+            os.replace(partial, path)
+        except BaseException:
+            os.unlink(partial)
+            raise
+    except OSError as error:
+        raise WorkdirError(f"cannot write {path}: {error.strerror}.") from error
+
+
+def render(results, images):
+    """Makes the text of the page.
+
+    Args:
+        results: dict, see `hh_keras.report`.
+        images: PNG bytes of "summary", "channels", "cost" and "curves".
+    """
+    models, title = results["models"], results.get("title") or "hh_keras report"
+    cost = pictures.cost_finding(models)
+    captions = {
+        "summary": f"{pictures.channels_finding(models)}. Wide bars or area: the "
+        "original; narrow bars or line: LW-DNA.",
+        "channels": "Layers in network order; above each, by how many percent its "
+        "channels changed. Rows have scales of their own.",
+        "cost": f"{cost}. Layers without MACs, such as normalization, are left out.",
+        "curves": "Solid: validation images; dashed: training images. Both networks "
+        "saw the same batches under the same protocol.",
+    }
+    figure = {name: _figure(images[name], captions[name]) for name in captions}
+    return "\n".join(
+        [
+            '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width,initial-scale=1">',
+            f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
+            f"<h1>{_text(title)}</h1>",
+            f'<p class="verdict">{_text(verdict(models))}</p>',
+            f'<p class="note">{_text(caution(results))}</p>',
+            figure["summary"],
+            "<h2>Comparison</h2>",
+            _comparison(models),
+            '<p class="note">Accuracy and loss: validation images. MACs: '
+            "multiply-accumulates for one image. Latency: the .tflite file, one image, "
+            "median (10th to 90th percentile).</p>",
+            "<h2>Channels</h2>" + figure["channels"],
+            "<h2>Cost</h2>" + figure["cost"],
+            _layer_table(models),
+            "<h2>Training</h2>" + figure["curves"],
+            _facts(results.get("protocol")),
+            "<h2>Search</h2>" + _facts(results.get("search")),
+            _budget(results),
+            "<h2>Data</h2>" + _facts(_dataset(results.get("dataset"))),
+            "<h2>Exported files against their models</h2>" + _parity(results),
+            "<h2>To reproduce</h2>",
+            f"<pre>{_text(results.get('command'))}</pre>",
+            _facts(results.get("versions")),
+            "<h2>Time</h2>" + _times(results.get("seconds")),
+            "</body></html>\n",
+        ]
+    )
+
+
+def _text(value):
+    """Any value as escaped text."""
+    return html.escape(_plain(value))
+
+
+def _plain(value):
+    if value is None or value == "" or value == {} or value == []:
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_plain(each)}" for key, each in value.items())
+    if isinstance(value, (list, tuple)):
+        more = f", … ({len(value)} in all)" if len(value) > 20 else ""
+        return ", ".join(map(_plain, value[:20])) + more
+    return str(value)
+
+
+def _figure(png, caption):
+    data, text = base64.b64encode(png).decode("ascii"), _text(caption)
+    return (
+        f'<figure><div class="wide"><img alt="{text}" '
+        f'src="data:image/png;base64,{data}"></div>'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def _table(head, rows, kind="figures"):
+    """A table; every cell is escaped."""
+    top = "".join(f"<th>{_text(cell) if cell else ''}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>\n"
+        for row in rows
+    )
+    top = f"<thead><tr>{top}</tr></thead>" if head else ""
+    return (
+        f'<div class="wide"><table class="{kind}">{top}'
+        f"<tbody>\n{body}</tbody></table></div>"
+    )
+
+
+def _facts(mapping):
+    rows = [(key.replace("_", " "), value) for key, value in (mapping or {}).items()]
+    return _table((), rows, "facts") if rows else f"<p>{DASH}</p>"
+
+
+def _comparison(models):
+    rows = [(r.label, r.original, r.lw_dna, r.change) for r in compare(models)]
+    return _table(("", "original", "LW-DNA", "change"), rows)
+
+
+def _layer_table(models):
+    """Every layer with weights or MACs, folded away."""
+    tables = [
+        {layer["name"]: layer for layer in models[name]["layers"]}
+        for name in ("original", "lw_dna")
+    ]
+    counts = [models[name]["channels"] for name in ("original", "lw_dna")]
+    rows = []
+    for name in dict.fromkeys(name for table in tables for name in table):
+        pair = [table.get(name, {}) for table in tables]
+        rows.append(
+            (
+                name,
+                pair[0].get("type") or pair[1].get("type"),
+                *(numbers.whole(each.get(name)) for each in counts),
+                *(numbers.whole(layer.get("macs")) for layer in pair),
+                *(numbers.whole(layer.get("params")) for layer in pair),
+            )
+        )
+    head = ["layer", "type"]
+    for quantity in ("channels", "MACs", "parameters"):
+        head += [f"{quantity} before", "after"]
+    table = _table(head, rows)
+    return f"<details><summary>All {len(rows)} layers</summary>{table}</details>"
+
+
+def _budget(results):
+    """What was allowed, and how much of it LW-DNA uses."""
+    budget, slim = results.get("budget") or {}, results["models"]["lw_dna"]
+    rows = []
+    for key, label in (("macs", "MACs"), ("params", "parameters")):
+        limit = budget.get(key)
+        used = slim[key] / limit if numbers.known(limit) and limit else None
+        rows.append(
+            (
+                label,
+                budget.get(f"{key}_flag"),
+                numbers.whole(limit),
+                numbers.whole(slim[key]),
+                numbers.percent(used),
+            )
+        )
+    return _table(("budget", "given as", "limit", "LW-DNA", "share used"), rows)
+
+
+def _dataset(dataset):
+    """The data's facts with the shape of the images as one word."""
+    facts = dict(dataset or {})
+    facts = {"name": facts.pop("name", None), **facts} if facts else facts
+    if facts.get("image_shape"):
+        facts["image_shape"] = " × ".join(map(str, facts["image_shape"]))
+    for key in ("num_train", "num_validation"):
+        if key in facts:
+            facts[key] = numbers.whole(facts[key])
+    return {
+        {"num_train": "training images", "num_validation": "validation images"}.get(
+            key, key
+        ): value
+        for key, value in facts.items()
+    }
+
+
+def _parity(results):
+    rows = []
+    for key, network in (("parity_original", "original"), ("parity", "LW-DNA")):
+        for kind, found in (results.get(key) or {}).items():
+            rows.append(
+                (
+                    f"{network}, {kind.replace('_', ' ')}",
+                    numbers.small(found.get("max_abs")),
+                    numbers.small(found.get("mean_abs")),
+                    numbers.small(found.get("relative")),
+                    numbers.percent(found.get("top1_agreement")),
+                    numbers.whole(found.get("examples")),
+                )
+            )
+    head = ("file", "largest difference", "mean", "largest / spread of outputs")
+    head += ("same top class", "images")
+    return _table(head, rows) if rows else f"<p>{DASH}</p>"
+
+
+def _times(seconds):
+    return _facts({k: numbers.duration(v) for k, v in (seconds or {}).items()})
