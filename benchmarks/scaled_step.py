@@ -3,7 +3,7 @@
     python benchmarks/scaled_step.py
 
 Both are compiled alike (SGD, cross-entropy); the scaled network also trains its
-scales with the L1 penalty and the soft threshold. Each round takes some steps of
+scales, weighted L1 as a soft threshold. Each round takes some steps of
 either, and starts with the other one than the round before.
 """
 
@@ -36,7 +36,7 @@ def scaled(model):
     """The model with scales that are trained towards zero."""
     channel_map = hh.trace(model)
     costs = hh.channel_costs(channel_map)
-    regularizer = hh.ChannelSparsity(1e-6, costs)
+    regularizer = hh.ChannelSparsity(1e-6, costs, proximal=True)
     model = prepared(hh.add_scales(model, channel_map, regularizer))
     hh.attach_proximal(model)
     return model

@@ -10,7 +10,8 @@ Every surgery has a process of its own, in which another small network (MobileNe
 quarter of the width, ResNet-18) was operated on before, so that no library loads its
 parts while it is timed; building the network is not timed. The peak is that of the
 resident memory during the surgery, over what the process held before it, plus the
-weights of the network itself, as a multiple of those.
+weights of the network itself, as a multiple of those. "/ clone_model" compares the
+surgery with `keras.models.clone_model`, which makes the same layers and no more.
 """
 
 import argparse
@@ -49,8 +50,12 @@ def operate(name, kept, **arguments):
     small = hh.rebuild(model, plan)
     seconds = time.perf_counter() - started
     peak = 1 + (_memory("VmHWM") - before) / weights
+    started = time.perf_counter()
+    keras.models.clone_model(model)
+    clone_seconds = time.perf_counter() - started
     return {
         "seconds": seconds,
+        "clone_seconds": clone_seconds,
         "kept": hh.cost(small).macs / hh.cost(model).macs,
         "peak": peak,
     }
@@ -88,7 +93,8 @@ def compare(torch_python, ratio, rounds):
                 kept = torch[-1]["kept"]
             keras.append(run(sys.executable, "surgery.py", "--one", ours, kept))
         mine = statistics.median(r["seconds"] for r in keras)
-        row = [ours, f"{keras[0]['kept']:.1%}", f"{mine:.2f} s"]
+        clone = statistics.median(r["seconds"] / r["clone_seconds"] for r in keras)
+        row = [ours, f"{keras[0]['kept']:.1%}", f"{mine:.2f} s", f"{clone:.2f}"]
         if torch:
             other = statistics.median(r["seconds"] for r in torch)
             ratios = sorted(
@@ -113,7 +119,7 @@ def main():
         operate("MobileNet", 0.5, alpha=0.25)
         print(json.dumps(operate(args.one[0], float(args.one[1]))))
         return
-    head = ["network", "MACs left", "hh_keras"]
+    head = ["network", "MACs left", "hh_keras", "/ clone_model"]
     if args.torch_python:
         head += ["Torch-Pruning", "faster", "rounds"]
     head.append("peak / weights")

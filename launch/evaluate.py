@@ -1,7 +1,7 @@
 """Measures loss and accuracy of a model file on the validation images.
 
     python launch/evaluate.py --model=runs/resnet20/lw_dna.keras
-    python launch/evaluate.py --model=runs/resnet20/saved_model/lw_dna
+    python launch/evaluate.py --model=runs/resnet20/saved_model/lw_dna/1
     python launch/evaluate.py --model=runs/resnet20/lw_dna.tflite --limit=200
     python launch/evaluate.py --model=trained.keras --dataset=photos/
 

@@ -6,7 +6,7 @@
 The exported files are run on validation images of --dataset, and the export fails
 if they differ from the Keras model by more than 1e-4 of the outputs' spread.
 
-Leaves in --workdir: saved_model/NAME, NAME.tflite (float32, batch 1), export.json
+Leaves in --workdir: saved_model/NAME/1, NAME.tflite (float32, batch 1), export.json
 (how far each file is from the Keras model), run.json (all settings).
 """
 

@@ -14,7 +14,8 @@ TOLERANCE = 1e-4  # of an exported file, as a share of the outputs' spread
 def paths(folder, name, formats=FORMATS):
     """Format to the path of the exported file, for the formats asked for."""
     found = {
-        "saved_model": folder / "saved_model" / name,
+        # TF Serving wants versions of a model, in folders that are numbers.
+        "saved_model": folder / "saved_model" / name / "1",
         "tflite": folder / f"{name}.tflite",
     }
     return {kind: found[kind] for kind in formats}

@@ -10,14 +10,14 @@ recipe, exported, checked and measured.
         --augment=crop_flip --workdir=runs/photos
     python launch/run.py --limit=256 --epochs=1 --workdir=runs/try    # a quick try
 
-The first line takes about {minutes} minutes on two cores. Open report.html afterwards.
+The first line takes about nine minutes on two cores. Open report.html afterwards.
 
 Leaves in --workdir: report.html (with pictures/), results.json, plan.json,
 original.keras and lw_dna.keras (trained), saved_model/original and
-saved_model/lw_dna (TF Serving), original.tflite and lw_dna.tflite, history/*.csv and
-*.jsonl (one row per epoch), initial/*.keras (before training), run.json (all
-settings). Started again with the same flags, it goes on behind the last finished
-stage.
+saved_model/lw_dna (for TF Serving, version 1), original.tflite and lw_dna.tflite,
+history/*.csv and *.jsonl (one row per epoch), initial/*.keras (before training),
+run.json (all settings). Started again with the same flags, it goes on behind the
+last finished stage.
 """
 
 import pathlib

@@ -18,3 +18,9 @@ def test_examples_run(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)
     assert names["small"].count_params() < names["model"].count_params()
     assert (tmp_path / "plan.json").exists()
+
+
+def test_links_lead_somewhere():
+    for page in README.parent.glob("**/README.md"):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page}: {link}"

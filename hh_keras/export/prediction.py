@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
+from hh_keras.export.quiet import quiet
 
 
 def predict(model, images, batch_size=64, threads=None):
@@ -172,8 +173,9 @@ def _open_saved_model(path, _):
 
 
 def _open_tflite(path, threads):
-    interpreter = _interpreter_class()(model_path=str(path), num_threads=threads)
-    interpreter.allocate_tensors()
+    with quiet():
+        interpreter = _interpreter_class()(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
     inputs = interpreter.get_input_details()
     outputs = interpreter.get_output_details()
 

@@ -3,13 +3,13 @@
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 import tensorflow as tf
 
 from hh_keras.errors import ModelError, WorkdirError
+from hh_keras.export.quiet import quiet
 
 
 def saved_model(model, path):
@@ -38,7 +38,7 @@ def saved_model(model, path):
         )
     with _beside(path) as new:
         try:
-            with _quiet():
+            with quiet():
                 model.export(str(new), format="tf_saved_model", verbose=False)
         except Exception as error:  # tracing runs every layer's code
             raise ModelError(_failed(model, path, error)) from error
@@ -70,7 +70,7 @@ def tflite(model, path, image_shape=None):
     _check_built(model)
     function = _one_example(model, image_shape)
     try:
-        with _quiet():
+        with quiet():
             # Without the model itself: given one, the converter leaves its variables
             # as variables that no interpreter ever initialises.
             converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
@@ -158,27 +158,3 @@ def _beside(path):
         raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Hides what TensorFlow's C++ code prints; a failure still shows it.
-
-    The converter writes straight to file descriptor 2, past Python's logging.
-    """
-    verbosity = tf.get_logger().level
-    tf.get_logger().setLevel("ERROR")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            hidden.seek(0)
-            os.write(kept, hidden.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            tf.get_logger().setLevel(verbosity)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from hh_keras.errors import ModelError
 from hh_keras.graph.cost import cost_model
 from hh_keras.search.scales import scale_layer
 
@@ -27,7 +28,7 @@ class ChannelSparsity(keras.regularizers.Regularizer):
     Args:
         strength: weight of the penalty.
         costs: float `(size,)`, see `channel_costs`; None weighs all alike.
-        proximal: use the soft threshold. Then call `attach(model)` after
+        proximal: use the soft threshold. Then call `attach_proximal(model)` after
             `model.compile`, so that it follows the optimiser's learning rate.
     """
 
@@ -80,6 +81,18 @@ class SoftThreshold(keras.constraints.Constraint):
 
 
 def attach_proximal(model):
-    """Ties the soft threshold of a compiled model's scales to its optimiser."""
-    constraint = scale_layer(model).gamma.constraint
+    """Ties the soft threshold of a compiled model's scales to its optimiser.
+
+    Raises:
+        ModelError: no scales with a proximal `ChannelSparsity`, or not compiled.
+    """
+    scales = scale_layer(model)
+    constraint = scales and scales.gamma.constraint
+    if not isinstance(constraint, SoftThreshold):
+        raise ModelError(
+            f"attach_proximal: the scales of '{model.name}' have no soft threshold; "
+            "add them with ChannelSparsity(..., proximal=True)."
+        )
+    if model.optimizer is None:
+        raise ModelError(f"attach_proximal: compile '{model.name}' first.")
     constraint.optimizer = model.optimizer

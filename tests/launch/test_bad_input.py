@@ -6,6 +6,7 @@ import os
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import hh_keras as hh
 from launch import evaluate, export, run, shrink, train
@@ -34,6 +35,20 @@ def fails(tmp_path, capsys):
         return message[0]
 
     return start
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """An image folder of two classes with three images each."""
+    rng = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / "photos" / part / name
+            folder.mkdir(parents=True)
+            for k in range(3):
+                pixels = rng.integers(0, 256, (30, 40, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{k}.png")
+    return tmp_path / "photos"
 
 
 def classifier(classes=10, size=28):
@@ -148,6 +163,28 @@ def test_a_fallen_training_keeps_what_there_is(fails, tmp_path):
     message = fails("train", "--learning_rate=1e30", "--epochs=2")
     assert "learning rate" in message and "Lower" in message
     assert (tmp_path / "work" / "run.json").exists()
+
+
+@pytest.mark.parametrize("script", ["shrink", "train"])
+def test_an_unreadable_image(fails, photos, script):
+    path = photos / "train" / "dog" / "1.png"
+    path.write_bytes(path.read_bytes()[:200])
+    message = fails(script, f"--dataset={photos}", "--image_size=32")
+    assert str(path) in message and "Remove or replace" in message
+
+
+def test_an_empty_class(fails, photos):
+    for path in (photos / "val" / "cat").iterdir():
+        path.unlink()
+    message = fails("run", f"--dataset={photos}", "--image_size=32")
+    assert str(photos / "val" / "cat") in message and "no images" in message
+
+
+def test_a_folder_without_classes_and_without_validation(fails, photos, tmp_path):
+    message = fails("train", f"--dataset={photos / 'train'}")
+    assert str(photos / "train") in message and "train/<class>/" in message
+    (photos / "val").rename(tmp_path / "elsewhere")
+    assert "val/<class>/" in fails("train", f"--dataset={photos}")
 
 
 def test_corrupt_model_file(fails, tmp_path):

@@ -1,5 +1,6 @@
 """The launch scripts as a user starts them."""
 
+import itertools
 import json
 import pathlib
 import signal
@@ -7,7 +8,9 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
+from PIL import Image
 
 import hh_keras as hh
 import hh_keras.models
@@ -29,8 +32,8 @@ FILES = (
     "lw_dna.keras",
     "original.tflite",
     "lw_dna.tflite",
-    "saved_model/original/saved_model.pb",
-    "saved_model/lw_dna/saved_model.pb",
+    "saved_model/original/1/saved_model.pb",
+    "saved_model/lw_dna/1/saved_model.pb",
     "history/original.csv",
     "history/lw_dna.jsonl",
     "report.html",
@@ -60,7 +63,7 @@ def test_run_leaves_everything_and_is_reused(tmp_path):
     assert (out / "lw_dna.keras").read_bytes() == before
     scores = [
         run("evaluate", f"--model={out / name}", "--limit=40").stdout
-        for name in ("lw_dna.keras", "lw_dna.tflite", "saved_model/lw_dna")
+        for name in ("lw_dna.keras", "lw_dna.tflite", "saved_model/lw_dna/1")
     ]
     assert "accuracy" in scores[0] and scores[0] == scores[1] == scores[2]
 
@@ -91,7 +94,7 @@ def test_export_writes_files_that_agree(tmp_path):
     parity = json.loads((out / "export.json").read_text())
     assert parity["saved_model"]["relative"] < 1e-5
     assert parity["tflite"]["relative"] < 1e-4
-    assert (out / "model.tflite").exists() and (out / "saved_model/model").is_dir()
+    assert (out / "model.tflite").exists() and (out / "saved_model/model/1").is_dir()
 
 
 def test_shrink_leaves_a_plan_and_two_models(tmp_path):
@@ -132,3 +135,20 @@ def test_train_writes_a_history(tmp_path):
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "run" / "history").glob("*.csv"))
     keras.models.load_model(tmp_path / "run" / "model.keras")
+
+
+def test_train_on_an_image_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, name in itertools.product(("train", "val"), ("cat", "dog", "owl")):
+        folder = tmp_path / "photos" / part / name
+        folder.mkdir(parents=True)
+        for k in range(4):
+            pixels = rng.integers(0, 256, (30 + k, 40, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / f"{k}.jpg")
+    done = run(
+        "train", f"--dataset={tmp_path / 'photos'}", "--image_size=32", "--epochs=1",
+        "--batch_size=4", f"--workdir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    model = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert model.input_shape == (None, 32, 32, 3) and model.output_shape == (None, 3)
