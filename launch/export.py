@@ -29,6 +29,7 @@ GROUPS = {
 
 def main(args):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
+    from hh_keras import files
     from launch import exports, steps, workdir
 
     run = workdir.open_run(
@@ -39,7 +40,7 @@ def main(args):
     images = steps.first_images(data.validation, args.check_images)
     workdir.claim(run)
     parity = exports.write(model, run.path, args.name, images, args.formats)
-    workdir.write_text(run.path / "export.json", steps.to_json(parity))
+    files.write(run.path / "export.json", steps.to_json(parity))
     workdir.finish(run, "export", started)
     for kind, path in exports.paths(run.path, args.name, args.formats).items():
         print(f"{path}: {exports.parity_line(parity[kind])}")

@@ -47,7 +47,7 @@ def main(args):
     print(f"Searching {args.model} on {data.name} ...", flush=True)
     original, result = steps.search(model, data, args)
     workdir.claim(run)
-    workdir.replace(run.path / "plan.json", result.plan.save)
+    result.plan.save(run.path / "plan.json")
     steps.save_model(original, run.path / "original.keras")
     steps.save_model(result.model, run.path / "lw_dna.keras")
     workdir.finish(run, "search", started)

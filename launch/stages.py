@@ -10,11 +10,12 @@ import shlex
 import time
 
 from hh_keras import export as exporting
+from hh_keras import files
 from hh_keras.training import evaluate, train
 from hh_keras.training.history import read_history
 from launch import exports, steps
 from launch.flags import merge_min_keep
-from launch.workdir import claim, finish, is_finished, replace, versions, write_text
+from launch.workdir import claim, finish, is_finished, versions
 
 NAMES = ("original", "lw_dna")
 _EXPORT_SECONDS = 40  # what the stages after training take on two cores
@@ -41,7 +42,7 @@ def search(run, model, data, args):
     original, result = steps.search(model, data, args)
     seconds = time.perf_counter() - started
     claim(run)
-    replace(run.path / "plan.json", result.plan.save)
+    result.plan.save(run.path / "plan.json")
     steps.save_model(original, run.path / "initial/original.keras")
     steps.save_model(result.model, run.path / "initial/lw_dna.keras")
     print(steps.search_summary(result))
@@ -189,7 +190,7 @@ def write_report(run, found):
     """Writes results.json, report.html and the pictures."""
     from hh_keras import report
 
-    write_text(run.path / "results.json", steps.to_json(found))
+    files.write(run.path / "results.json", steps.to_json(found))
     report.write_report(run.path, found)
 
 

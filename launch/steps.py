@@ -9,14 +9,13 @@ import tensorflow as tf
 
 import hh_keras
 from hh_keras import data as datasets
-from hh_keras import models
+from hh_keras import files, models
 from hh_keras.errors import BudgetError, HHError, ModelError
 from hh_keras.export import input_shape
 from hh_keras.models import sources
 from hh_keras.tasks import classification
 from hh_keras.training import Recipe, strategy
 from launch.flags import merge_min_keep
-from launch.workdir import replace
 
 
 def load(args, labels=True):
@@ -243,7 +242,7 @@ def describe(model, image_shape):
 
 def save_model(model, path):
     """Writes a `.keras` file in one step."""
-    replace(path, lambda fresh: model.save(fresh))
+    files.replace(path, model.save)
 
 
 def load_saved(path):

@@ -31,6 +31,7 @@ GROUPS = {
 
 def main(args):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
+    from hh_keras import files
     from hh_keras.training import evaluate, train
     from launch import steps, workdir
 
@@ -49,7 +50,7 @@ def main(args):
     train(model, data, recipe, run.path, args.name)
     scores = evaluate(model, data.validation)
     steps.save_model(model, run.path / trained)
-    workdir.write_text(run.path / results, steps.to_json(scores))
+    files.write(run.path / results, steps.to_json(scores))
     workdir.finish(run, "train", started)
     print(steps.scores_line(scores, data.num_validation))
     print(f"Written: {run.path / trained}, {run.path / 'history'}")

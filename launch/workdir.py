@@ -11,13 +11,12 @@ import json
 import os
 import pathlib
 import platform
-import shutil
 import subprocess
 import tempfile
 import time
 
+from hh_keras import files
 from hh_keras.errors import WorkdirError
-from hh_keras.training.history import write_text
 
 __all__ = [
     "Run",
@@ -26,9 +25,7 @@ __all__ = [
     "finish",
     "is_finished",
     "open_run",
-    "replace",
     "versions",
-    "write_text",
 ]
 
 _NOT_PART_OF_A_RUN = ("workdir", "overwrite", "debug")
@@ -148,7 +145,7 @@ def claim(run):
         "commit": commit(),
         "stages": run.stages,
     }
-    write_text(run.path / "run.json", json.dumps(record, indent=2) + "\n")
+    files.write(run.path / "run.json", json.dumps(record, indent=2) + "\n")
 
 
 def finish(run, stage, started, **facts):
@@ -168,30 +165,6 @@ def finish(run, stage, started, **facts):
 def is_finished(run, stage, files):
     """Whether a stage was finished before and all its files are still there."""
     return stage in run.stages and all((run.path / name).exists() for name in files)
-
-
-def replace(path, write):
-    """Has `write(temporary_path)` make a file or folder, then moves it to `path`.
-
-    Args:
-        path: where it goes; what is there stays until the new one is complete.
-        write: function of a path with the same name in a folder of its own.
-
-    Raises:
-        WorkdirError: the file system refuses.
-    """
-    path = pathlib.Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new.") as folder:
-            fresh, old = pathlib.Path(folder, path.name), pathlib.Path(folder, "old")
-            write(fresh)
-            if path.is_dir() and not path.is_symlink():
-                os.replace(path, old)  # a folder cannot be replaced in one step
-            os.replace(fresh, path)
-            shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise WorkdirError(f"cannot write {path}: {error}.") from error
 
 
 def versions():

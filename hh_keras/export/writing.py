@@ -1,13 +1,10 @@
 """Writing a SavedModel and a `.tflite` file."""
 
-import contextlib
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import tensorflow as tf
 
+from hh_keras import files
 from hh_keras.errors import ModelError, WorkdirError
 from hh_keras.export.quiet import quiet
 
@@ -36,13 +33,15 @@ def saved_model(model, path):
             f"{path} exists and is not a SavedModel; it is left alone. "
             "Choose another path, or remove it."
         )
-    with _beside(path) as new:
+
+    def export(new):
         try:
             with quiet():
                 model.export(str(new), format="tf_saved_model", verbose=False)
         except Exception as error:  # tracing runs every layer's code
             raise ModelError(_failed(model, path, error)) from error
-        _replace(path, new)
+
+    files.replace(path, export)
     return path
 
 
@@ -77,9 +76,7 @@ def tflite(model, path, image_shape=None):
             content = converter.convert()
     except Exception as error:  # the converter raises many kinds
         raise ModelError(_failed(model, path, error)) from error
-    with _beside(path) as new:
-        new.write_bytes(content)
-        os.replace(new, path)
+    files.write(path, content)
     return path
 
 
@@ -126,35 +123,3 @@ def _replaceable(path):
     if not path.is_dir():
         return False
     return (path / "saved_model.pb").is_file() or not any(path.iterdir())
-
-
-def _replace(path, new):
-    """Renames directory `new` to `path`; renaming onto a full one is not allowed."""
-    if path.exists():
-        old = new.with_name("old")
-        os.replace(path, old)
-        try:
-            os.replace(new, path)
-        except OSError:
-            os.replace(old, path)
-            raise
-    else:
-        os.replace(new, path)
-
-
-@contextlib.contextmanager
-def _beside(path):
-    """Yields a path in a temporary sibling, on the same file system as `path`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise WorkdirError(
-            f"Cannot write to {path.parent}: {error.strerror}."
-        ) from error
-    try:
-        yield Path(folder) / "new"
-    except OSError as error:
-        raise WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -3,11 +3,9 @@
 import base64
 import html
 import io
-import os
 import pathlib
-import tempfile
 
-from hh_keras.errors import WorkdirError
+from hh_keras import files
 from hh_keras.report import numbers, pictures
 from hh_keras.report.comparison import caution, compare, verdict
 from hh_keras.report.numbers import DASH
@@ -68,8 +66,8 @@ def write_report(workdir, results):
     }
     page = render(results, images)
     for name, content in images.items():
-        _write(workdir / "pictures" / f"{name}.png", content)
-    _write(workdir / "report.html", page.encode("utf-8"))
+        files.write(workdir / "pictures" / f"{name}.png", content)
+    files.write(workdir / "report.html", page)
     return workdir / "report.html"
 
 
@@ -77,22 +75,6 @@ def _png(figure):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, facecolor="white")
     return buffer.getvalue()
-
-
-def _write(path, content):
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(handle, "wb") as file:
-                file.write(content)
-            os.chmod(partial, 0o644)  # mkstemp makes files that only the owner reads
-            os.replace(partial, path)
-        except BaseException:
-            os.unlink(partial)
-            raise
-    except OSError as error:
-        raise WorkdirError(f"cannot write {path}: {error.strerror}.") from error
 
 
 def render(results, images):

@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
-import os
 
 import numpy as np
 
+from hh_keras import files
 from hh_keras.errors import PlanError
 from hh_keras.graph.channels import ChannelMap, trace
 from hh_keras.graph.table import text_table
@@ -149,11 +149,12 @@ class Plan:
         return cls(sizes, kept, data.get("notes") or {})
 
     def save(self, path):
-        """Writes the plan to a JSON file, whole or not at all."""
-        temporary = f"{path}.tmp"
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(self.to_json())
-        os.replace(temporary, path)
+        """Writes the plan to a JSON file, whole or not at all.
+
+        Raises:
+            WorkdirError: the file cannot be written.
+        """
+        files.write(path, self.to_json())
 
     @classmethod
     def load(cls, path):

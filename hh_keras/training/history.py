@@ -3,37 +3,9 @@
 import csv
 import io
 import json
-import os
 import pathlib
-import tempfile
 
-from hh_keras.errors import WorkdirError
-
-
-def write_text(path, text):
-    """Writes a file in one step: readers see the old text or the new, no mix.
-
-    Args:
-        path: the file; folders above it are made.
-        text: its whole new content.
-
-    Raises:
-        WorkdirError: the file cannot be written.
-    """
-    path = pathlib.Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(handle, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-            os.chmod(partial, 0o644)  # mkstemp makes files that only the owner reads
-            os.replace(partial, path)
-        except BaseException:
-            os.unlink(partial)
-            raise
-    except OSError as error:
-        raise WorkdirError(f"cannot write {path}: {error.strerror}.") from error
+from hh_keras import files
 
 
 def write_history(rows, workdir, name):
@@ -49,8 +21,8 @@ def write_history(rows, workdir, name):
     writer.writeheader()
     writer.writerows(rows)
     folder = pathlib.Path(workdir) / "history"
-    write_text(folder / f"{name}.csv", table.getvalue())
-    write_text(
+    files.write(folder / f"{name}.csv", table.getvalue())
+    files.write(
         folder / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows)
     )
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hh_keras.errors import DataError, HHError, WorkdirError
+from hh_keras.errors import DataError, HHError
 from hh_keras.training import Recipe, evaluate, score_outputs, strategy, train
 from hh_keras.training.fit import steps_per_epoch
-from hh_keras.training.history import read_history, write_text
+from hh_keras.training.history import read_history
 
 L = keras.layers
 
@@ -140,13 +140,3 @@ def test_score_outputs():
         score_outputs(outputs * np.nan, [0, 1])
     with pytest.raises(DataError, match="not a single"):
         evaluate(classifier(), blobs().validation.take(0))
-
-
-def test_write_text_replaces_in_one_step(tmp_path):
-    path = tmp_path / "deep" / "a.txt"
-    write_text(path, "one")
-    write_text(path, "two")
-    assert path.read_text() == "two"
-    assert list(path.parent.iterdir()) == [path]
-    with pytest.raises(WorkdirError, match="b.txt"):
-        write_text(path / "b.txt", "below a file")

@@ -1,0 +1,61 @@
+"""Writing a file or folder whole or not at all."""
+
+import os
+import pathlib
+import tempfile
+
+from hh_keras.errors import WorkdirError
+
+
+def replace(path, make):
+    """Has `make` produce a file or folder, then moves it to `path` in one step.
+
+    It is made in a hidden folder beside `path`, on the same file system. Readers see
+    the old content or the new, no mix; if `make` fails, the old one stays.
+
+    Args:
+        path: where it goes; folders above it are made.
+        make: function of a path that has the same name.
+
+    Raises:
+        WorkdirError: the file system refuses; the message names `path`.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{path.name}.", dir=path.parent
+        ) as folder:
+            new = pathlib.Path(folder, path.name)
+            make(new)
+            if path.is_dir() and not path.is_symlink():
+                _swap(path, new, pathlib.Path(folder, "old folder"))
+            else:
+                os.replace(new, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise WorkdirError(f"cannot write {path}: {reason}.") from error
+
+
+def _swap(path, new, old):
+    """Nothing can be moved onto a folder that is not empty: it makes room first."""
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+
+
+def write(path, content):
+    """Writes text (as UTF-8) or bytes to a file in one step, see `replace`.
+
+    Args:
+        path: the file; folders above it are made.
+        content: all of its content, str or bytes.
+
+    Raises:
+        WorkdirError: the file cannot be written.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    replace(path, lambda new: new.write_bytes(content))

@@ -1,0 +1,47 @@
+"""Files and folders appear whole or not at all."""
+
+import pytest
+
+from hh_keras import files
+from hh_keras.errors import WorkdirError
+
+
+def test_text_and_bytes_are_replaced(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    files.write(path, "one")
+    files.write(path, "zwölf")
+    assert path.read_text("utf-8") == "zwölf"
+    files.write(path, b"12")
+    assert path.read_bytes() == b"12"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_folders_are_replaced(tmp_path):
+    for name in ("one", "two"):
+        files.replace(tmp_path / "folder", lambda new, name=name: _folder(new, name))
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["two"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def _folder(path, name):
+    path.mkdir()
+    (path / name).write_text("here")
+
+
+def test_a_failure_leaves_the_old_content(tmp_path):
+    path = tmp_path / "a"
+    files.write(path, "precious")
+
+    def fail(new):
+        new.write_text("half")
+        raise ValueError("fell over")
+
+    with pytest.raises(ValueError, match="fell over"):
+        files.replace(path, fail)
+    assert path.read_text() == "precious" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_the_file_system_refuses_names_the_file(tmp_path):
+    files.write(tmp_path / "a", "a file")
+    with pytest.raises(WorkdirError, match="b.txt"):
+        files.write(tmp_path / "a" / "b.txt", "below a file")
