@@ -188,7 +188,7 @@ class _Book:
     def freeze(self, ids, reason):
         ids = np.ravel(ids)
         if (ids >= 0).any():
-            self.frozen.append((np.unique(ids[ids >= 0]), reason))
+            self.frozen.append((ids[ids >= 0], reason))
 
     def own(self, ids):
         """Gives values that no layer produces frozen ids of their own."""
@@ -358,14 +358,15 @@ def _channel_map(model, book, effects):
         for path, entries in effects.items()
         if calls.is_layer(entries[0][0])
     }
-    labels, frozen = _classes(book)
-    order, bounds = _order(book, effects, labels, frozen)
+    labels = _classes(book)
+    causes, reasons = _causes(book, labels)
+    order, bounds = _order(book, effects, labels, causes)
     rename = order[labels] if book.size else np.zeros(0, int)
 
     inputs = {p: rename[a] for p, (a, _) in ends.items() if a is not None}
     outputs = {p: rename[b] for p, (_, b) in ends.items() if b is not None}
-    reasons = {int(order[c]): reason for c, reason in frozen.items()}
-    groups = _groups(book, effects, rename, bounds, reasons)
+    why = [reasons[causes[c]] for c in np.argsort(order)[bounds[:-1]]]
+    groups = _groups(book, effects, rename, bounds, why)
     return ChannelMap(
         size=len(order),
         groups=groups,
@@ -395,29 +396,38 @@ def _channel_vector(book, rule_call, x):
 
 
 def _classes(book):
-    """Returns the class of every id, and the reason of every frozen class."""
-    if book.ties:
-        a, b = (np.concatenate(side) for side in zip(*book.ties))
-        edges = coo_matrix((np.ones(len(a)), (a, b)), shape=(book.size, book.size))
-        labels = connected_components(edges, directed=False)[1]
-    else:
-        labels = np.arange(book.size)
-    frozen = {}
-    for ids, reason in book.frozen:
-        for c in np.unique(labels[ids]):
-            frozen.setdefault(int(c), reason)
-    return labels, frozen
+    """Returns the class of every id: tied ids are of one class."""
+    if not book.ties:
+        return np.arange(book.size)
+    a, b = (np.concatenate(side) for side in zip(*book.ties))
+    edges = coo_matrix((np.ones(len(a)), (a, b)), shape=(book.size, book.size))
+    return connected_components(edges, directed=False)[1]
 
 
-def _order(book, effects, labels, frozen):
+def _causes(book, labels):
+    """Returns why each class is frozen, as an index into a list of reasons.
+
+    The last of the reasons is None, for the classes that are not; where several
+    would do, the first one counts.
+    """
+    reasons = list(dict.fromkeys(reason for _, reason in book.frozen))
+    number = {reason: k for k, reason in enumerate(reasons)}
+    causes = np.full(labels.max(initial=-1) + 1, len(reasons))
+    for ids, reason in reversed(book.frozen):
+        causes[labels[ids]] = number[reason]
+    return causes, [*reasons, None]
+
+
+def _order(book, effects, labels, causes):
     """Numbers the classes so that each group is a run of consecutive integers.
 
     Classes are of one group if they stand equally often in every id array: then any
     count of them costs the same, whichever they are.
     """
-    count = int(labels.max()) + 1 if book.size else 0
+    count = len(causes)
     random = np.random.default_rng(0)
-    signatures = np.zeros(count, np.uint64)
+    signatures = random.integers(1, 2**63, causes.max(initial=0) + 1, np.uint64)
+    signatures = signatures[causes]
     arrays = {
         id(ids): ids
         for entries in effects.values()
@@ -429,17 +439,12 @@ def _order(book, effects, labels, frozen):
         codes = random.integers(1, 2**63, len(arrays), dtype=np.uint64)
         codes = np.repeat(codes, [len(ids) for ids in arrays])
         np.add.at(signatures, labels[np.concatenate(arrays)], codes)
-    codes = {}
-    for c, reason in frozen.items():
-        if reason not in codes:
-            codes[reason] = random.integers(1, 2**63, size=1, dtype=np.uint64)
-        signatures[c : c + 1] += codes[reason]
     first = np.full(count, book.size)
     np.minimum.at(first, labels, np.arange(book.size))
-    _, group_of = np.unique(signatures, return_inverse=True)
+    group_of = _numbered(signatures)
     group_first = np.full(count, book.size)
     np.minimum.at(group_first, group_of, first)
-    sequence = np.lexsort((first, group_first[group_of]))
+    sequence = np.argsort(group_first[group_of] * book.size + first)
     order = np.empty(count, int)
     order[sequence] = np.arange(count)
     starts = np.flatnonzero(
@@ -447,6 +452,13 @@ def _order(book, effects, labels, frozen):
     )
     bounds = [*starts.tolist(), count]
     return order, bounds
+
+
+def _numbered(values):
+    """Equal values get equal integers; made for long runs of equal values."""
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1])[: len(values)])
+    numbers = np.unique(values[starts], return_inverse=True)[1]
+    return np.repeat(numbers, np.diff(starts, append=len(values)))
 
 
 def _arrays(effect):
@@ -461,7 +473,7 @@ def _arrays(effect):
         yield from _id_arrays((effect.config, effect.arguments))
 
 
-def _groups(book, effects, rename, bounds, reasons):
+def _groups(book, effects, rename, bounds, why):
     # Whatever holds one channel of a group holds all: the first one speaks for it.
     is_start = np.zeros(len(rename) + 1, bool)
     is_start[bounds[:-1]] = True
@@ -476,9 +488,8 @@ def _groups(book, effects, rename, bounds, reasons):
     consumers = _names_by_channel(readers, rename, is_start)
     used = collections.Counter()
     groups = []
-    for start, stop in zip(bounds[:-1], bounds[1:]):
+    for start, stop, reason in zip(bounds[:-1], bounds[1:], why):
         made = tuple(producers[start])
-        reason = reasons.get(start)
         base = made[0] if made else _where(reason)
         name = f"{base}:{used[base]}" if used[base] else base
         used[base] += 1
