@@ -28,5 +28,9 @@ class SearchError(HHError):
     """A search that cannot go on, for instance because the loss is NaN."""
 
 
+class Stopped(HHError):
+    """A training that was asked to stop and has saved what it had."""
+
+
 class WorkdirError(HHError):
     """A work directory that cannot be written or belongs to another run."""

@@ -2,9 +2,12 @@
 
 import os
 import pathlib
+import shutil
 import tempfile
 
 from hh_keras.errors import WorkdirError
+
+_MARK = ".new-"
 
 
 def replace(path, make):
@@ -23,9 +26,8 @@ def replace(path, make):
     path = pathlib.Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{path.name}.", dir=path.parent
-        ) as folder:
+        prefix = f".{path.name}{_MARK}"
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
             new = pathlib.Path(folder, path.name)
             make(new)
             if path.is_dir() and not path.is_symlink():
@@ -59,3 +61,12 @@ def write(path, content):
     """
     content = content.encode() if isinstance(content, str) else content
     replace(path, lambda new: new.write_bytes(content))
+
+
+def sweep(folder):
+    """Removes what processes that were killed within `replace` left below a folder.
+
+    Nobody else may be writing there.
+    """
+    for left in pathlib.Path(folder).glob(f"**/.*{_MARK}*"):
+        shutil.rmtree(left, ignore_errors=True)

@@ -349,6 +349,21 @@ TRAINING = (
     ),
 )
 
+RESUME = (
+    Flag(
+        "checkpoint_steps",
+        _COUNT,
+        500,
+        "Steps from one checkpoint to the next; there is also one after every epoch.",
+    ),
+    Flag(
+        "resume",
+        _SWITCH,
+        True,
+        "Go on where the same run was stopped; --noresume trains from the start.",
+    ),
+)
+
 CHECK_IMAGES = Flag(
     "check_images", _COUNT, 64, "Images on which exported files must agree with Keras."
 )

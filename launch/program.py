@@ -3,8 +3,9 @@
     entry = program.make(__doc__, groups, main)
 
 `entry(argv)` parses the flags, calls `main(args)` and returns the exit status: 0, 2
-for bad input (one line on the standard error, no traceback unless --debug), 130 when
-interrupted, 1 for an error that nobody expected.
+for bad input (one line on the standard error, no traceback unless --debug), 75 when
+SIGTERM stopped a training that can go on, 130 when interrupted, 1 for an error that
+nobody expected.
 """
 
 import contextlib
@@ -71,7 +72,7 @@ def guarded(main, args):
         if args.debug:
             traceback.print_exc()
         if _is_expected(error):
-            return _fail(error)
+            return _fail(error, status=75 if type(error).__name__ == "Stopped" else 2)
         hint = "" if args.debug else " (not expected; --debug shows where)"
         return _fail(f"{type(error).__name__}: {error}{hint}", status=1)
 
@@ -157,7 +158,7 @@ def _flag_help(flag):
     syntax = flag.parser.syntactic_help
     head = f"  --{flag.name}={syntax}"
     if isinstance(flag.parser, flags.BooleanParser):
-        head, default = f"  --{flag.name}", None
+        head, default = f"  --[no]{flag.name}", "yes" if default else "no"
     text = flag.help + (f" (default: {default})" if default is not None else "")
     indent = " " * 6
     lines = textwrap.fill(text, 84, initial_indent=indent, subsequent_indent=indent)

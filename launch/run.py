@@ -33,7 +33,7 @@ GROUPS = {
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
     "Data": flags.DATA,
     "Search": flags.SEARCH,
-    "Training": (flags.BATCH_SIZE, *flags.TRAINING),
+    "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
     "Other": (
         flags.CHECK_IMAGES,
         flags.SEED,

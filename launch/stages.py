@@ -11,7 +11,7 @@ import time
 
 from hh_keras import export as exporting
 from hh_keras import files
-from hh_keras.training import evaluate, train
+from hh_keras.training import checkpoints, evaluate, train
 from hh_keras.training.history import read_history
 from launch import exports, steps
 from launch.flags import merge_min_keep
@@ -34,8 +34,8 @@ def _duration(seconds):
 
 def search(run, model, data, args):
     """Finds the smaller network; leaves plan.json and both networks, untrained."""
-    files = ("plan.json", *(f"initial/{name}.keras" for name in NAMES))
-    if is_finished(run, "search", files):
+    needed = ("plan.json", *(f"initial/{name}.keras" for name in NAMES))
+    if is_finished(run, "search", needed):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
@@ -73,22 +73,23 @@ def training(run, name, image_shape, recipe, args):
     started = time.perf_counter()
     model = steps.load_saved(run.path / "initial" / file)
     data = steps.load_data(args, image_shape)
-    rows = train(model, data, recipe, run.path, name)
+    rows = train(model, data, recipe, run.path, name, **steps.resuming(args))
     train_seconds = sum(row["seconds"] for row in rows)
     scores = evaluate(model, data.validation)
     steps.save_model(model, run.path / file)
     finish(run, stage, started, train_seconds=round(train_seconds, 2), scores=scores)
+    checkpoints.remove(run.path / "checkpoints", name)
     print(f"  {steps.scores_line(scores, data.num_validation)}")
 
 
 def deployment(run, data, args):
     """Exports both networks, checks the files, measures their latency."""
-    files = [
+    needed = [
         str(path.relative_to(run.path))
         for name in NAMES
         for path in exports.paths(run.path, name).values()
     ]
-    if is_finished(run, "export", files):
+    if is_finished(run, "export", needed):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()

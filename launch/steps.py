@@ -143,6 +143,11 @@ def recipe(args):
     )
 
 
+def resuming(args):
+    """Arguments of `hh_keras.training.train` on checkpoints, from the flags."""
+    return {"checkpoint_steps": args.checkpoint_steps, "resume": args.resume}
+
+
 def initial_weights(args):
     """ "fresh" or "inherit"."""
     return args.weights or ("inherit" if args.pretrained else "fresh")

@@ -24,7 +24,7 @@ from launch import flags, program
 GROUPS = {
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
     "Data": flags.DATA,
-    "Training": (flags.BATCH_SIZE, *flags.TRAINING),
+    "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
     "Other": (flags.SEED, flags.NAME, *flags.workdir_flags("runs/train")),
 }
 
@@ -32,7 +32,7 @@ GROUPS = {
 def main(args):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from hh_keras import files
-    from hh_keras.training import evaluate, train
+    from hh_keras.training import checkpoints, evaluate, train
     from launch import steps, workdir
 
     run = workdir.open_run(
@@ -47,11 +47,12 @@ def main(args):
     model, data = steps.load(args)
     workdir.claim(run)
     print(f"Training {args.model} on {data.name}, {recipe.epochs} epochs ...")
-    train(model, data, recipe, run.path, args.name)
+    train(model, data, recipe, run.path, args.name, **steps.resuming(args))
     scores = evaluate(model, data.validation)
     steps.save_model(model, run.path / trained)
     files.write(run.path / results, steps.to_json(scores))
     workdir.finish(run, "train", started)
+    checkpoints.remove(run.path / "checkpoints", args.name)
     print(steps.scores_line(scores, data.num_validation))
     print(f"Written: {run.path / trained}, {run.path / 'history'}")
 

@@ -6,6 +6,7 @@ again with the same configuration goes on behind its last finished stage.
 """
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import platform
 import subprocess
 import tempfile
 import time
+import weakref
 
 from hh_keras import files
 from hh_keras.errors import WorkdirError
@@ -28,7 +30,7 @@ __all__ = [
     "versions",
 ]
 
-_NOT_PART_OF_A_RUN = ("workdir", "overwrite", "debug")
+_NOT_PART_OF_A_RUN = ("workdir", "overwrite", "debug", "checkpoint_steps", "resume")
 _OUTPUTS = ("plan.json", "results.json", "report.html", "history", "saved_model")
 
 
@@ -78,7 +80,8 @@ def open_run(path, config, overwrite=False):
         A `Run`, with the stages that the same run has finished before.
 
     Raises:
-        WorkdirError: the folder cannot be written, or holds another run's files.
+        WorkdirError: the folder cannot be written, holds another run's files, or is
+            in use by a run that has not ended.
     """
     path = pathlib.Path(path)
     try:
@@ -90,6 +93,29 @@ def open_run(path, config, overwrite=False):
             f"--workdir={path} cannot be written ({error.strerror}); "
             "choose another --workdir."
         ) from error
+    lock = _lock(path)
+    run = _found_run(path, config, overwrite)
+    weakref.finalize(run, os.close, lock)
+    if run.stages or (path / "run.json").exists():
+        files.sweep(path)
+    return run
+
+
+def _lock(path):
+    """Locks a folder; the system unlocks it when the process ends, however it ends."""
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise WorkdirError(
+            f"--workdir={path} is in use by another run that has not ended. Wait for "
+            "it, or choose another --workdir."
+        ) from error
+    return lock
+
+
+def _found_run(path, config, overwrite):
     if not (path / "run.json").exists():
         taken = [name for name in _OUTPUTS if (path / name).exists()]
         if taken and not overwrite:

@@ -1,5 +1,7 @@
 """Files and folders appear whole or not at all."""
 
+import shutil
+
 import pytest
 
 from hh_keras import files
@@ -39,6 +41,21 @@ def test_a_failure_leaves_the_old_content(tmp_path):
     with pytest.raises(ValueError, match="fell over"):
         files.replace(path, fail)
     assert path.read_text() == "precious" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_left_is_swept_away(tmp_path):
+    files.write(tmp_path / "deep" / "a", "precious")
+    left = []
+
+    def die(new):
+        new.write_text("half")
+        shutil.copytree(new.parent, new.parent.with_name(new.parent.name + "_"))
+        left.append(new.parent.name + "_")
+
+    files.replace(tmp_path / "deep" / "b", die)
+    assert (tmp_path / "deep" / left[0]).is_dir()
+    files.sweep(tmp_path)
+    assert {p.name for p in (tmp_path / "deep").iterdir()} == {"a", "b"}
 
 
 def test_what_the_file_system_refuses_names_the_file(tmp_path):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from hh_keras.data.augmentation import AUGMENTATIONS
 from hh_keras.data.folders import open_folder
-from hh_keras.data.pipeline import hold, ready, stream
+from hh_keras.data.pipeline import hold, new_seeds, ready, step_seeds, stream
 from hh_keras.data.source import Source, limited
 from hh_keras.errors import DataError
 
@@ -24,7 +26,11 @@ class ImageData:
 
     Attributes:
         name: what was asked for.
-        train: shuffled anew every epoch, augmented.
+        train: shuffled anew in every iteration, augmented.
+        epoch: `epoch(number, first=0)` gives the training batches of one epoch, from
+            batch `first` on. Order and augmentation depend on the seed and on the
+            epoch's number only: a training that was interrupted sees what it would
+            have seen.
         validation: in stored order.
         search: like `train` without augmentation, in one seeded order.
         class_names: one name per label.
@@ -35,6 +41,7 @@ class ImageData:
 
     name: str
     train: tf.data.Dataset
+    epoch: Callable[..., tf.data.Dataset]
     validation: tf.data.Dataset
     search: tf.data.Dataset
     class_names: tuple
@@ -92,11 +99,18 @@ def load(
     size = sum(split.num for split in splits) * math.prod(shape)
     decode = hold if size <= IN_MEMORY_BYTES else stream
     train, validation = (decode(split, shape, num_classes) for split in splits)
+
+    def epoch(number, first=0):
+        own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)
+        batches = train(batch_size, own, False, first)
+        return ready(batches, augment, step_seeds(own, first))
+
     return ImageData(
         name=source.name,
-        train=ready(train(batch_size, seed, True), augment, seed),
-        validation=ready(validation(batch_size, None, False), "none", None),
-        search=ready(train(batch_size, seed, False), "none", None),
+        train=ready(train(batch_size, seed, True), augment, new_seeds(seed)),
+        epoch=epoch,
+        validation=ready(validation(batch_size, None, False), "none"),
+        search=ready(train(batch_size, seed, False), "none"),
         class_names=source.class_names,
         num_train=splits[0].num,
         num_validation=splits[1].num,

@@ -16,10 +16,11 @@ from hh_keras.data.decoding import decode_image, unreadable
 from hh_keras.data.source import Split, check_label
 from hh_keras.errors import DataError
 
-Batches = Callable[[int, "int | None", bool], tf.data.Dataset]
-"""`batches(size, seed, reshuffle)` gives a `tf.data.Dataset` of uint8 images of shape
-`(batch, height, width, channels)` and int32 labels of shape `(batch,)`. Stored order if
-`seed` is None; else shuffled by it, anew in each iteration if `reshuffle`."""
+Batches = Callable[[int, "int | None", bool, int], tf.data.Dataset]
+"""`batches(size, seed, reshuffle, first)` gives a `tf.data.Dataset` of uint8 images of
+shape `(batch, height, width, channels)` and int32 labels of shape `(batch,)`. Stored
+order if `seed` is None; else shuffled by it, anew in each iteration if `reshuffle`. The
+batches before `first` are left out, and their images not decoded."""
 
 _DECODED_AT_ONCE = 256
 
@@ -46,11 +47,12 @@ def stream(split: Split, image_shape: tuple, num_classes: int) -> Batches:
         image = tf.numpy_function(pixels, [place, content, label], tf.uint8, False)
         return tf.ensure_shape(image, image_shape), tf.cast(label, tf.int32)
 
-    def batches(size, seed, reshuffle):
+    def batches(size, seed, reshuffle, first=0):
         data = split.records(seed, reshuffle)
         if seed is not None:
             window = min(split.window, split.num)
             data = data.shuffle(window, seed, reshuffle_each_iteration=reshuffle)
+        data = data.skip(first * size)
         data = data.map(example, tf.data.AUTOTUNE, deterministic=True)
         return data.batch(size)
 
@@ -89,13 +91,13 @@ def hold(split: Split, image_shape: tuple, num_classes: int) -> Batches:
     with tf.device("CPU:0"):
         images, labels = tf.constant(images), tf.constant(labels)
 
-    def batches(size, seed, reshuffle):
+    def batches(size, seed, reshuffle, first=0):
         # Whole batches are gathered: faster than single images, and shuffling holds
         # no second copy of them.
         order = tf.data.Dataset.range(split.num)
         if seed is not None:
             order = order.shuffle(split.num, seed, reshuffle_each_iteration=reshuffle)
-        return order.batch(size).map(
+        return order.skip(first * size).batch(size).map(
             lambda chosen: (tf.gather(images, chosen), tf.gather(labels, chosen)),
             tf.data.AUTOTUNE,
             deterministic=True,
@@ -114,25 +116,23 @@ def _pixels(split: Split, record: tuple, image_shape: tuple, num_classes: int):
         raise unreadable(place, error) from error
 
 
-def ready(data: tf.data.Dataset, augment: str, seed: int | None) -> tf.data.Dataset:
+def ready(
+    data: tf.data.Dataset, augment: str, seeds: tf.data.Dataset | None = None
+) -> tf.data.Dataset:
     """Makes batches fit to train on: augmented, float32, prefetched.
 
     Args:
         data: what `Batches` gave.
         augment: one of `AUGMENTATIONS`.
-        seed: of the augmentation; each iteration draws anew.
+        seeds: two int32 for the augmentation of each batch, shape `(2,)`.
 
     Returns:
         A `tf.data.Dataset` of (float32 images 0..255, int32 labels) that several
         workers share example by example.
     """
     if augment != "none":
-        counter = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-        data = tf.data.Dataset.zip(data, counter).map(
-            lambda xy, n: (
-                augment_images(xy[0], tf.cast(tf.stack([n, n + 1]), tf.int32), augment),
-                xy[1],
-            ),
+        data = tf.data.Dataset.zip(data, seeds).map(
+            lambda xy, seed: (augment_images(xy[0], seed, augment), xy[1]),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
@@ -141,6 +141,18 @@ def ready(data: tf.data.Dataset, augment: str, seed: int | None) -> tf.data.Data
     policy = tf.data.experimental.AutoShardPolicy.DATA
     options.experimental_distribute.auto_shard_policy = policy
     return data.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def new_seeds(seed: int) -> tf.data.Dataset:
+    """Seeds for `ready` that differ from one iteration to the next."""
+    numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+    return numbers.map(lambda n: tf.cast(tf.stack([n, n + 1]), tf.int32))
+
+
+def step_seeds(seed: int, first: int) -> tf.data.Dataset:
+    """Seeds for `ready` that belong to the steps of one epoch, from `first` on."""
+    steps = tf.data.Dataset.range(first, np.iinfo(np.int32).max)
+    return steps.map(lambda step: tf.stack([seed, tf.cast(step, tf.int32)]))
 
 
 def as_data_error(error: Exception) -> DataError | None:

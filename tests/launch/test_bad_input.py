@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import hh_keras as hh
-from launch import evaluate, export, run, shrink, train
+from launch import evaluate, export, run, shrink, train, workdir
 
 SCRIPTS = {
     "evaluate": evaluate,
@@ -231,6 +231,13 @@ def test_a_workdir_that_is_a_file(fails, tmp_path):
     assert "file" in message and "--workdir" in message
 
 
+def test_a_workdir_in_use(fails, tmp_path):
+    run = workdir.open_run(tmp_path / "work", {})
+    message = fails("train")
+    assert "in use" in message and "--workdir" in message
+    assert run.path.exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_workdir_without_permission(fails, tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
@@ -244,7 +251,8 @@ def test_help_names_every_flag(script, capsys):
     text = capsys.readouterr().out
     for group in SCRIPTS[script].GROUPS.values():
         for flag in group:
-            assert f"--{flag.name}" in text and flag.help.split()[0] in text
+            names = f"--{flag.name}", f"--[no]{flag.name}"
+            assert any(n in text for n in names) and flag.help.split()[0] in text
 
 
 def test_debug_shows_the_traceback(capsys, tmp_path):

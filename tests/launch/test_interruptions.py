@@ -1,0 +1,78 @@
+"""Training processes that are killed and started again, at moments drawn at random."""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import keras
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FLAGS = (
+    "--limit=800", "--epochs=40", "--batch_size=8", "--augment=crop_flip",
+    "--model=tests.launch.test_bad_input:classifier", "--checkpoint_steps=7",
+)  # fmt: skip
+KILLS = 10
+
+
+def start(out):
+    command = [sys.executable, "-u", "launch/train.py", *FLAGS, f"--workdir={out}"]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(out):
+    process = start(out)
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return printed
+
+
+def weights(out):
+    return keras.models.load_model(out / "model.keras").get_weights()
+
+
+@pytest.mark.slow
+def test_killed_ten_times(tmp_path):
+    """SIGKILL hits training, validation, and the writing of checkpoints."""
+    out, other = tmp_path / "killed", tmp_path / "whole"
+    finish(other)
+    draw = random.Random(0)
+    kills = 0
+    for _ in range(3 * KILLS):
+        process = start(out)
+        for line in process.stdout:
+            if "Training" in line:  # it prints this when it begins
+                break
+        threading.Timer(draw.uniform(0.5, 5.0), process.kill).start()
+        process.communicate()
+        if process.returncode == -signal.SIGKILL:
+            kills += 1
+        if process.returncode == 0 or kills == KILLS:
+            break
+    assert kills == KILLS
+    assert "going on from there" in finish(out)
+    for mine, its in zip(weights(out), weights(other), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    assert not list(out.glob("**/.*")) and not list((out / "checkpoints").iterdir())
+    mine, its = (json.loads((p / "results.json").read_text()) for p in (out, other))
+    assert mine == its
+
+
+def test_asked_to_stop(tmp_path):
+    process = start(tmp_path / "run")
+    for line in process.stdout:
+        if "epoch 1/" in line:
+            break
+    time.sleep(0.2)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75 and "start it again" in errors
+    assert "going on from there" in finish(tmp_path / "run")
