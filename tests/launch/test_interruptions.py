@@ -21,15 +21,16 @@ FLAGS = (
 KILLS = 10
 
 
-def start(out):
-    command = [sys.executable, "-u", "launch/train.py", *FLAGS, f"--workdir={out}"]
+def start(out, *flags):
+    flags = (*FLAGS, *flags, f"--workdir={out}")
+    command = [sys.executable, "-u", "launch/train.py", *flags]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
-def finish(out):
-    process = start(out)
+def finish(out, *flags):
+    process = start(out, *flags)
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return printed
@@ -67,7 +68,7 @@ def test_killed_ten_times(tmp_path):
 
 
 def test_asked_to_stop(tmp_path):
-    process = start(tmp_path / "run")
+    process = start(tmp_path / "run", "--epochs=4")
     for line in process.stdout:
         if "epoch 1/" in line:
             break
@@ -75,4 +76,4 @@ def test_asked_to_stop(tmp_path):
     process.terminate()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 75 and "start it again" in errors
-    assert "going on from there" in finish(tmp_path / "run")
+    assert "going on from there" in finish(tmp_path / "run", "--epochs=4")
