@@ -116,7 +116,8 @@ def main():
         "*error*: largest difference between the masked and the rebuilt network, "
         "relative to the spread of the output, with random weights and statistics. "
         "*used*: share of the budget. Times of trace and select are medians of five "
-        "runs, that of rebuild is of one.",
+        "runs, that of rebuild is of one; other programs ran beside it: "
+        "benchmarks/trace.py times the trace alone.",
         "",
         "| network | layers | channels | removable | error | used | trace | select "
         "| rebuild |",

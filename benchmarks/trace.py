@@ -24,7 +24,8 @@ def milliseconds(model, runs):
 
 
 def main():
-    print("| network | layers | channels | median of 9 | fastest |\n|---|---|---|---|---|")
+    print("| network | layers | channels | median of 9 | fastest |")
+    print("|---|---|---|---|---|")
     for name, build in sorted(vars(keras.applications).items()):
         if not (name[0].isupper() and callable(build)):
             continue

@@ -17,7 +17,7 @@ original.keras and lw_dna.keras (trained), saved_model/original and
 saved_model/lw_dna (for TF Serving, version 1), original.tflite and lw_dna.tflite,
 history/*.csv and *.jsonl (one row per epoch), initial/*.keras (before training),
 run.json (all settings). Started again with the same flags, it goes on behind the
-last finished stage.
+last finished stage, and within a training from its last checkpoint.
 """
 
 import pathlib

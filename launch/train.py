@@ -10,6 +10,9 @@ all of them and --batch_size is shared out.
 
 Leaves in --workdir: NAME.keras (trained), history/NAME.csv and .jsonl (one row per
 epoch, kept up to date), results.json (accuracy and loss), run.json (all settings).
+Stopped or killed, it goes on from its last checkpoint when it is started again with
+the same flags, and ends with the same weights; SIGTERM makes it save and exit with
+status 75.
 """
 
 import pathlib
