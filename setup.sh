@@ -23,8 +23,6 @@ if [ "$(cat "$venv/hh_keras.stamp" 2>/dev/null)" != "$stamp" ]; then
   python="$(find_python)"
   echo "Setting up $venv (once) …" >&2
   "$python" -m venv "$venv"
-  # The pip that comes with Python 3.10 does not find matching versions in an hour.
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade pip
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[test]'
   echo "$stamp" > "$venv/hh_keras.stamp"
 fi
