@@ -10,6 +10,7 @@ from hh_keras.errors import HHError, SearchError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import trace
 from hh_keras.search.scales import add_scales, scale_layer
+from hh_keras.training.strategy import chiefs
 
 CRITERIA = ("gradient", "taylor", "magnitude", "weight_norm", "uniform", "random")
 NEED_DATA = ("gradient", "taylor")
@@ -77,26 +78,21 @@ def score_channels(
 
 
 def _gradient_scores(model, channel_map, data, loss, batches, criterion):
-    scaled = model if scale_layer(model) is not None else add_scales(model, channel_map)
+    strategy = model.distribute_strategy
+    with strategy.scope():
+        scaled = model
+        if scale_layer(model) is None:
+            scaled = add_scales(model, channel_map)
     layer = scale_layer(scaled)
     if layer is None:  # nothing is removable, so nothing was scaled
         return np.zeros(channel_map.size)
-    gamma = layer.gamma
-    loss = keras.losses.get(loss)
-
-    @tf.function(reduce_retracing=True)
-    def step(x, y, weight):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(gamma.value)
-            total = batch_loss(loss, y, scaled(x, training=False), weight)
-        return total, tape.gradient(total, gamma.value)
-
+    slopes = _slopes(scaled, layer.gamma, keras.losses.get(loss), strategy)
     total, examples, gradient = 0.0, 0, np.zeros(channel_map.size)
     for k, batch in enumerate(data):
         if k == batches:
             break
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        value, slope = step(x, y, weight)
+        value, slope = slopes(x, y, weight)
         if not np.isfinite(value):
             raise SearchError(
                 f"the loss of search batch {k + 1} is {float(value)}: check the inputs "
@@ -104,11 +100,36 @@ def _gradient_scores(model, channel_map, data, loss, batches, criterion):
             )
         n = keras.tree.flatten(x)[0].shape[0]
         total, examples = total + float(value), examples + n
-        gradient += np.asarray(tf.convert_to_tensor(slope), float)
+        gradient += np.asarray(slope, float)
     if not examples:
         raise SearchError("the search data is empty: no batch to score with.")
-    scores = np.abs(gradient / examples)
-    return scores * np.abs(np.asarray(gamma)) if criterion == "taylor" else scores
+    scores = chiefs(np.abs(gradient / examples), strategy)
+    gamma = np.asarray(keras.ops.convert_to_numpy(layer.gamma))
+    return scores * np.abs(gamma) if criterion == "taylor" else scores
+
+
+def _slopes(model, gamma, loss, strategy):
+    """Returns `f(x, y, weight) → (loss, ∂loss/∂γ)`, sums over the batch.
+
+    Every replica computes the whole, so that none can find anything else than one
+    device would.
+    """
+
+    def step(x, y, weight):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(gamma.value)
+            total = batch_loss(loss, y, model(x, training=False), weight)
+        return total, tf.convert_to_tensor(tape.gradient(total, gamma.value))
+
+    @tf.function(reduce_retracing=True)
+    def on_all(x, y, weight):
+        return strategy.run(step, (x, y, weight))
+
+    def on_first(x, y, weight):
+        both = on_all(x, y, weight)
+        return [strategy.experimental_local_results(each)[0].numpy() for each in both]
+
+    return on_first
 
 
 def batch_loss(loss, y, prediction, weight=None):

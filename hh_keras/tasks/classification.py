@@ -48,28 +48,40 @@ def loss(model, label_smoothing=0.0):
         label_smoothing: share of the target spread evenly over the classes.
 
     Returns:
-        A Keras loss of integer labels `(batch,)` and outputs `(batch, classes)`.
+        `f(labels, outputs) → (batch,)`, with integer labels `(batch,)` or shares of
+        the classes `(batch, classes)`, and outputs `(batch, classes)`.
     """
     logits = from_logits(model)
-    if not label_smoothing:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
 
-    # Keras smooths one-hot targets only; data sets here have integer labels.
-    def smoothed_crossentropy(labels, outputs):
-        labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
+    def crossentropy(labels, outputs):
+        shares = len(labels.shape) == 2 and labels.shape[-1] == outputs.shape[-1]
+        if not shares:
+            labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
+        if not (shares or label_smoothing):
+            return keras.losses.sparse_categorical_crossentropy(
+                labels, outputs, from_logits=logits
+            )
+        if not shares:  # Keras smooths shares only
+            labels = ops.one_hot(labels, outputs.shape[-1], dtype=outputs.dtype)
         return keras.losses.categorical_crossentropy(
-            ops.one_hot(labels, outputs.shape[-1], dtype=outputs.dtype),
-            outputs,
-            from_logits=logits,
-            label_smoothing=label_smoothing,
+            labels, outputs, from_logits=logits, label_smoothing=label_smoothing
         )
 
-    return smoothed_crossentropy
+    return crossentropy
 
 
-def metrics():
-    """Returns fresh metrics for `model.compile`: top-1 accuracy."""
-    return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+def accuracy(labels, outputs):
+    """Whether the largest output is the label's, float32 `(batch,)`.
+
+    Args:
+        labels, outputs: as for `loss`; of shares, the largest counts.
+    """
+    if len(labels.shape) == 2 and labels.shape[-1] == outputs.shape[-1]:
+        labels = ops.argmax(labels, axis=-1)
+    hits = ops.cast(ops.reshape(labels, (-1,)), "int32") == ops.cast(
+        ops.argmax(outputs, axis=-1), "int32"
+    )
+    return ops.cast(hits, "float32")
 
 
 def check_head(model, num_classes):

@@ -1,7 +1,7 @@
 """Training and evaluation: one recipe, the same for every network compared."""
 
 from hh_keras.training.evaluation import evaluate, score_outputs
-from hh_keras.training.fit import train
+from hh_keras.training.fit import Trained, train
 from hh_keras.training.optimizers import CoupledSGD, RecipeSchedule, optimizer
 from hh_keras.training.recipes import SCHEDULES, Recipe
 from hh_keras.training.strategy import strategy
@@ -11,6 +11,7 @@ __all__ = [
     "CoupledSGD",
     "Recipe",
     "RecipeSchedule",
+    "Trained",
     "evaluate",
     "optimizer",
     "score_outputs",

@@ -5,8 +5,8 @@ import json
 import pathlib
 import warnings
 
-import keras
 import numpy as np
+import tensorflow as tf
 
 from hh_keras import files
 from hh_keras.errors import WorkdirError
@@ -23,24 +23,23 @@ class Progress:
         step: steps taken in the epoch after them.
         seconds: what these steps took.
         rows: the history of the finished epochs.
+        rollbacks: how often training went back from a loss that was not finite.
     """
 
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
     rows: tuple = ()
+    rollbacks: int = 0
 
 
-def save(folder, name, model, progress, identity):
-    """Writes a checkpoint of a compiled model and removes all but the newest two.
-
-    It holds every variable: weights, statistics, optimiser slots, states of random
-    generators, running metrics.
+def save(folder, name, arrays, progress, identity):
+    """Writes a checkpoint and removes all but the newest two.
 
     Args:
         folder: where checkpoints go.
         name: of the network.
-        model: compiled, and built by `fit`.
+        arrays: what `values` gave.
         progress: a `Progress`.
         identity: JSON value that says which training this is.
 
@@ -51,13 +50,23 @@ def save(folder, name, model, progress, identity):
         WorkdirError: it cannot be written; older ones are still there.
     """
     about = {"identity": identity, "progress": dataclasses.asdict(progress)}
-    arrays = {f"v{k}": _plain(v) for k, v in enumerate(variables(model))}
+    arrays = {f"v{k}": array for k, array in enumerate(arrays)}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     path = pathlib.Path(folder) / f"{name}-{progress.epoch:05d}-{progress.step:07d}.npz"
     files.replace(path, lambda new: np.savez(new, **arrays))
     for old in found(folder, name)[_KEPT:]:
         old.unlink()
     return path
+
+
+def values(model):
+    """All that a compiled model's next steps depend on, as a list of arrays.
+
+    Every variable: weights, statistics, optimiser slots, states of random generators,
+    running metrics. Workers have to call this together: reading a metric sums it up.
+    """
+    with model.distribute_strategy.scope():
+        return [_plain(variable) for variable in variables(model)]
 
 
 def found(folder, name):
@@ -128,5 +137,5 @@ def variables(model):
 
 def _plain(variable):
     """The variable as an array that numpy can store without loss."""
-    value = keras.ops.convert_to_numpy(variable.value)
+    value = tf.convert_to_tensor(variable.value).numpy()
     return value.astype("float32") if str(value.dtype) == "bfloat16" else value

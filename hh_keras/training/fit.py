@@ -1,36 +1,60 @@
 """Training a classifier by a recipe."""
 
 import dataclasses
-import math
-import pathlib
 import sys
-import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from hh_keras.errors import HHError, Stopped
+from hh_keras.errors import HHError
 from hh_keras.tasks import classification
-from hh_keras.training import checkpoints
-from hh_keras.training.history import write_history
+from hh_keras.training.averaging import swap
+from hh_keras.training.keeper import Keeper, NotFinite
+from hh_keras.training.layerwise import changed, for_recipe
+from hh_keras.training.objective import objective
 from hh_keras.training.optimizers import optimizer
 from hh_keras.training.stopping import termination
+from hh_keras.training.trainee import Trainee, weighted
+
+ON_NAN = ("stop", "rollback")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """What `train` returns.
+
+    Attributes:
+        model: the trained model; the one that was given, if one was.
+        history: a list with one dict per epoch: epoch (from 1), loss and accuracy
+            (means over the epoch's training examples), val_loss and val_accuracy,
+            learning_rate (at the epoch's first step) and seconds.
+    """
+
+    model: keras.Model
+    history: list
 
 
 def train(
-    model,
+    build_or_model,
     data,
     recipe,
+    strategy=None,
     workdir=None,
     name="model",
+    *,
+    teacher=None,
     callbacks=(),
     checkpoint_steps=500,
     resume=True,
+    on_nan="stop",
+    epoch_models=False,
+    steps_per_execution=1,
+    jit_compile=None,
 ):
-    """Trains a model in place, by a recipe, under the strategy it was made in.
+    """Trains a model by a recipe, on one device, many, or many machines.
 
     The model's own compile state and `train_step` play no part and stay as they are.
+    Every example of a global batch counts the same, whatever replica it falls to.
 
     With a `workdir`, checkpoints are written there every `checkpoint_steps` steps and
     after every epoch, and the same call made again goes on from the newest one: on one
@@ -38,83 +62,181 @@ def train(
     a training that was never interrupted. SIGTERM writes a checkpoint and stops.
 
     Args:
-        model: a Keras classifier `(batch, h, w, c) -> (batch, classes)`.
+        build_or_model: a Keras classifier `(batch, h, w, c) -> (batch, classes)`, which
+            is trained in place, or a function without arguments that makes one.
         data: has `train` and `validation`, tf.data datasets of (images, integer
             labels) batches, as `hh_keras.data.load` makes them with the recipe's
             `batch_size`, `augment` and `seed`. `validation` may be None. If it has
             `epoch`, see `hh_keras.data.ImageData`, that is trained on instead.
         recipe: a `Recipe`.
+        strategy: a `tf.distribute.Strategy`; None is the one that the model was made
+            in, or that is current.
         workdir: if given, `history/NAME.csv` and `.jsonl` are kept up to date
-            there after every epoch, and `checkpoints/NAME-*.npz`.
+            there after every epoch, and `checkpoints/NAME-*.npz`. Workers share it.
         name: of the network, in the files' names and on the screen.
+        teacher: a trained classifier, for recipes that distil.
         callbacks: further Keras callbacks; what they remember is not in checkpoints.
         checkpoint_steps: steps from one checkpoint to the next.
         resume: False ignores checkpoints that are there.
+        on_nan: when the loss is NaN or infinite, "stop", or "rollback": go on from the
+            last checkpoint with half the learning rate, up to five times.
+        epoch_models: whether to write `epoch_models/NAME_last.keras` and
+            `NAME_best.keras` (by validation accuracy) there after every epoch.
+        steps_per_execution: steps that TensorFlow takes at a time; more is faster for
+            small networks. Losses, checkpoints and signals are seen to in between.
+        jit_compile: whether XLA compiles the step; None leaves it to Keras on GPUs and
+            is False on CPUs, where XLA takes longer to compile and to run.
 
     Returns:
-        The history: a list with one dict per epoch: epoch (from 1), loss and
-        accuracy (means over the epoch), val_loss and val_accuracy,
-        learning_rate (at the epoch's first step) and seconds.
+        A `Trained`.
 
     Raises:
         HHError: the loss became NaN or infinite; the message says where.
-        ModelError: the model does not have exactly one known output.
+        ModelError: the model does not have exactly one known output, or the teacher
+            does not fit.
         Stopped: SIGTERM came; a checkpoint has been written.
         WorkdirError: checkpoints cannot be written, or are of another training.
     """
-    classification.single_output(model)
+    if on_nan not in ON_NAN:
+        raise HHError(f"on_nan={on_nan!r}: choose one of {', '.join(ON_NAN)}.")
+    if on_nan == "rollback" and workdir is None:
+        raise HHError("on_nan='rollback' goes back to checkpoints: give a workdir.")
+    if strategy is None:
+        strategy = _strategy_of(build_or_model)
+    network = _made_under(strategy, build_or_model)
+    teacher = None if teacher is None else _made_under(strategy, teacher)
+    classification.single_output(network)
     steps = steps_per_epoch(data.train)
-    trainee = _compiled(model, recipe, steps)
-    keeper = Keeper(recipe, steps, workdir, name, checkpoint_steps, resume)
-    with termination() as keeper.asked_to_stop:
-        _fit(trainee, data, recipe, keeper, callbacks)
-    return keeper.rows
+    changes = for_recipe(network, recipe)
+    with changed(changes) as plain, termination() as asked_to_stop:
+        trainee = _compiled(
+            network, recipe, steps, teacher, steps_per_execution, jit_compile
+        )
+        keeper = Keeper(
+            network,
+            plain,
+            recipe,
+            steps,
+            workdir,
+            name,
+            checkpoint_steps,
+            epoch_models,
+            asked_to_stop,
+        )
+        _fit(trainee, data, keeper, callbacks, resume, on_nan)
+    return Trained(_handed_back(network, build_or_model), keeper.rows)
 
 
-def _compiled(model, recipe, steps):
+def _strategy_of(build_or_model):
+    if isinstance(build_or_model, keras.Model):
+        return build_or_model.distribute_strategy
+    return tf.distribute.get_strategy()
+
+
+def _made_under(strategy, build_or_model):
+    """A model with variables where the strategy wants them, copied if need be."""
+    with strategy.scope():
+        if not isinstance(build_or_model, keras.Model):
+            return build_or_model()
+        if build_or_model.distribute_strategy is strategy:
+            return build_or_model
+        copy = keras.models.clone_model(build_or_model)
+        copy.set_weights(build_or_model.get_weights())
+        return copy
+
+
+def _handed_back(network, build_or_model):
+    if not isinstance(build_or_model, keras.Model):
+        return network
+    if build_or_model is not network:
+        build_or_model.set_weights(network.get_weights())
+    return build_or_model
+
+
+def _compiled(network, recipe, steps, teacher, steps_per_execution, jit_compile):
     """The same layers and weights, compiled beside the model.
 
     The caller's model is left uncompiled, so its file loads without this package's
     optimiser.
     """
-    with model.distribute_strategy.scope():
-        trainee = keras.Model(model.inputs, model.outputs, name=model.name)
+    strategy = network.distribute_strategy
+    _check_execution(strategy, steps_per_execution, jit_compile)
+    if jit_compile is None:
+        jit_compile = "auto" if tf.config.list_physical_devices("GPU") else False
+    with strategy.scope():
+        features, learnt = objective(recipe, network, teacher)
+        trainee = Trainee(
+            network.inputs, [network.outputs[0], *features], name=network.name
+        )
+        trainee.learn(
+            learnt,
+            {"loss": classification.loss(network), "accuracy": classification.accuracy},
+        )
         trainee.compile(
             optimizer=optimizer(recipe, steps),
-            loss=classification.loss(trainee, recipe.label_smoothing),
-            metrics=classification.metrics(),
-            # On a CPU, XLA takes longer to compile and to run than plain graphs.
-            jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
         )
+        # Slots are made when they are first needed; checkpoints need them now.
+        trainee.optimizer.build(trainee.trainable_variables)
     return trainee
 
 
-def _fit(trainee, data, recipe, keeper, callbacks):
+def _check_execution(strategy, steps_per_execution, jit_compile):
+    """Refuses what Keras cannot do on replicas that are no TPU cores."""
+    if strategy.num_replicas_in_sync == 1 or isinstance(
+        strategy, tf.distribute.TPUStrategy
+    ):
+        return
+    if jit_compile:
+        raise HHError("jit_compile works on one device only; leave it to None or False.")
+    if steps_per_execution > 1:
+        raise HHError(
+            f"steps_per_execution={steps_per_execution} works on one device and on "
+            "TPUs only; leave it at 1."
+        )
+
+
+def _fit(trainee, data, keeper, callbacks, resume, on_nan):
     """Calls `fit` once per epoch: each has data of its own."""
-    verbose = 1 if sys.stdout.isatty() else 0
+    strategy = trainee.distribute_strategy
+    replicas = strategy.num_replicas_in_sync
+    verbose = 1 if sys.stdout.isatty() and keeper.writes else 0
     every = _OneTraining(
         [keeper, *callbacks],
         add_history=True,
         add_progbar=verbose,
         model=trainee,
         verbose=verbose,
-        epochs=recipe.epochs,
+        epochs=keeper.recipe.epochs,
         steps=keeper.steps,
     )
-    epoch_data = getattr(data, "epoch", lambda _, first: data.train.skip(first))
-    with trainee.distribute_strategy.scope():
-        keeper.resume(trainee, epoch_data)
+    batches = getattr(data, "epoch", lambda _, first: data.train.skip(first))
+    validation = data.validation and weighted(data.validation, replicas)
     trainee.stop_training = False
-    while keeper.epoch < recipe.epochs and not trainee.stop_training:
-        trainee.fit(
-            epoch_data(keeper.epoch, keeper.step),
-            validation_data=data.validation,
-            initial_epoch=keeper.epoch,
-            epochs=keeper.epoch + 1,
-            shuffle=False,  # the data set does it
-            callbacks=every,
-        )
+    with strategy.scope():
+        if resume and keeper.resume():
+            keeper.say_resumed()
+        elif on_nan == "rollback":
+            keeper.save()
+    while not (keeper.finished or trainee.stop_training):
+        try:
+            trainee.fit(
+                weighted(batches(keeper.epoch, keeper.step), replicas),
+                validation_data=validation,
+                initial_epoch=keeper.epoch,
+                epochs=keeper.epoch + 1,
+                shuffle=False,  # the data set does it
+                callbacks=every,
+            )
+        except NotFinite as error:
+            if on_nan == "stop":
+                raise
+            with strategy.scope():
+                keeper.roll_back(error)
     every.end()
+    with strategy.scope():
+        swap(trainee)
 
 
 class _OneTraining(keras.callbacks.CallbackList):
@@ -147,119 +269,3 @@ def steps_per_epoch(dataset):
     if count == tf.data.UNKNOWN_CARDINALITY:
         count = sum(1 for _ in dataset)
     return count
-
-
-class Keeper(keras.callbacks.Callback):
-    """Keeps what a training comes to: history, checkpoints, news on the screen.
-
-    Stops the training at the step at which the loss is no longer a number, or at which
-    it was asked to stop. Keras draws its progress bar on a terminal only; elsewhere (a
-    log file, CI) this prints one line per epoch with the time that the rest will take.
-    """
-
-    def __init__(self, recipe, steps, workdir, name, checkpoint_steps, resume):
-        super().__init__()
-        self.recipe, self.steps, self.name = recipe, steps, name
-        self.workdir, self.checkpoint_steps = workdir, checkpoint_steps
-        self.identity = {"recipe": dataclasses.asdict(recipe), "steps": steps}
-        self.folder = workdir and pathlib.Path(workdir) / "checkpoints"
-        self.asked_to_stop = None
-        self.epoch, self.step, self.rows = 0, 0, []
-        self.before = 0.0
-        self.found = None
-        if workdir and resume:
-            self.found = checkpoints.load(self.folder, name, self.identity)
-
-    def resume(self, model, epoch_data):
-        """Goes back to what was found on disk, if anything was."""
-        if not self.found:
-            return
-        progress, arrays = self.found
-        self.epoch, self.step = progress.epoch, progress.step
-        self.before, self.rows = progress.seconds, list(progress.rows)
-        # Slots and metrics are made when they are first needed; they are needed now.
-        model.optimizer.build(model.trainable_variables)
-        model.evaluate(epoch_data(0, 0).take(1), verbose=0)
-        checkpoints.restore(model, arrays)
-        self.metrics = [np.copy(v) for v in model.metrics_variables]
-        done = f"{self.epoch} epochs and {self.step} steps are done"
-        print(f"  {self.name}: {done}; going on from there", flush=True)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self.step:  # `fit` has just set them to zero
-            for variable, value in zip(self.model.metrics_variables, self.metrics):
-                variable.assign(value)
-        self.started = time.perf_counter() - self.before
-        self.rate = self._rate(self.epoch * self.steps)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
-        self._check(float((logs or {}).get("loss", 0.0)))
-        stop = self.asked_to_stop.is_set()
-        due = self.step % self.checkpoint_steps == 0 and self.step < self.steps
-        if stop or due:
-            self._save()
-        if stop:
-            raise Stopped(
-                f"training {self.name} was asked to stop in epoch {self.epoch + 1}, "
-                f"step {self.step}"
-                + (
-                    "; start it again to go on."
-                    if self.workdir
-                    else ", and had no work directory to save to."
-                )
-            )
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = time.perf_counter() - self.started
-        numbers = {key: round(float(value), 6) for key, value in (logs or {}).items()}
-        numbers.pop("learning_rate", None)
-        row = {"epoch": epoch + 1, **numbers}
-        row.update(learning_rate=round(self.rate, 8), seconds=round(seconds, 3))
-        self.rows.append(row)
-        self.epoch, self.step, self.before = self.epoch + 1, 0, 0.0
-        if self.workdir is not None:
-            write_history(self.rows, self.workdir, self.name)
-        self._save()
-        print(epoch_line(self.name, self.rows, self.recipe.epochs), flush=True)
-
-    def _save(self):
-        if self.workdir is None:
-            return
-        seconds = time.perf_counter() - self.started if self.step else 0.0
-        progress = checkpoints.Progress(
-            self.epoch, self.step, seconds, tuple(self.rows)
-        )
-        checkpoints.save(self.folder, self.name, self.model, progress, self.identity)
-
-    def _rate(self, step):
-        schedule = self.model.optimizer._learning_rate
-        return float(schedule(step) if callable(schedule) else schedule)
-
-    def _check(self, loss):
-        if math.isfinite(loss):
-            return
-        kept = checkpoints.found(self.folder, self.name) if self.workdir else []
-        raise HHError(
-            f"training {self.name}: the loss became {loss} in epoch {self.epoch + 1}, "
-            f"step {self.step} (learning rate "
-            f"{float(self.model.optimizer.learning_rate):.3g}). "
-            "Lower the learning rate, or add warm-up epochs."
-            + (f" The last checkpoint is {kept[0]}." if kept else "")
-        )
-
-
-def epoch_line(name, rows, epochs):
-    """Formats the last row of a history for the screen."""
-    row = rows[-1]
-    parts = [f"  {name}: epoch {row['epoch']}/{epochs}"]
-    for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
-        if key in row:
-            parts.append(f"{key} {row[key]:.4f}")
-    parts.append(f"{row['seconds']:.0f} s")
-    left = epochs - row["epoch"]
-    if left:
-        # The first epoch also compiles: later ones predict better.
-        typical = min(r["seconds"] for r in rows)
-        parts.append(f"about {left * typical:.0f} s left")
-    return "  ".join(parts)

@@ -31,3 +31,19 @@ def read_history(workdir, name):
     """Returns the rows of `history/NAME.jsonl`, a list of dicts."""
     text = (pathlib.Path(workdir) / "history" / f"{name}.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
+
+
+def best_epoch(rows):
+    """The number of the epoch with the best validation accuracy, the first of equals.
+
+    Without validation, the one with the lowest loss. 0 if there are no rows.
+    """
+    if not rows:
+        return 0
+    scores = [row.get("val_accuracy", -row["loss"]) for row in rows]
+    return rows[scores.index(max(scores))]["epoch"]
+
+
+def exhausted(rows, patience):
+    """Whether the last `patience` epochs brought nothing better; never, if it is 0."""
+    return bool(patience and rows) and rows[-1]["epoch"] - best_epoch(rows) >= patience

@@ -24,21 +24,55 @@ class CoupledSGD(keras.optimizers.SGD):
 
     The decay is added once per step, to the gradient summed over the replicas.
     The layers' own regularisers are left alone and act besides.
+
+    Args:
+        learning_rate: a number or a schedule.
+        coupled_decay: the decay above.
+        decay_vectors: whether weights of one axis decay too: biases, and the gains
+            and offsets of normalisations.
+        summed_gradients: whether gradients come summed over the replicas already.
+        **kwargs: of `keras.optimizers.SGD`.
     """
 
-    def __init__(self, learning_rate=0.1, coupled_decay=0.0, **kwargs):
+    def __init__(
+        self,
+        learning_rate=0.1,
+        coupled_decay=0.0,
+        decay_vectors=True,
+        summed_gradients=False,
+        **kwargs,
+    ):
         super().__init__(learning_rate=learning_rate, **kwargs)
-        self.coupled_decay = coupled_decay
+        self.coupled_decay, self.decay_vectors = coupled_decay, decay_vectors
+        self.summed_gradients = summed_gradients
+        # A variable, so that it can fall in mid-training and is part of checkpoints.
+        self.rate_factor = self.add_variable((), "ones", "float32", name="rate_factor")
+
+    def _get_current_learning_rate(self):
+        return super()._get_current_learning_rate() * self.rate_factor
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        if self.summed_gradients:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
+    def finalize_variable_values(self, var_list):
+        """Leaves the weights alone: averages are taken over all calls of `fit`."""
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.coupled_decay:
+        if self.coupled_decay and (self.decay_vectors or len(variable.shape) > 1):
             decay = ops.cast(self.coupled_decay, variable.dtype)
             gradient = ops.cast(gradient, variable.dtype)
             gradient = ops.add(gradient, ops.multiply(decay, variable))
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):
-        return {**super().get_config(), "coupled_decay": self.coupled_decay}
+        return {
+            **super().get_config(),
+            "coupled_decay": self.coupled_decay,
+            "decay_vectors": self.decay_vectors,
+            "summed_gradients": self.summed_gradients,
+        }
 
 
 @keras.saving.register_keras_serializable("hh_keras")
@@ -89,20 +123,37 @@ def optimizer(recipe, steps_per_epoch):
         recipe: a `Recipe`.
         steps_per_epoch: batches in one pass over the training data, at least 1.
 
+    Returns:
+        A `CoupledSGD` for gradients that are summed over the replicas; for precision
+        "mixed_float16" within a `keras.optimizers.LossScaleOptimizer`.
+
     Raises:
         HHError: there is not a single batch to train on.
     """
     if steps_per_epoch < 1:
         raise HHError("training: the training data hold not a single batch.")
     schedule = RecipeSchedule(
-        recipe.learning_rate,
+        recipe.peak_learning_rate,
         steps=recipe.epochs * steps_per_epoch,
         warmup_steps=round(recipe.warmup_epochs * steps_per_epoch),
         shape=recipe.schedule,
     )
-    return CoupledSGD(
+    sgd = CoupledSGD(
         schedule,
         coupled_decay=float(recipe.weight_decay),
+        decay_vectors=recipe.decay_vectors,
+        summed_gradients=True,
         momentum=float(recipe.momentum),
         nesterov=recipe.nesterov,
+        global_clipnorm=float(recipe.clip_norm) or None,
+        use_ema=recipe.ema > 0,
+        ema_momentum=float(recipe.ema) or 0.99,
     )
+    if recipe.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(sgd)
+    return sgd
+
+
+def innermost(optimizer):
+    """The optimiser within a `LossScaleOptimizer`, or the optimiser itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)

@@ -11,6 +11,8 @@ import math
 from hh_keras.errors import HHError
 
 SCHEDULES = ("cosine", "step", "constant")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+DISTILLATIONS = ("none", "kd", "sp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +26,41 @@ class Recipe:
         epochs: passes over the training data, at least 1.
         batch_size: examples per step, over all replicas together.
         learning_rate: the peak, reached at the end of the warm-up.
+        lr_batch_size: the batch size that `learning_rate` is meant for; with another
+            `batch_size` it is scaled linearly (arXiv:1706.02677). 0: as it stands.
         momentum: of SGD, in [0, 1).
         nesterov: whether to use Nesterov's momentum.
         weight_decay: added to the gradient as `weight_decay * w` for every
             trainable weight (see `CoupledSGD`).
+        decay_vectors: whether weights of one axis decay too, that is biases and the
+            gains and offsets of normalisations.
         label_smoothing: share of the target spread over all classes, in [0, 1).
         schedule: "cosine" (to 0 at the last step), "step" (divided by 10 at half
             and at three quarters of the steps) or "constant".
         warmup_epochs: linear warm-up from 0, may be fractional; it is part of
             `epochs`.
+        clip_norm: gradients whose global norm is larger are scaled down to it; 0 for
+            none.
+        ema: momentum of a moving average of the weights, which is what is validated
+            and kept; 0 for none.
+        precision: "float32", "mixed_bfloat16" or "mixed_float16" (with loss scaling).
+            Weights are float32 in any case; the last layer computes in it.
+        sync_batch_norm: whether BatchNormalization sees the statistics of the global
+            batch rather than of a replica's share.
+        patience: training ends when validation accuracy has not risen for so many
+            epochs; 0 for never.
+        distill: what a teacher adds to the loss: "kd" (its softened outputs,
+            arXiv:1503.02531), "sp" (similarities within the batch, arXiv:1907.09682)
+            or "none".
+        distill_weight: of the teacher's part: `w * KD + (1 - w) * loss` and
+            `w * SP + loss`; None is the paper's 0.4 and 3000.
+        temperature: of "kd".
+        distill_layers: features to compare by "sp" beside the outputs, separated by
+            commas: "layer", or "layer=teacher's layer".
         augment: training augmentation, a name that `hh_keras.data.load` knows.
+        rand_augment: operations of RandAugment per image (arXiv:1909.13719); 0, none.
+        mixup: alpha of MixUp (arXiv:1710.09412); 0 for none.
+        cutmix: alpha of CutMix (arXiv:1905.04899); 0 for none.
         seed: of shuffling, augmentation and initial weights.
 
     Raises:
@@ -45,13 +72,27 @@ class Recipe:
     epochs: int = 3
     batch_size: int = 64
     learning_rate: float = 0.1
+    lr_batch_size: int = 0
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4
+    decay_vectors: bool = True
     label_smoothing: float = 0.0
     schedule: str = "cosine"
     warmup_epochs: float = 0.0
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    precision: str = "float32"
+    sync_batch_norm: bool = False
+    patience: int = 0
+    distill: str = "none"
+    distill_weight: float | None = None
+    temperature: float = 4.0
+    distill_layers: str = ""
     augment: str = "none"
+    rand_augment: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -59,11 +100,28 @@ class Recipe:
             value = getattr(self, name)
             if not (_is_a(value, kind) and valid(value)):
                 raise HHError(f"recipe: {name} is {value!r}; it must be {remedy}.")
+        if self.distill == "kd" and (self.distill_weight or 0) > 1:
+            raise HHError(
+                f"recipe: distill_weight is {self.distill_weight}; for kd it is a share "
+                "of the loss, at most 1."
+            )
+        if self.distill_layers and self.distill != "sp":
+            raise HHError(
+                "recipe: distill_layers are compared by distill='sp' only; choose it, "
+                "or leave them out."
+            )
         if self.warmup_epochs > self.epochs:
             raise HHError(
                 f"recipe: warmup_epochs is {self.warmup_epochs}, more than the "
                 f"{self.epochs} epochs there are; lower it."
             )
+
+    @property
+    def peak_learning_rate(self):
+        """The learning rate at the end of the warm-up, for this batch size."""
+        if not self.lr_batch_size:
+            return float(self.learning_rate)
+        return self.learning_rate * self.batch_size / self.lr_batch_size
 
     def to_json(self):
         """Returns the recipe as a JSON object, one line per field."""
@@ -96,21 +154,49 @@ def _is_a(value, kind):
     """Whether value is of a kind; bool is no number, and int passes for float."""
     if kind is bool or isinstance(value, bool):
         return kind is bool and isinstance(value, bool)
+    if isinstance(kind, tuple):
+        return any(_is_a(value, each) for each in kind)
     if kind is float:
         return isinstance(value, (int, float)) and math.isfinite(value)
     return isinstance(value, kind)
 
 
+_COUNT = (int, lambda v: v >= 0, "a whole number of at least 0")
+_POSITIVE_COUNT = (int, lambda v: v >= 1, "a whole number of at least 1")
+_AMOUNT = (float, lambda v: v >= 0, "a number of at least 0")
+_POSITIVE = (float, lambda v: v > 0, "a number above 0")
+_SHARE = (float, lambda v: 0 <= v < 1, "a number in [0, 1)")
+_SWITCH = (bool, lambda v: True, "true or false")
+
+
+def _one_of(names):
+    return (str, lambda v: v in names, f"one of {', '.join(names)}")
+
+
 _RULES = (
-    ("epochs", int, lambda v: v >= 1, "a whole number of at least 1"),
-    ("batch_size", int, lambda v: v >= 1, "a whole number of at least 1"),
-    ("learning_rate", float, lambda v: v > 0, "a number above 0"),
-    ("momentum", float, lambda v: 0 <= v < 1, "a number in [0, 1)"),
-    ("nesterov", bool, lambda v: True, "true or false"),
-    ("weight_decay", float, lambda v: v >= 0, "a number of at least 0"),
-    ("label_smoothing", float, lambda v: 0 <= v < 1, "a number in [0, 1)"),
-    ("schedule", str, lambda v: v in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
-    ("warmup_epochs", float, lambda v: v >= 0, "a number of at least 0"),
+    ("epochs", *_POSITIVE_COUNT),
+    ("batch_size", *_POSITIVE_COUNT),
+    ("learning_rate", *_POSITIVE),
+    ("lr_batch_size", *_COUNT),
+    ("momentum", *_SHARE),
+    ("nesterov", *_SWITCH),
+    ("weight_decay", *_AMOUNT),
+    ("decay_vectors", *_SWITCH),
+    ("label_smoothing", *_SHARE),
+    ("schedule", *_one_of(SCHEDULES)),
+    ("warmup_epochs", *_AMOUNT),
+    ("clip_norm", *_AMOUNT),
+    ("ema", *_SHARE),
+    ("precision", *_one_of(PRECISIONS)),
+    ("sync_batch_norm", *_SWITCH),
+    ("patience", *_COUNT),
+    ("distill", *_one_of(DISTILLATIONS)),
+    ("distill_weight", (float, type(None)), lambda v: v is None or v > 0, "above 0"),
+    ("temperature", *_POSITIVE),
+    ("distill_layers", str, lambda v: True, "names of layers"),
     ("augment", str, lambda v: bool(v), "the name of an augmentation"),
-    ("seed", int, lambda v: v >= 0, "a whole number of at least 0"),
+    ("rand_augment", *_COUNT),
+    ("mixup", *_AMOUNT),
+    ("cutmix", *_AMOUNT),
+    ("seed", *_COUNT),
 )

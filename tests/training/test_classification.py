@@ -48,9 +48,20 @@ def test_loss_is_the_same_for_logits_and_probabilities():
     by_logits = classification.loss(classifier(L.Dense(3)))
     by_shares = classification.loss(classifier(L.Dense(3), L.Softmax()))
     shares = keras.ops.softmax(logits)
-    assert float(by_logits(labels, logits)) == pytest.approx(
-        float(by_shares(labels, shares)), rel=1e-4
-    )
+    one, other = by_logits(labels, logits), by_shares(labels, shares)
+    np.testing.assert_allclose(one, other, rtol=1e-4)
+    one_hot = np.eye(3, dtype="float32")[labels]
+    np.testing.assert_allclose(by_logits(one_hot, logits), one, rtol=1e-5)
+    halves = 0.5 * one_hot + 0.5 * np.eye(3, dtype="float32")[[0] * 5]
+    expected = 0.5 * one + 0.5 * by_logits(np.zeros(5, int), logits)
+    np.testing.assert_allclose(by_logits(halves, logits), expected, rtol=1e-5)
+
+
+def test_accuracy():
+    outputs = np.array([[0.2, 0.7, 0.1], [2.0, 0.1, 0.3]], "float32")
+    np.testing.assert_array_equal(classification.accuracy(np.array([1, 1]), outputs), [1, 0])
+    shares = np.array([[0.4, 0.6, 0.0], [0.6, 0.0, 0.4]], "float32")
+    np.testing.assert_array_equal(classification.accuracy(shares, outputs), [1, 1])
 
 
 def test_label_smoothing_of_integer_labels():

@@ -47,7 +47,7 @@ def test_training_learns_and_leaves_its_history(tmp_path, capsys):
     model, data = classifier(), blobs()
     before = evaluate(model, data.validation)
     recipe = Recipe(epochs=6, learning_rate=0.1, batch_size=16)
-    rows = train(model, data, recipe, workdir=tmp_path, name="small")
+    rows = train(model, data, recipe, workdir=tmp_path, name="small").history
     after = evaluate(model, data.validation)
     assert not model.compiled and isinstance(model, keras.Sequential)
     assert after["loss"] < before["loss"]
@@ -71,8 +71,8 @@ def test_training_learns_and_leaves_its_history(tmp_path, capsys):
 
 def test_training_is_reproducible():
     recipe = Recipe(epochs=2, batch_size=16)
-    one = train(classifier(), blobs(), recipe)
-    two = train(classifier(), blobs(), recipe)
+    one = train(classifier(), blobs(), recipe).history
+    two = train(classifier(), blobs(), recipe).history
     assert [r["loss"] for r in one] == [r["loss"] for r in two]
 
 
@@ -86,14 +86,14 @@ def test_training_with_smoothing_softmax_and_no_validation():
     data = types.SimpleNamespace(train=blobs().train, validation=None)
     rows = train(
         classifier(last="softmax"), data, Recipe(epochs=1, label_smoothing=0.1)
-    )
+    ).history
     assert "val_loss" not in rows[0] and rows[0]["loss"] > 0
 
 
 def test_training_under_a_mirrored_strategy():
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         model = classifier()
-    rows = train(model, blobs(), Recipe(epochs=1, batch_size=16))
+    rows = train(model, blobs(), Recipe(epochs=1, batch_size=16)).history
     assert np.isfinite(rows[0]["loss"])
 
 

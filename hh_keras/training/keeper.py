@@ -1,0 +1,247 @@
+"""What is kept of a training while it runs."""
+
+import dataclasses
+import math
+import pathlib
+import time
+
+import keras
+import numpy as np
+
+from hh_keras import files
+from hh_keras.errors import HHError, Stopped, WorkdirError
+from hh_keras.training import checkpoints
+from hh_keras.training.averaging import swap
+from hh_keras.training.history import best_epoch, exhausted, write_history
+from hh_keras.training.layerwise import changed
+from hh_keras.training.optimizers import innermost
+from hh_keras.training.strategy import chiefs, is_chief, workers
+
+ROLLBACKS = 5  # after so many, a training gives up
+
+
+class NotFinite(HHError):
+    """The loss or a weight is NaN or infinite."""
+
+
+class Keeper(keras.callbacks.Callback):
+    """Keeps what a training comes to: history, checkpoints, models, news on the screen.
+
+    Stops the training at the step at which the loss is no longer a number, or at which
+    it was asked to stop. Keras draws its progress bar on a terminal only; elsewhere (a
+    log file, CI) this prints one line per epoch with the time that the rest will take.
+    Of several workers, the chief alone writes and prints.
+
+    Args:
+        network: the model that files are made of.
+        plain: what to change in its layers first, see `layerwise.changed`.
+        recipe, steps: the `Recipe` and the steps of an epoch.
+        workdir, name, checkpoint_steps, epoch_models: as of `train`.
+        asked_to_stop: a `threading.Event`.
+    """
+
+    def __init__(
+        self,
+        network,
+        plain,
+        recipe,
+        steps,
+        workdir,
+        name,
+        checkpoint_steps,
+        epoch_models,
+        asked_to_stop,
+    ):
+        super().__init__()
+        self.network, self.plain = network, plain
+        self.recipe, self.steps, self.name = recipe, steps, name
+        self.workdir = None if workdir is None else pathlib.Path(workdir)
+        self.checkpoint_steps, self.epoch_models = checkpoint_steps, epoch_models
+        self.asked_to_stop = asked_to_stop
+        self.identity = {"recipe": dataclasses.asdict(recipe), "steps": steps}
+        self.folder = self.workdir and self.workdir / "checkpoints"
+        self.writes = is_chief(network.distribute_strategy)
+        self.progress = checkpoints.Progress()
+        self.rows, self.epoch, self.step = [], 0, 0
+        self.first, self.before, self.started = 0, 0.0, 0.0
+
+    @property
+    def finished(self):
+        """Whether there is nothing left to train."""
+        rows, recipe = self.rows, self.recipe
+        return self.epoch >= recipe.epochs or exhausted(rows, recipe.patience)
+
+    def resume(self):
+        """Goes back to the newest whole checkpoint; returns whether there is one."""
+        found = self.workdir and checkpoints.load(self.folder, self.name, self.identity)
+        place = (found[0].epoch, found[0].step) if found else (-1, -1)
+        strategy = self.model.distribute_strategy
+        if tuple(chiefs(np.array(place, "float32"), strategy)) != place:
+            raise WorkdirError(
+                f"this worker finds another checkpoint in {self.folder} than the chief "
+                "does; all workers need the same folder, on a shared file system."
+            )
+        if found:
+            self.progress, arrays = found
+            checkpoints.restore(self.model, arrays)
+            self.metrics = [np.copy(v) for v in self.model.metrics_variables]
+            self.epoch, self.step = self.progress.epoch, self.progress.step
+            self.first, self.before = self.step, self.progress.seconds
+            self.rows = list(self.progress.rows)
+        return bool(found)
+
+    def say_resumed(self):
+        done = f"{self.epoch} epochs and {self.step} steps are done"
+        self.say(f"  {self.name}: {done}; going on from there")
+
+    def roll_back(self, error):
+        """Goes back to the last checkpoint, to go on at half the learning rate.
+
+        Raises:
+            NotFinite: there is no checkpoint, or it has been done too often.
+        """
+        rollbacks = self.progress.rollbacks + 1
+        if rollbacks > ROLLBACKS or not self.resume():
+            raise error
+        self.progress = dataclasses.replace(self.progress, rollbacks=rollbacks)
+        factor = 0.5**rollbacks
+        innermost(self.model.optimizer).rate_factor.assign(factor)
+        self.say(
+            f"  {str(error).split('. ')[0]}; back to epoch {self.epoch + 1}, step "
+            f"{self.step}, with {factor:g} of the learning rate (rollback {rollbacks} "
+            f"of {ROLLBACKS})"
+        )
+        self.started = time.perf_counter() - self.before
+        self.save()  # a process killed now remembers this rollback
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.step:  # `fit` has just set them to zero
+            for variable, value in zip(self.model.metrics_variables, self.metrics):
+                variable.assign(value)
+        self.started = time.perf_counter() - self.before
+        self.rate = self._rate(self.epoch * self.steps)
+
+    def on_train_batch_end(self, batch, logs=None):
+        before, self.step = self.step, self.first + batch + 1
+        self._check(float(np.ravel((logs or {}).get("loss", 0.0))[0]))
+        every = self.checkpoint_steps
+        due = before // every < self.step // every and self.step < self.steps
+        if due:
+            self.model.agree_on_statistics()
+            self.save()
+        if self.asked_to_stop.is_set():
+            self._stop(saved=due)
+
+    def _stop(self, saved):
+        """Ends the training, with a checkpoint if this process can write one alone."""
+        alone = workers(self.model.distribute_strategy) == 1
+        if alone and not saved:
+            self.save()
+        hint = "; start it again to go on" + ("." if alone else " from its last checkpoint.")
+        if self.workdir is None:
+            hint = ", and had no work directory to save to."
+        raise Stopped(
+            f"training {self.name} was asked to stop in epoch {self.epoch + 1}, "
+            f"step {self.step}{hint}"
+        )
+
+    def on_test_begin(self, logs=None):
+        self.model.agree_on_statistics()
+        swap(self.model)
+
+    def on_test_end(self, logs=None):
+        swap(self.model)
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self.started
+        numbers = {key: round(float(value), 6) for key, value in (logs or {}).items()}
+        numbers.pop("learning_rate", None)
+        row = {"epoch": epoch + 1, **numbers}
+        row.update(learning_rate=round(self.rate, 8), seconds=round(seconds, 3))
+        self.rows.append(row)
+        self.epoch, self.step, self.first, self.before = self.epoch + 1, 0, 0, 0.0
+        self.model.agree_on_statistics()
+        self._save_models()
+        if self.workdir is not None and self.writes:
+            write_history(self.rows, self.workdir, self.name)
+        self.save()
+        self.say(epoch_line(self.name, self.rows, self.recipe.epochs))
+        if exhausted(self.rows, self.recipe.patience):
+            self.model.stop_training = True
+            self.say(
+                f"  {self.name}: best in epoch {best_epoch(self.rows)}, no better for "
+                f"{self.recipe.patience} epochs; training ends here"
+            )
+
+    def _rate(self, step):
+        optimizer = innermost(self.model.optimizer)
+        return float(optimizer._learning_rate(step)) * _number(optimizer.rate_factor)
+
+    def _save_models(self):
+        if self.workdir is None or not (self.epoch_models and self.writes):
+            return
+        swap(self.model)
+        with changed(self.plain):
+            folder = self.workdir / "epoch_models"
+            if best_epoch(self.rows) == len(self.rows):
+                files.replace(folder / f"{self.name}_best.keras", self.network.save)
+            files.replace(folder / f"{self.name}_last.keras", self.network.save)
+        swap(self.model)
+
+    def save(self):
+        """Writes a checkpoint of where the training is; workers call it together."""
+        if self.workdir is None:
+            return
+        if not all(np.isfinite(w).all() for w in self.model.get_weights()):
+            raise self._not_finite("a weight", "NaN or infinite")
+        seconds = time.perf_counter() - self.started if self.step else 0.0
+        self.progress = dataclasses.replace(
+            self.progress,
+            epoch=self.epoch,
+            step=self.step,
+            seconds=seconds,
+            rows=tuple(self.rows),
+        )
+        arrays = checkpoints.values(self.model)
+        if self.writes:
+            about = self.progress, self.identity
+            checkpoints.save(self.folder, self.name, arrays, *about)
+
+    def _check(self, loss):
+        if not math.isfinite(loss):
+            raise self._not_finite("the loss", loss)
+
+    def _not_finite(self, what, value):
+        kept = checkpoints.found(self.folder, self.name) if self.workdir else []
+        return NotFinite(
+            f"training {self.name}: {what} became {value} in epoch {self.epoch + 1}, "
+            f"step {self.step} (learning rate "
+            f"{self._rate(self.epoch * self.steps + self.step - 1):.3g}). "
+            "Lower the learning rate, add warm-up epochs, or go on with "
+            "on_nan='rollback'."
+            + (f" The last checkpoint is {kept[0]}." if kept else "")
+        )
+
+    def say(self, text):
+        if self.writes:
+            print(text, flush=True)
+
+
+def _number(variable):
+    return float(keras.ops.convert_to_numpy(variable))
+
+
+def epoch_line(name, rows, epochs):
+    """Formats the last row of a history for the screen."""
+    row = rows[-1]
+    parts = [f"  {name}: epoch {row['epoch']}/{epochs}"]
+    for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        if key in row:
+            parts.append(f"{key} {row[key]:.4f}")
+    parts.append(f"{row['seconds']:.0f} s")
+    left = epochs - row["epoch"]
+    if left:
+        # The first epoch also compiles: later ones predict better.
+        typical = min(r["seconds"] for r in rows)
+        parts.append(f"about {left * typical:.0f} s left")
+    return "  ".join(parts)

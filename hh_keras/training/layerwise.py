@@ -1,0 +1,59 @@
+"""Properties that layers have while they are trained, and not in the files."""
+
+import contextlib
+
+import keras
+
+PLAIN = "float32"
+
+
+@contextlib.contextmanager
+def changed(changes):
+    """Sets attributes of layers in this block, and sets them back behind it.
+
+    Args:
+        changes: list of (layer, attribute, value).
+
+    Yields:
+        The changes that undo these.
+    """
+    before = [(layer, name, getattr(layer, name)) for layer, name, _ in changes]
+    try:
+        for layer, name, value in changes:
+            setattr(layer, name, value)
+        yield before
+    finally:
+        for layer, name, value in before:
+            setattr(layer, name, value)
+
+
+def for_recipe(model, recipe):
+    """The changes that a recipe's precision and batch statistics ask for.
+
+    Variables are float32 either way, so a model can be computed with in mixed
+    precision without being made anew. Layers that make the outputs, and layers that
+    have a policy of their own, keep it.
+
+    Args:
+        model: a functional model.
+        recipe: a `Recipe`.
+
+    Returns:
+        List of changes for `changed`.
+    """
+    layers = [x for x in model._flatten_layers() if not isinstance(x, keras.Model)]
+    changes = []
+    if recipe.sync_batch_norm:
+        changes += [(x, "synchronized", True) for x in layers if hasattr(x, _SYNC)]
+    if recipe.precision != PLAIN:
+        policy = keras.dtype_policies.get(recipe.precision)
+        last = {id(tensor._keras_history.operation) for tensor in model.outputs}
+        changes += [
+            (layer, "dtype_policy", policy)
+            for layer in layers
+            if layer.dtype_policy.name == PLAIN and id(layer) not in last
+        ]
+    return changes
+
+
+_SYNC = "synchronized"
