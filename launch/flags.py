@@ -12,8 +12,11 @@ from typing import Any
 from absl import flags
 
 CRITERIA = ("gradient", "taylor", "magnitude", "weight_norm", "uniform", "random")
-AUGMENTATIONS = ("none", "crop_flip", "flip")
+AUGMENTATIONS = ("none", "crop_flip", "flip", "imagenet")
 SCHEDULES = ("cosine", "step", "constant")
+STRATEGIES = ("auto", "default", "mirrored", "multiworker", "tpu")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+DISTILLATIONS = ("none", "kd", "sp")
 FORMATS = ("saved_model", "tflite")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
 
@@ -276,6 +279,19 @@ DATA = (
         "size the data have. Grey and RGB are converted to what the model takes.",
     ),
     Flag("limit", _COUNT, None, "Use at most so many images, for a quick try."),
+    Flag(
+        "memory_mb",
+        Number(int, least=0),
+        512,
+        "Images that take no more, decoded, are kept in memory; others are decoded "
+        "whenever they are used.",
+    ),
+    Flag(
+        "on_bad_image",
+        Choice(("skip", "fail")),
+        "skip",
+        "An image that cannot be read: leave it out and name it, or stop.",
+    ),
 )
 
 SEARCH = (
@@ -336,16 +352,123 @@ BATCH_SIZE = Flag("batch_size", _COUNT, 64, "Images per step, over all devices."
 TRAINING = (
     Flag("epochs", _COUNT, 3, "Passes over the training images."),
     Flag("learning_rate", Number(float, above=0), 0.1, "The peak learning rate."),
+    Flag(
+        "lr_batch_size",
+        Number(int, least=0),
+        0,
+        "The batch size that --learning_rate is meant for: with another --batch_size "
+        "it is scaled linearly. 0: as it stands.",
+    ),
     Flag("schedule", Choice(SCHEDULES), "cosine", "How the learning rate decays."),
     Flag("warmup_epochs", Number(float, least=0), 0.0, "Linear warm-up, in epochs."),
     Flag("momentum", Number(float, 0, 0.999), 0.9, "Momentum of SGD."),
+    Flag("nesterov", _SWITCH, False, "Use Nesterov's momentum."),
     Flag("weight_decay", Number(float, least=0), 1e-4, "Decay added to the gradient."),
+    Flag(
+        "decay_vectors",
+        _SWITCH,
+        True,
+        "Let biases and the weights of BatchNormalization decay too, as in the paper.",
+    ),
     Flag("label_smoothing", Number(float, 0, 0.99), 0.0, "Share spread over classes."),
+    Flag(
+        "clip_norm",
+        Number(float, least=0),
+        0.0,
+        "Gradients with a larger norm are scaled down to it; 0 for none.",
+    ),
+    Flag(
+        "ema",
+        Number(float, 0, 0.99999),
+        0.0,
+        "Momentum of a moving average of the weights, which is validated and kept in "
+        "their stead (0.999 is usual); 0 for none.",
+    ),
+    Flag(
+        "precision",
+        Choice(PRECISIONS),
+        "float32",
+        "What layers compute in while training. Saved models are float32.",
+    ),
+    Flag(
+        "sync_batch_norm",
+        _SWITCH,
+        False,
+        "BatchNormalization sees the whole batch, not a device's share of it.",
+    ),
+    Flag(
+        "patience",
+        Number(int, least=0),
+        0,
+        "End training when validation accuracy has not risen for so many epochs; 0 for "
+        "never.",
+    ),
     Flag(
         "augment",
         Choice(AUGMENTATIONS),
         "none",
-        "Random changes to training images: crop_flip suits small photographs.",
+        "Random changes to training images: crop_flip suits small photographs, "
+        "imagenet cuts out pieces of any size and flips.",
+    ),
+    Flag(
+        "rand_augment",
+        Number(int, least=0),
+        0,
+        "Further random operations per image, by RandAugment of keras-cv; 0 for none.",
+    ),
+    Flag("mixup", Number(float, least=0), 0.0, "Alpha of keras-cv's MixUp; 0: none."),
+    Flag("cutmix", Number(float, least=0), 0.0, "Alpha of keras-cv's CutMix; 0: none."),
+)
+
+DISTILLATION = (
+    Flag(
+        "teacher", Text("FILE"), None, "A trained .keras model to learn from besides."
+    ),
+    Flag(
+        "distill",
+        Choice(DISTILLATIONS),
+        None,
+        "How: kd (its softened outputs) or sp (which images it finds similar). "
+        "Default: kd with --teacher, otherwise none.",
+    ),
+    Flag(
+        "distill_weight",
+        Number(float, above=0),
+        None,
+        "Weight of the teacher's part. Default: the paper's, 0.4 for kd, 3000 for sp.",
+    ),
+    Flag("temperature", Number(float, above=0), 4.0, "How soft outputs are in kd."),
+    Flag(
+        "distill_layers",
+        Text("LAYER[=LAYER],..."),
+        "",
+        "Layers whose features sp compares besides the outputs, as LAYER, or "
+        "LAYER=TEACHERS_LAYER, separated by commas.",
+    ),
+)
+
+DEVICES = (
+    Flag(
+        "strategy",
+        Choice(STRATEGIES),
+        "auto",
+        "Which devices train together: default (one), mirrored (all GPUs, or "
+        "--devices logical CPUs), multiworker (the machines in TF_CONFIG), tpu; auto "
+        "is mirrored with GPUs, otherwise default.",
+    ),
+    Flag("devices", _COUNT, None, "How many devices mirrored takes."),
+    Flag(
+        "steps_per_execution",
+        _COUNT,
+        1,
+        "Steps that TensorFlow takes at a time, on one device or TPUs; more is faster "
+        "for small networks.",
+    ),
+    Flag(
+        "jit_compile",
+        Choice(("auto", "yes", "no")),
+        "auto",
+        "Whether XLA compiles the step; auto: on GPUs if Keras sees fit.",
     ),
 )
 
@@ -361,6 +484,26 @@ RESUME = (
         _SWITCH,
         True,
         "Go on where the same run was stopped; --noresume trains from the start.",
+    ),
+    Flag(
+        "on_nan",
+        Choice(("stop", "rollback")),
+        "stop",
+        "When the loss is NaN or infinite: stop, or go back to the last checkpoint and "
+        "on with half the learning rate, up to five times.",
+    ),
+    Flag(
+        "epoch_models",
+        _SWITCH,
+        True,
+        "Write epoch_models/NAME_best.keras (by validation accuracy) and "
+        "NAME_last.keras after every epoch.",
+    ),
+    Flag(
+        "tensorboard",
+        _SWITCH,
+        False,
+        "Write scalars, scale histograms and channel pictures to tensorboard/NAME.",
     ),
 )
 

@@ -34,6 +34,8 @@ GROUPS = {
     "Data": flags.DATA,
     "Search": flags.SEARCH,
     "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
+    "Teacher": flags.DISTILLATION,
+    "Devices": flags.DEVICES,
     "Other": (
         flags.CHECK_IMAGES,
         flags.SEED,
@@ -45,11 +47,9 @@ GROUPS = {
 def main(args):
     started = time.perf_counter()
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from launch import stages, steps, workdir
+    from launch import stages, steps
 
-    run = workdir.open_run(
-        args.workdir, workdir.configuration("run", args), args.overwrite
-    )
+    run = steps.open_run(args, "run")
     recipe = steps.recipe(args)
     print(f"{args.model} on {args.dataset}; all files go to {run.path}")
     stages.header(started, 1, "Search: widen, score, select, rebuild")
@@ -63,6 +63,8 @@ def main(args):
     stages.header(started, 3, "Training the LW-DNA network", left)
     stages.training(run, "lw_dna", data.image_shape, recipe, args)
 
+    if not run.chief:
+        return
     stages.header(started, 4, "Export: SavedModel, .tflite, parity, latency")
     stages.deployment(run, data, args)
     stages.header(started, 5, "Report")

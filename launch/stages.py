@@ -11,7 +11,7 @@ import time
 
 from hh_keras import export as exporting
 from hh_keras import files
-from hh_keras.training import checkpoints, evaluate, train
+from hh_keras.training import checkpoints, evaluate
 from hh_keras.training.history import read_history
 from launch import exports, steps
 from launch.flags import merge_min_keep
@@ -41,10 +41,9 @@ def search(run, model, data, args):
     started = time.perf_counter()
     original, result = steps.search(model, data, args)
     seconds = time.perf_counter() - started
-    claim(run)
-    result.plan.save(run.path / "plan.json")
-    steps.save_model(original, run.path / "initial/original.keras")
-    steps.save_model(result.model, run.path / "initial/lw_dna.keras")
+    if run.chief:
+        _keep_search(run, original, result)
+    steps.wait_for_all(args)
     print(steps.search_summary(result))
     budget = steps.budget(model, data.image_shape, args)
     finish(
@@ -54,6 +53,13 @@ def search(run, model, data, args):
         search_seconds=round(seconds, 2),
         budget={"macs": budget.macs, "params": budget.params},
     )
+
+
+def _keep_search(run, original, result):
+    claim(run)
+    result.plan.save(run.path / "plan.json")
+    steps.save_model(original, run.path / "initial/original.keras")
+    steps.save_model(result.model, run.path / "initial/lw_dna.keras")
 
 
 def forecast(run, data, recipe):
@@ -71,9 +77,17 @@ def training(run, name, image_shape, recipe, args):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
-    model = steps.load_saved(run.path / "initial" / file)
     data = steps.load_data(args, image_shape)
-    rows = train(model, data, recipe, run.path, name, **steps.resuming(args))
+    model, rows = steps.train(
+        lambda: steps.load_saved(run.path / "initial" / file),
+        data,
+        recipe,
+        args,
+        run,
+        name,
+    )
+    if not run.chief:
+        return
     train_seconds = sum(row["seconds"] for row in rows)
     scores = evaluate(model, data.validation)
     steps.save_model(model, run.path / file)

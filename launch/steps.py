@@ -1,5 +1,6 @@
 """The steps that the scripts are made of: each turns flags into library calls."""
 
+import dataclasses
 import json
 import time
 
@@ -9,12 +10,14 @@ import tensorflow as tf
 
 import hh_keras
 from hh_keras import data as datasets
-from hh_keras import files, models
+from hh_keras import files, models, training
 from hh_keras.errors import BudgetError, HHError, ModelError
 from hh_keras.export import input_shape
 from hh_keras.models import sources
 from hh_keras.tasks import classification
 from hh_keras.training import Recipe, strategy
+from hh_keras.training.strategy import chiefs, is_chief
+from launch import workdir
 from launch.flags import merge_min_keep
 
 
@@ -49,9 +52,14 @@ def load_data(args, image_shape):
         image_shape=image_shape,
         batch_size=args.batch_size,
         seed=_given(args, "seed", 0),
-        augment=_given(args, "augment", "none"),
         limit=args.limit,
+        memory_bytes=args.memory_mb * 2**20,
+        on_bad_image=args.on_bad_image,
+        **{name: args[name].value for name in _OF_THE_DATA if name in args},
     )
+
+
+_OF_THE_DATA = ("augment", "rand_augment", "mixup", "cutmix", "view")
 
 
 def load_data_for_file(args):
@@ -69,7 +77,7 @@ def build(args, image_shape, num_classes):
     shape = _wanted_shape(args, image_shape)
     pretrained, model_args = _given(args, "pretrained"), _given(args, "model_args")
     keras.utils.set_random_seed(_given(args, "seed", 0))
-    with strategy().scope():
+    with distribution(args).scope():
         if args.model.endswith(".keras") or ":" in args.model:
             if args.model.endswith(".keras"):
                 model = models.build(args.model, model_args=model_args)
@@ -129,23 +137,55 @@ def _filled(takes, wanted):
 
 def recipe(args):
     """Makes the training protocol from the flags."""
-    return Recipe(
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        momentum=args.momentum,
-        weight_decay=args.weight_decay,
-        label_smoothing=args.label_smoothing,
-        schedule=args.schedule,
-        warmup_epochs=args.warmup_epochs,
-        augment=args.augment,
-        seed=args.seed,
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    values = {name: args[name].value for name in args if name in fields}
+    if values["distill"] is None:
+        values["distill"] = "kd" if args.teacher else "none"
+    return Recipe(**values)
+
+
+def distribution(args):
+    """The strategy that the flags ask for; to be called before anything else."""
+    return strategy(_given(args, "strategy", "auto"), _given(args, "devices"))
+
+
+def open_run(args, program):
+    """Opens --workdir; see `launch.workdir.open_run`."""
+    chief = is_chief(distribution(args))
+    config = workdir.configuration(program, args)
+    return workdir.open_run(args.workdir, config, args.overwrite, chief)
+
+
+def wait_for_all(args):
+    """Returns once all workers of a run are here."""
+    chiefs(np.zeros(1, "float32"), distribution(args))
+
+
+def train(build_or_model, data, recipe, args, run, name, **settings):
+    """Trains a network as the flags say.
+
+    Returns:
+        The trained model and its history.
+    """
+    teacher = sources.from_file(args.teacher) if args.teacher else None
+    jit_compile = {"auto": None, "yes": True, "no": False}[args.jit_compile]
+    trained = training.train(
+        build_or_model,
+        data,
+        recipe,
+        distribution(args),
+        run.path,
+        name,
+        teacher=teacher,
+        checkpoint_steps=args.checkpoint_steps,
+        resume=args.resume,
+        on_nan=args.on_nan,
+        epoch_models=args.epoch_models,
+        steps_per_execution=args.steps_per_execution,
+        jit_compile=jit_compile,
+        **settings,
     )
-
-
-def resuming(args):
-    """Arguments of `hh_keras.training.train` on checkpoints, from the flags."""
-    return {"checkpoint_steps": args.checkpoint_steps, "resume": args.resume}
+    return trained.model, trained.history
 
 
 def initial_weights(args):
@@ -169,7 +209,7 @@ def search(model, data, args):
         BudgetError, SearchError, PlanError: see `hh_keras.shrink`.
     """
     weights = initial_weights(args)
-    with strategy().scope():
+    with distribution(args).scope():
         # Both networks start in the same way, so the comparison is one of shapes.
         original = model
         if weights == "fresh":
@@ -251,9 +291,8 @@ def save_model(model, path):
 
 
 def load_saved(path):
-    """Reads a `.keras` file under the strategy."""
-    with strategy().scope():
-        return sources.from_file(path)
+    """Reads a `.keras` file."""
+    return sources.from_file(path)
 
 
 def epoch_seconds(model, data):

@@ -28,6 +28,8 @@ GROUPS = {
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
     "Data": flags.DATA,
     "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
+    "Teacher": flags.DISTILLATION,
+    "Devices": flags.DEVICES,
     "Other": (flags.SEED, flags.NAME, *flags.workdir_flags("runs/train")),
 }
 
@@ -35,12 +37,10 @@ GROUPS = {
 def main(args):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from hh_keras import files
-    from hh_keras.training import checkpoints, evaluate, train
+    from hh_keras.training import checkpoints, evaluate
     from launch import steps, workdir
 
-    run = workdir.open_run(
-        args.workdir, workdir.configuration("train", args), args.overwrite
-    )
+    run = steps.open_run(args, "train")
     trained, results = f"{args.name}.keras", "results.json"
     if workdir.is_finished(run, "train", (trained, results)):
         print(f"Nothing to do: {run.path} holds this very run, finished.")
@@ -50,7 +50,9 @@ def main(args):
     model, data = steps.load(args)
     workdir.claim(run)
     print(f"Training {args.model} on {data.name}, {recipe.epochs} epochs ...")
-    train(model, data, recipe, run.path, args.name, **steps.resuming(args))
+    model, _ = steps.train(model, data, recipe, args, run, args.name)
+    if not run.chief:
+        return
     scores = evaluate(model, data.validation)
     steps.save_model(model, run.path / trained)
     files.write(run.path / results, steps.to_json(scores))

@@ -30,7 +30,12 @@ __all__ = [
     "versions",
 ]
 
-_NOT_PART_OF_A_RUN = ("workdir", "overwrite", "debug", "checkpoint_steps", "resume")
+# How a run is carried out, not what it finds.
+_NOT_PART_OF_A_RUN = (
+    "workdir", "overwrite", "debug", "checkpoint_steps", "resume", "on_nan",
+    "epoch_models", "tensorboard", "memory_mb", "strategy", "devices",
+    "steps_per_execution", "jit_compile", "stage",
+)  # fmt: skip
 _OUTPUTS = ("plan.json", "results.json", "report.html", "history", "saved_model")
 
 
@@ -42,11 +47,13 @@ class Run:
         path: the folder.
         config: flag name to value, as JSON holds it.
         stages: finished stages: name to what they recorded, `seconds` included.
+        chief: whether this process writes the files; of several workers, one does.
     """
 
     path: pathlib.Path
     config: dict
     stages: dict
+    chief: bool = True
 
 
 def configuration(program, args):
@@ -68,13 +75,14 @@ def configuration(program, args):
     return json.loads(json.dumps(config, default=str))
 
 
-def open_run(path, config, overwrite=False):
+def open_run(path, config, overwrite=False, chief=True):
     """Opens a work directory for a run; changes nothing but makes the folder.
 
     Args:
         path: the folder, which need not exist.
         config: the run's `configuration`.
         overwrite: whether files of another run may be replaced.
+        chief: False for further workers of a run, which neither lock nor write.
 
     Returns:
         A `Run`, with the stages that the same run has finished before.
@@ -84,6 +92,9 @@ def open_run(path, config, overwrite=False):
             in use by a run that has not ended.
     """
     path = pathlib.Path(path)
+    if not chief:
+        run = _found_run(path, config, overwrite)
+        return dataclasses.replace(run, chief=False)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -164,6 +175,8 @@ def _differences(theirs, ours):
 
 def claim(run):
     """Writes run.json: from here on the folder is this run's."""
+    if not run.chief:
+        return
     record = {
         "config": run.config,
         "seed": run.config.get("seed"),

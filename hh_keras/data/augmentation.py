@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-AUGMENTATIONS = ("none", "crop_flip", "flip")
+AUGMENTATIONS = ("none", "crop_flip", "flip", "imagenet")
 """Names that `load` takes as `augment`.
 
 `crop_flip` is the usual one for small photographs (He et al., arXiv:1512.03385, section
-4.2): pad by 4 black pixels, cut out at random, mirror every second image.
+4.2): pad by 4 black pixels, cut out at random, mirror every second image. `imagenet` cuts
+out a random box of 8 to 100 % of the area, whatever the image's size (see
+`hh_keras.data.views.random_cut`), which is done when an image is decoded.
 """
 
 _PADDING = 4
@@ -25,7 +27,7 @@ def augment_images(images: tf.Tensor, seed: tf.Tensor, name: str) -> tf.Tensor:
     Returns:
         Images of the same shape and dtype.
     """
-    if name == "none":
+    if name in ("none", "imagenet"):
         return images
     crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
     if name == "crop_flip":

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from hh_keras.data.views import Cuts, cuts_of
 from hh_keras.errors import DataError
 
 EXTENSIONS = (
@@ -26,16 +27,30 @@ _GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 def decode_image(encoded: bytes, image_shape: tuple[int, int, int]) -> np.ndarray:
     """Decodes an image, converts it to grey or RGB, and resizes it.
 
+    As `decode_cuts`, of the whole image; its aspect ratio is not kept.
+
+    Returns:
+        uint8 of shape `image_shape`.
+    """
+    return decode_cuts(encoded, image_shape, cuts_of("resize", image_shape))[0]
+
+
+def decode_cuts(
+    encoded: bytes, image_shape: tuple[int, int, int], cuts: Cuts
+) -> np.ndarray:
+    """Decodes an image, converts it to grey or RGB, cuts pieces out and resizes them.
+
     Transparency is dropped, 16 bits per channel become 8, CMYK and palettes become
-    RGB, grey is ITU-R 601 luma. Resizing is bilinear and antialiased and does not
-    keep the aspect ratio. Of an animation, the first frame counts.
+    RGB, grey is ITU-R 601 luma. Resizing is bilinear and antialiased. Of an animation,
+    the first frame counts.
 
     Args:
         encoded: the content of an image file; the format is read from it.
         image_shape: the wanted `(height, width, channels)`, channels 1 or 3.
+        cuts: which pieces, a function of the image's size.
 
     Returns:
-        uint8 of shape `image_shape`.
+        uint8 of shape `(pieces, *image_shape)`.
 
     Raises:
         ValueError: the bytes are no image, or a damaged one; the text says which.
@@ -47,9 +62,15 @@ def decode_image(encoded: bytes, image_shape: tuple[int, int, int]) -> np.ndarra
             image = image.convert("RGB")
         if channels == 1:
             image = image.convert("L")
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image, np.uint8).reshape(image_shape)
+        pieces = []
+        for box, mirrored in cuts(*image.size):
+            piece = image
+            if image.size != (width, height) or box != (0, 0, width, height):
+                piece = image.resize((width, height), Image.Resampling.BILINEAR, box)
+            if mirrored:
+                piece = piece.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            pieces.append(np.asarray(piece, np.uint8).reshape(image_shape))
+        return np.stack(pieces)
 
 
 def native_shape(encoded: bytes) -> tuple[int, int, int]:

@@ -7,8 +7,8 @@ import pathlib
 
 import tensorflow as tf
 
-from hh_keras.data.decoding import EXTENSIONS, native_shape, unreadable
-from hh_keras.data.source import Source, Split
+from hh_keras.data.decoding import EXTENSIONS
+from hh_keras.data.source import Source, Split, first_shape
 from hh_keras.errors import DataError
 
 HELD_OUT = ("val", "validation", "test")
@@ -16,7 +16,7 @@ HELD_OUT = ("val", "validation", "test")
 
 
 def open_folder(path: str) -> Source:
-    """Lists an image folder; no image but the first is opened.
+    """Lists an image folder; only the first is opened.
 
     Classes are the folders inside `train/`, sorted by name; folders inside them are
     searched too. Hidden files and names that are not of an image are passed over.
@@ -29,7 +29,7 @@ def open_folder(path: str) -> Source:
 
     Raises:
         DataError: no such folder, no train or held-out folder, an empty class
-            folder, classes that differ, or a first image that cannot be read.
+            folder, classes that differ, or no image that can be read.
     """
     root = pathlib.Path(path).expanduser()
     train, held_out = _parts(root)
@@ -39,7 +39,7 @@ def open_folder(path: str) -> Source:
     return Source(
         name=path,
         class_names=names,
-        image_shape=_first_shape(splits[0]),
+        image_shape=first_shape(splits[0]),
         train=splits[0],
         validation=splits[1],
         description={
@@ -130,11 +130,3 @@ def _images_below(folder: pathlib.Path) -> list[bytes]:
 def _read_file(path: bytes) -> bytes:
     with open(path, "rb") as file:
         return file.read()
-
-
-def _first_shape(split: Split) -> tuple[int, int, int]:
-    path = next(split.records(None, False).as_numpy_iterator())[0]
-    try:
-        return native_shape(split.read(path))
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error

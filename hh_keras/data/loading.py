@@ -10,10 +10,21 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from hh_keras.data.augmentation import AUGMENTATIONS
+from hh_keras.data.augmentation import AUGMENTATIONS, augment_images
 from hh_keras.data.folders import open_folder
-from hh_keras.data.pipeline import hold, new_seeds, ready, step_seeds, stream
+from hh_keras.data.mixing import mix
+from hh_keras.data.pipeline import (
+    RANDOM,
+    hold,
+    left_out,
+    new_seeds,
+    ready,
+    step_seeds,
+    stream,
+)
+from hh_keras.data.rand_augment import rand_augment as rand_augment_of
 from hh_keras.data.source import Source, limited
+from hh_keras.data.views import VIEWS, number_of_cuts
 from hh_keras.errors import DataError
 
 IN_MEMORY_BYTES = 512 * 2**20
@@ -37,6 +48,8 @@ class ImageData:
         num_train, num_validation: numbers of examples.
         image_shape: `(height, width, channels)`.
         description: source, licence and the like.
+        skipped: images that could not be read and were left out, place to reason.
+            Filled when they are decoded.
     """
 
     name: str
@@ -49,6 +62,7 @@ class ImageData:
     num_validation: int
     image_shape: tuple
     description: dict
+    skipped: dict
 
 
 def load(
@@ -58,12 +72,19 @@ def load(
     seed=0,
     augment="none",
     limit=None,
+    *,
+    view=None,
+    rand_augment=0,
+    rand_augment_magnitude=0.5,
+    mixup=0.0,
+    cutmix=0.0,
+    memory_bytes=None,
+    on_bad_image="skip",
 ):
     """Loads a classification data set as batches.
 
-    A set whose pixels take at most `IN_MEMORY_BYTES` is decoded here, once, so that
-    damaged images are found before any training. A larger one is decoded while it is
-    used; `as_data_error` then tells which image was at fault.
+    A set whose pixels take at most `memory_bytes` is decoded here, once. A larger one
+    is decoded while it is used, as are images that are cut out at random.
 
     Args:
         spec: "embedded" (14,000 images of Fashion-MNIST inside the package);
@@ -76,6 +97,17 @@ def load(
         seed: of the shuffling and the augmentation.
         augment: one of `AUGMENTATIONS`.
         limit: at most this many examples per split, balanced over the classes.
+        view: one of `VIEWS`, how validation images come to the shape. With "five" and
+            "ten", `validation` has images `(batch, cuts, height, width, channels)`.
+            None is "center" for `augment="imagenet"`, else "resize". Training images
+            are resized in the same way, or cut at the centre.
+        rand_augment: operations of RandAugment per training image, by keras-cv.
+        rand_augment_magnitude: their strength, 0 to 1.
+        mixup, cutmix: alphas of MixUp and CutMix; training labels are then float32
+            shares `(batch, classes)`. If both are given, each batch draws one.
+        memory_bytes: see above; None is `IN_MEMORY_BYTES`.
+        on_bad_image: what to do with an image that cannot be read: "skip" leaves it
+            out and notes it in `skipped`, "fail" raises.
 
     Returns:
         An `ImageData`.
@@ -86,6 +118,11 @@ def load(
     """
     if augment not in AUGMENTATIONS:
         raise DataError(f"augment '{augment}' is none of {', '.join(AUGMENTATIONS)}.")
+    view = view or ("center" if augment == "imagenet" else "resize")
+    if view not in VIEWS:
+        raise DataError(f"view '{view}' is none of {', '.join(VIEWS)}.")
+    if on_bad_image not in ("skip", "fail"):
+        raise DataError(f"on_bad_image '{on_bad_image}' is neither skip nor fail.")
     if limit is not None and limit < 1:
         raise DataError(f"limit={limit}: use at least 1, or None for all examples.")
     if image_shape is not None:
@@ -96,27 +133,60 @@ def load(
     splits = (source.train, source.validation)
     if limit is not None:
         splits = [limited(split, limit, num_classes) for split in splits]
+    skipped = {}
+    note = left_out(skipped, on_bad_image)
+    one = view if view == "resize" else "center"
     size = sum(split.num for split in splits) * math.prod(shape)
-    decode = hold if size <= IN_MEMORY_BYTES else stream
-    train, validation = (decode(split, shape, num_classes) for split in splits)
+    most = IN_MEMORY_BYTES if memory_bytes is None else memory_bytes
+    decode = hold if size * number_of_cuts(view) <= most else stream
+    validation, num_validation = decode(splits[1], shape, num_classes, view, note)
+    if augment == "imagenet":
+        plain, num_train = stream(splits[0], shape, num_classes, one, note)
+        train, _ = stream(splits[0], shape, num_classes, RANDOM, note)
+    else:
+        plain, num_train = decode(splits[0], shape, num_classes, one, note)
+        train = plain
+    strength = (rand_augment, rand_augment_magnitude)
+    change = _change(shape, num_classes, augment, strength, (mixup, cutmix))
 
     def epoch(number, first=0):
         own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)
         batches = train(batch_size, own, False, first)
-        return ready(batches, augment, step_seeds(own, first))
+        return ready(batches, change, step_seeds(own, first))
 
     return ImageData(
         name=source.name,
-        train=ready(train(batch_size, seed, True), augment, new_seeds(seed)),
+        train=ready(train(batch_size, seed, True), change, new_seeds(seed)),
         epoch=epoch,
-        validation=ready(validation(batch_size, None, False), "none"),
-        search=ready(train(batch_size, seed, False), "none"),
+        validation=ready(validation(batch_size, None, False)),
+        search=ready(plain(batch_size, seed, False)),
         class_names=source.class_names,
-        num_train=splits[0].num,
-        num_validation=splits[1].num,
+        num_train=num_train,
+        num_validation=num_validation,
         image_shape=shape,
         description=source.description,
+        skipped=skipped,
     )
+
+
+def _change(shape, num_classes, augment, strength, alphas):
+    """What augmentation does to a batch, for `ready`; None if it does nothing."""
+    count, magnitude = strength
+    if augment in ("none", "imagenet") and not count and not any(alphas):
+        return None
+    operations = rand_augment_of(shape[-1], count, magnitude) if count else None
+
+    def change(images, labels, seed):
+        first, second, third = tf.unstack(tf.random.split(seed, 3))
+        images = augment_images(images, first, augment)
+        if operations:
+            images = operations(tf.cast(images, tf.float32), second)
+        if any(alphas):
+            shares = tf.one_hot(labels, num_classes)
+            return mix(tf.cast(images, tf.float32), shares, third, *alphas)
+        return images, labels
+
+    return change
 
 
 def open_source(spec) -> Source:

@@ -5,78 +5,142 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
 
-from hh_keras.data.augmentation import augment_images
-from hh_keras.data.decoding import decode_image, unreadable
+from hh_keras.data.decoding import decode_cuts, unreadable
 from hh_keras.data.source import Split, check_label
+from hh_keras.data.views import cuts_of, number_of_cuts, random_cut
 from hh_keras.errors import DataError
 
 Batches = Callable[[int, "int | None", bool, int], tf.data.Dataset]
 """`batches(size, seed, reshuffle, first)` gives a `tf.data.Dataset` of uint8 images of
-shape `(batch, height, width, channels)` and int32 labels of shape `(batch,)`. Stored
-order if `seed` is None; else shuffled by it, anew in each iteration if `reshuffle`. The
-batches before `first` are left out, and their images not decoded."""
+shape `(batch, height, width, channels)` and int32 labels of shape `(batch,)`; of several
+cuts per image, `(batch, cuts, height, width, channels)`. Stored order if `seed` is None;
+else shuffled by it, anew in each iteration if `reshuffle`. The batches before `first` are
+left out, and their images not decoded."""
+
+RANDOM = "random"
+"""The view of training images that are cut out at random."""
 
 _DECODED_AT_ONCE = 256
+_LEFT_OUT = -1  # the label of an image that cannot be read
 
 
-def stream(split: Split, image_shape: tuple, num_classes: int) -> Batches:
+def left_out(skipped: dict[str, str], on_bad_image: str) -> Callable:
+    """Returns what to do with an image that cannot be read, `f(place, error)`.
+
+    Args:
+        skipped: gets the place and the reason.
+        on_bad_image: "skip" warns, once per image, the first ten times; "fail" raises
+            a `DataError`.
+    """
+
+    def note(place, error):
+        told = unreadable(place, error)
+        name = place.decode(errors="replace")
+        if on_bad_image == "fail":
+            raise told from error
+        if name in skipped:
+            return
+        skipped[name] = str(getattr(error, "strerror", None) or error)
+        if len(skipped) <= _TOLD:
+            warnings.warn(f"{name} is left out: {skipped[name]}.", stacklevel=2)
+        elif len(skipped) == _TOLD + 1:
+            text = f"more than {_TOLD} images are left out; further ones are counted."
+            warnings.warn(text, stacklevel=2)
+
+    return note
+
+
+_TOLD = 10
+
+
+def stream(
+    split: Split, image_shape: tuple, num_classes: int, view: str, note: Callable
+) -> tuple[Batches, int]:
     """Decodes images whenever they are asked for.
 
-    An image that cannot be decoded ends the iteration with a `tf.errors.OpError`,
-    which `as_data_error` turns into one that names the image.
+    One that cannot be decoded leaves its batch smaller; the others stay where they
+    are. Or it ends the iteration with a `tf.errors.OpError`, which `as_data_error`
+    turns into one that names the image.
 
     Args:
         split: where the images are.
         image_shape: the `(height, width, channels)` to decode to.
         num_classes: labels must be below it.
+        view: one of `VIEWS`, or `RANDOM`.
+        note: what to do with bad images, see `left_out`.
 
     Returns:
-        `Batches`.
+        `Batches`, and the number of examples if none is bad.
     """
+    several = number_of_cuts(view) > 1
+    shape = (number_of_cuts(view), *image_shape) if several else image_shape
 
-    def pixels(place, content, label):
-        return _pixels(split, (place, content, label), image_shape, num_classes)
+    def pixels(place, content, label, seed):
+        cuts = random_cut(tuple(seed)) if view == RANDOM else cuts_of(view, image_shape)
+        record = place, content, label
+        found, label = _pixels(split, record, image_shape, num_classes, cuts, note)
+        return found if several else found[0], label
 
-    def example(place, content, label):
-        image = tf.numpy_function(pixels, [place, content, label], tf.uint8, False)
-        return tf.ensure_shape(image, image_shape), tf.cast(label, tf.int32)
+    def example(record, seed):
+        kinds = [tf.uint8, tf.int32]
+        image, label = tf.numpy_function(pixels, [*record, seed], kinds, False)
+        return tf.ensure_shape(image, shape), tf.ensure_shape(label, ())
 
     def batches(size, seed, reshuffle, first=0):
         data = split.records(seed, reshuffle)
         if seed is not None:
             window = min(split.window, split.num)
             data = data.shuffle(window, seed, reshuffle_each_iteration=reshuffle)
-        data = data.skip(first * size)
+        data = data.map(lambda *record: record).skip(first * size)
+        own = new_seeds(seed) if reshuffle else step_seeds(seed or 0, first * size)
+        data = tf.data.Dataset.zip(data, own)
         data = data.map(example, tf.data.AUTOTUNE, deterministic=True)
-        return data.batch(size)
+        return data.batch(size).map(_good, tf.data.AUTOTUNE, deterministic=True)
 
-    return batches
+    return batches, split.num
 
 
-def hold(split: Split, image_shape: tuple, num_classes: int) -> Batches:
+def _good(images, labels):
+    """Without the examples that were left out."""
+    good = labels != _LEFT_OUT
+    return tf.cond(
+        tf.reduce_all(good),
+        lambda: (images, labels),
+        lambda: (tf.boolean_mask(images, good), tf.boolean_mask(labels, good)),
+    )
+
+
+def hold(
+    split: Split, image_shape: tuple, num_classes: int, view: str, note: Callable
+) -> tuple[Batches, int]:
     """Decodes all images once, now, and keeps their pixels in memory.
 
     Args:
-        split, image_shape, num_classes: as for `stream`.
+        split, image_shape, num_classes, view, note: as for `stream`, not `RANDOM`.
 
     Returns:
-        `Batches`.
+        `Batches`, and the number of examples.
 
     Raises:
-        DataError: an image cannot be decoded, or a label is out of range.
+        DataError: an image cannot be decoded, or none can, or a label is out of range.
     """
-    images = np.empty((split.num, *image_shape), np.uint8)
+    several = number_of_cuts(view) > 1
+    shape = (number_of_cuts(view), *image_shape) if several else image_shape
+    images = np.empty((split.num, *shape), np.uint8)
     labels = np.empty(split.num, np.int32)
+    cuts = cuts_of(view, image_shape)
 
     def place_pixels(record, position):
-        images[position] = _pixels(split, record, image_shape, num_classes)
-        labels[position] = record[-1]
+        found, label = _pixels(split, record, image_shape, num_classes, cuts, note)
+        images[position] = found if several else found[0]
+        labels[position] = label
 
     chunks = split.records(None, False).batch(_DECODED_AT_ONCE).prefetch(2)
     position = itertools.count()
@@ -88,51 +152,65 @@ def hold(split: Split, image_shape: tuple, num_classes: int) -> Batches:
                     pass
         except tf.errors.OpError as error:
             raise as_data_error(error) or error from error
+    good = labels != _LEFT_OUT
+    if not good.all():
+        images, labels = images[good], labels[good]
+    if not len(labels):
+        raise DataError("not a single image of the data set can be read.")
+    count = len(labels)
     with tf.device("CPU:0"):
         images, labels = tf.constant(images), tf.constant(labels)
 
     def batches(size, seed, reshuffle, first=0):
         # Whole batches are gathered: faster than single images, and shuffling holds
         # no second copy of them.
-        order = tf.data.Dataset.range(split.num)
+        order = tf.data.Dataset.range(count)
         if seed is not None:
-            order = order.shuffle(split.num, seed, reshuffle_each_iteration=reshuffle)
-        return order.skip(first * size).batch(size).map(
-            lambda chosen: (tf.gather(images, chosen), tf.gather(labels, chosen)),
-            tf.data.AUTOTUNE,
-            deterministic=True,
+            order = order.shuffle(count, seed, reshuffle_each_iteration=reshuffle)
+        return (
+            order.skip(first * size)
+            .batch(size)
+            .map(
+                lambda chosen: (tf.gather(images, chosen), tf.gather(labels, chosen)),
+                tf.data.AUTOTUNE,
+                deterministic=True,
+            )
         )
 
-    return batches
+    return batches, count
 
 
-def _pixels(split: Split, record: tuple, image_shape: tuple, num_classes: int):
-    """Decodes one record to uint8 of `image_shape`; a DataError names a bad one."""
+def _pixels(split, record, image_shape, num_classes, cuts, note):
+    """Decodes one record to uint8 `(cuts, *image_shape)` and its int32 label."""
     place, content, label = record
     check_label(place, label, num_classes)
     try:
-        return decode_image(split.read(content), image_shape)
+        return decode_cuts(split.read(content), image_shape, cuts), np.int32(label)
     except (OSError, ValueError) as error:
-        raise unreadable(place, error) from error
+        note(place, error)
+    count = len(cuts(*image_shape[1::-1]))
+    return np.zeros((count, *image_shape), np.uint8), np.int32(_LEFT_OUT)
 
 
 def ready(
-    data: tf.data.Dataset, augment: str, seeds: tf.data.Dataset | None = None
+    data: tf.data.Dataset,
+    change: Callable | None = None,
+    seeds: tf.data.Dataset | None = None,
 ) -> tf.data.Dataset:
     """Makes batches fit to train on: augmented, float32, prefetched.
 
     Args:
         data: what `Batches` gave.
-        augment: one of `AUGMENTATIONS`.
-        seeds: two int32 for the augmentation of each batch, shape `(2,)`.
+        change: `f(images, labels, seed)` that returns changed images and labels.
+        seeds: two int32 for the change of each batch, shape `(2,)`.
 
     Returns:
-        A `tf.data.Dataset` of (float32 images 0..255, int32 labels) that several
-        workers share example by example.
+        A `tf.data.Dataset` of (float32 images 0..255, labels) that several workers
+        share example by example.
     """
-    if augment != "none":
+    if change:
         data = tf.data.Dataset.zip(data, seeds).map(
-            lambda xy, seed: (augment_images(xy[0], seed, augment), xy[1]),
+            lambda xy, seed: change(*xy, seed),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )

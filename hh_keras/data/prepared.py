@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from hh_keras.data.decoding import native_shape, unreadable
 from hh_keras.data.embedded import DIRECTORY
-from hh_keras.data.source import Source, Split
+from hh_keras.data.source import Source, Split, first_shape
 from hh_keras.errors import DataError
 
 _SHUFFLED_BYTES = 512 * 2**20
@@ -163,11 +162,7 @@ def _warnings_off() -> Iterator[None]:
 def _own_shape(stored: tuple, split: Split) -> tuple[int, int, int]:
     height, width, channels = stored
     if None in stored:
-        place, content, _ = next(split.records(None, False).as_numpy_iterator())
-        try:
-            first = native_shape(split.read(content))
-        except ValueError as error:
-            raise unreadable(place, error) from error
+        first = first_shape(split)
         height, width = first[:2]
         channels = channels or first[2]
     return height, width, 1 if channels <= 2 else 3

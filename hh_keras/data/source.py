@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
+from hh_keras.data.decoding import native_shape, unreadable
 from hh_keras.errors import DataError
 
 
@@ -54,6 +55,21 @@ class Source:
     train: Split
     validation: Split
     description: dict[str, str]
+
+
+def first_shape(split: Split) -> tuple[int, int, int]:
+    """The shape of the first image that can be read, of the first hundred.
+
+    Raises:
+        DataError: none of them can; it tells about the first.
+    """
+    first = None
+    for place, content, _ in split.records(None, False).take(100).as_numpy_iterator():
+        try:
+            return native_shape(split.read(content))
+        except (OSError, ValueError) as error:
+            first = first or unreadable(place, error)
+    raise first
 
 
 def check_label(place: bytes, label: int, num_classes: int) -> None:

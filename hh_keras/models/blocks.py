@@ -16,9 +16,7 @@ def pixels(image_shape):
     return inputs, layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(inputs)
 
 
-def conv_bn(
-    x, filters, kernel_size, name, bn_name=None, strides=1, activation="relu"
-):
+def conv_bn(x, filters, kernel_size, name, bn_name=None, strides=1, activation="relu"):
     """Convolution without bias, batch normalisation, and an optional activation.
 
     Args:

@@ -46,9 +46,7 @@ def mobilenetv2_small(image_shape, num_classes, width=1.0):
                 stride if block == 1 else 1,
                 f"stage{stage}_block{block}",
             )
-    x = conv_bn(
-        x, _round_to_8(1280 * max(1.0, width)), 1, "conv2", activation="relu6"
-    )
+    x = conv_bn(x, _round_to_8(1280 * max(1.0, width)), 1, "conv2", activation="relu6")
     return keras.Model(inputs, classifier(x, num_classes), name="mobilenetv2_small")
 
 

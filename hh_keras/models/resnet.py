@@ -56,12 +56,8 @@ def _resnet(image_shape, num_classes, blocks_per_stage, widths, name):
 
 def _basic_block(x, width, strides, name):
     shortcut = x
-    x = conv_bn(
-        x, width, 3, f"{name}_conv1", bn_name=f"{name}_bn1", strides=strides
-    )
-    x = conv_bn(
-        x, width, 3, f"{name}_conv2", bn_name=f"{name}_bn2", activation=None
-    )
+    x = conv_bn(x, width, 3, f"{name}_conv1", bn_name=f"{name}_bn1", strides=strides)
+    x = conv_bn(x, width, 3, f"{name}_conv2", bn_name=f"{name}_bn2", activation=None)
     # The paper's option B: a projection where the shape changes. Option A pads with
     # zero channels, which ties the widths of the stages to each other.
     if strides != 1 or shortcut.shape[-1] != width:

@@ -48,6 +48,7 @@ def shrink(
     round_to=1,
     weights="fresh",
     seed=0,
+    prepare=None,
 ):
     """Widens a network, scores its channels, and shrinks it to a budget.
 
@@ -62,6 +63,9 @@ def shrink(
         weights: "fresh" starts the result anew, as the paper does; "inherit" keeps the
             values of the kept channels (of the function-preserving wide network).
         seed: the same seed gives the same plan and the same fresh weights.
+        prepare: function of the wide network that returns the one to score, with the
+            same channels; for criterion "magnitude", one with trained scales, see
+            `hh_keras.search.sparse.train_scales`. Inherited weights are its.
 
     Returns:
         A `ShrinkResult`.
@@ -75,7 +79,8 @@ def shrink(
     budget = budget or Budget(macs=before.macs, params=before.params)
     kind = "preserve" if weights == "inherit" else "fresh"
     wide = model if width == 1 else widen(model, width, kind, seed)
-    scores = score_channels(wide, data, loss, criterion, batches, seed)
+    ready = prepare(wide) if prepare else wide
+    scores = score_channels(ready, data, loss, criterion, batches, seed)
     plan = select_channels(trace(wide), scores, budget, min_keep, round_to)
     notes = {
         **plan.notes,
@@ -86,5 +91,5 @@ def shrink(
         "budget": [v if v < math.inf else None for v in budget.limits],
     }
     plan = dataclasses.replace(plan, notes=notes)
-    slim = rebuild(wide, plan, weights, seed)
+    slim = rebuild(ready if weights == "inherit" else wide, plan, weights, seed)
     return ShrinkResult(slim, plan, wide, scores, before, cost(wide), cost(slim))

@@ -44,6 +44,7 @@ def train(
     *,
     teacher=None,
     callbacks=(),
+    until=None,
     checkpoint_steps=500,
     resume=True,
     on_nan="stop",
@@ -76,6 +77,8 @@ def train(
         name: of the network, in the files' names and on the screen.
         teacher: a trained classifier, for recipes that distil.
         callbacks: further Keras callbacks; what they remember is not in checkpoints.
+        until: function of the history; training ends behind the epoch at which it is
+            true.
         checkpoint_steps: steps from one checkpoint to the next.
         resume: False ignores checkpoints that are there.
         on_nan: when the loss is NaN or infinite, "stop", or "rollback": go on from the
@@ -122,6 +125,7 @@ def train(
             checkpoint_steps,
             epoch_models,
             asked_to_stop,
+            until,
         )
         _fit(trainee, data, keeper, callbacks, resume, on_nan)
     return Trained(_handed_back(network, build_or_model), keeper.rows)
@@ -189,7 +193,9 @@ def _check_execution(strategy, steps_per_execution, jit_compile):
     ):
         return
     if jit_compile:
-        raise HHError("jit_compile works on one device only; leave it to None or False.")
+        raise HHError(
+            "jit_compile works on one device only; leave it to None or False."
+        )
     if steps_per_execution > 1:
         raise HHError(
             f"steps_per_execution={steps_per_execution} works on one device and on "
@@ -203,7 +209,7 @@ def _fit(trainee, data, keeper, callbacks, resume, on_nan):
     replicas = strategy.num_replicas_in_sync
     verbose = 1 if sys.stdout.isatty() and keeper.writes else 0
     every = _OneTraining(
-        [keeper, *callbacks],
+        [*callbacks, keeper],
         add_history=True,
         add_progbar=verbose,
         model=trainee,

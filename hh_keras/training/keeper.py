@@ -38,6 +38,7 @@ class Keeper(keras.callbacks.Callback):
         recipe, steps: the `Recipe` and the steps of an epoch.
         workdir, name, checkpoint_steps, epoch_models: as of `train`.
         asked_to_stop: a `threading.Event`.
+        until: as of `train`.
     """
 
     def __init__(
@@ -51,13 +52,14 @@ class Keeper(keras.callbacks.Callback):
         checkpoint_steps,
         epoch_models,
         asked_to_stop,
+        until=None,
     ):
         super().__init__()
         self.network, self.plain = network, plain
         self.recipe, self.steps, self.name = recipe, steps, name
         self.workdir = None if workdir is None else pathlib.Path(workdir)
         self.checkpoint_steps, self.epoch_models = checkpoint_steps, epoch_models
-        self.asked_to_stop = asked_to_stop
+        self.asked_to_stop, self.until = asked_to_stop, until
         self.identity = {"recipe": dataclasses.asdict(recipe), "steps": steps}
         self.folder = self.workdir and self.workdir / "checkpoints"
         self.writes = is_chief(network.distribute_strategy)
@@ -68,8 +70,11 @@ class Keeper(keras.callbacks.Callback):
     @property
     def finished(self):
         """Whether there is nothing left to train."""
-        rows, recipe = self.rows, self.recipe
-        return self.epoch >= recipe.epochs or exhausted(rows, recipe.patience)
+        return self.epoch >= self.recipe.epochs or self._ends_early()
+
+    def _ends_early(self):
+        satisfied = bool(self.until and self.rows and self.until(self.rows))
+        return satisfied or exhausted(self.rows, self.recipe.patience)
 
     def resume(self):
         """Goes back to the newest whole checkpoint; returns whether there is one."""
@@ -137,7 +142,9 @@ class Keeper(keras.callbacks.Callback):
         alone = workers(self.model.distribute_strategy) == 1
         if alone and not saved:
             self.save()
-        hint = "; start it again to go on" + ("." if alone else " from its last checkpoint.")
+        hint = "; start it again to go on" + (
+            "." if alone else " from its last checkpoint."
+        )
         if self.workdir is None:
             hint = ", and had no work directory to save to."
         raise Stopped(
@@ -166,11 +173,11 @@ class Keeper(keras.callbacks.Callback):
             write_history(self.rows, self.workdir, self.name)
         self.save()
         self.say(epoch_line(self.name, self.rows, self.recipe.epochs))
-        if exhausted(self.rows, self.recipe.patience):
+        if self._ends_early() and self.epoch < self.recipe.epochs:
             self.model.stop_training = True
             self.say(
-                f"  {self.name}: best in epoch {best_epoch(self.rows)}, no better for "
-                f"{self.recipe.patience} epochs; training ends here"
+                f"  {self.name}: training ends here; the best epoch was "
+                f"{best_epoch(self.rows)}"
             )
 
     def _rate(self, step):
@@ -238,6 +245,8 @@ def epoch_line(name, rows, epochs):
     for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
         if key in row:
             parts.append(f"{key} {row[key]:.4f}")
+    if "macs" in row:  # of a sparse search
+        parts.append(f"{row['macs'] / 1e6:.3g} M MACs left ({row['zeros']:.0%} zeros)")
     parts.append(f"{row['seconds']:.0f} s")
     left = epochs - row["epoch"]
     if left:

@@ -4,7 +4,7 @@ import keras
 
 from hh_keras.errors import HHError
 from hh_keras.tasks import classification
-distillation = None
+from hh_keras.training import distillation
 
 WEIGHTS = {"kd": 0.4, "sp": 3000.0}  # of the paper's code
 

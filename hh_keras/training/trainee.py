@@ -44,7 +44,9 @@ class Trainee(keras.Model):
             if self.losses:
                 loss += tf.add_n(self.losses) / replicas
             loss = self.optimizer.scale_loss(loss)
-        slopes = zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+        slopes = zip(
+            tape.gradient(loss, self.trainable_weights), self.trainable_weights
+        )
         slopes, weights = zip(*(pair for pair in slopes if pair[0] is not None))
         if replicas > 1:
             context = tf.distribute.get_replica_context()

@@ -106,7 +106,7 @@ def test_unreadable_images_are_named_before_training(
     bad = folder / place
     bad.write_bytes(content(encoded((40, 40))))
     with pytest.raises(hh.DataError, match=reason) as caught:
-        load(folder, (8, 10, 3))
+        load(folder, (8, 10, 3), on_bad_image="fail")
     assert str(bad) in str(caught.value)
     assert "Remove or replace it" in str(caught.value)
 
@@ -115,4 +115,4 @@ def test_a_file_that_may_not_be_opened_is_named(folder):
     bad = folder / "val" / "dog" / "9.png"
     bad.symlink_to(folder / "gone.png")
     with pytest.raises(hh.DataError, match=r"9.png .* \(No such file or directory\)"):
-        load(folder)
+        load(folder, on_bad_image="fail")

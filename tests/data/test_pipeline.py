@@ -88,7 +88,7 @@ def small_model():
 def test_an_image_that_fails_during_training_is_named(folder, streamed):
     bad = folder / "train" / "dog" / "1.png"
     bad.write_bytes(bad.read_bytes()[:50])
-    data = load(folder, batch_size=2)
+    data = load(folder, batch_size=2, on_bad_image="fail")
     with pytest.raises(tf.errors.OpError) as caught:
         small_model().fit(data.train, shuffle=False, verbose=0)
     error = as_data_error(caught.value)
@@ -102,7 +102,7 @@ def test_an_image_that_fails_during_training_is_named(folder, streamed):
 
 
 def test_a_file_that_vanishes_during_training_is_named(folder, streamed):
-    data = load(folder, batch_size=2)
+    data = load(folder, batch_size=2, on_bad_image="fail")
     (folder / "val" / "dog" / "1.png").unlink()
     with pytest.raises(tf.errors.OpError) as caught:
         small_model().evaluate(data.validation, verbose=0)

@@ -59,7 +59,9 @@ def test_loss_is_the_same_for_logits_and_probabilities():
 
 def test_accuracy():
     outputs = np.array([[0.2, 0.7, 0.1], [2.0, 0.1, 0.3]], "float32")
-    np.testing.assert_array_equal(classification.accuracy(np.array([1, 1]), outputs), [1, 0])
+    np.testing.assert_array_equal(
+        classification.accuracy(np.array([1, 1]), outputs), [1, 0]
+    )
     shares = np.array([[0.4, 0.6, 0.0], [0.6, 0.0, 0.4]], "float32")
     np.testing.assert_array_equal(classification.accuracy(shares, outputs), [1, 1])
 

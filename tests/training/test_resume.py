@@ -73,7 +73,16 @@ def check(model, rows, undisturbed):
 def test_killed_at_a_step(step, data, undisturbed, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         callback = Interrupt(step, raise_interrupt)
-        train(classifier(), data, RECIPE, None, tmp_path, "a", callbacks=[callback], checkpoint_steps=3)
+        train(
+            classifier(),
+            data,
+            RECIPE,
+            None,
+            tmp_path,
+            "a",
+            callbacks=[callback],
+            checkpoint_steps=3,
+        )
     model = classifier()
     rows = train(model, data, RECIPE, None, tmp_path, "a", checkpoint_steps=3).history
     check(model, rows, undisturbed)
@@ -85,7 +94,11 @@ def test_asked_to_stop(data, undisturbed, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Stopped, match="epoch 2, step 3.*go on"):
         train(
-            classifier(), data, RECIPE, workdir=tmp_path, callbacks=[Interrupt(11, ask_to_stop)]
+            classifier(),
+            data,
+            RECIPE,
+            workdir=tmp_path,
+            callbacks=[Interrupt(11, ask_to_stop)],
         )
     assert signal.getsignal(signal.SIGTERM) is before
     model = classifier()
@@ -96,7 +109,11 @@ def test_a_finished_training_is_not_repeated(data, undisturbed, tmp_path):
     train(classifier(), data, RECIPE, workdir=tmp_path)
     model = classifier()
     seen = Interrupt(1, raise_interrupt)
-    check(model, train(model, data, RECIPE, workdir=tmp_path, callbacks=[seen]).history, undisturbed)
+    check(
+        model,
+        train(model, data, RECIPE, workdir=tmp_path, callbacks=[seen]).history,
+        undisturbed,
+    )
 
 
 def test_a_damaged_checkpoint_is_passed_over(data, undisturbed, tmp_path):
@@ -115,4 +132,7 @@ def test_another_training_is_refused_unless_it_starts_anew(data, tmp_path):
     other = Recipe(epochs=1, batch_size=8)
     with pytest.raises(WorkdirError, match="another training"):
         train(classifier(), data, other, workdir=tmp_path)
-    assert len(train(classifier(), data, other, workdir=tmp_path, resume=False).history) == 1
+    assert (
+        len(train(classifier(), data, other, workdir=tmp_path, resume=False).history)
+        == 1
+    )

@@ -1,0 +1,91 @@
+"""Sparse search: training lets the scales of channels that do not matter fall to zero."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from hh_keras.graph.channels import trace
+from hh_keras.graph.cost import cost_model
+from hh_keras.search.regularizers import (
+    ChannelSparsity,
+    attach_proximal,
+    channel_costs,
+)
+from hh_keras.search.scales import add_scales, scale_layer
+from hh_keras.training import train
+
+
+def train_scales(model, data, recipe, strength=1e-4, budget=None, **settings):
+    """Trains a network with a scale per channel, under a penalty on the scales.
+
+    The penalty is L1, weighted by what a channel costs, as a soft threshold behind
+    every step (see `ChannelSparsity`): scales become exactly zero. After every epoch
+    the network that is left without their channels is costed.
+
+    Args:
+        model: the wide classifier; it is not changed.
+        data, recipe: as for `hh_keras.training.train`.
+        strength: of the penalty; a scale loses at most this, times the learning rate
+            and the relative cost of its channel, per step.
+        budget: a `Budget`; once the network that is left fits it, training ends.
+        **settings: of `hh_keras.training.train`.
+
+    Returns:
+        `(scaled, history)`: the trained network with scales, to be scored by
+        "magnitude", and rows as of `train`, with macs, params and zeros (share of
+        the removable channels) besides.
+
+    Raises:
+        What `train` raises.
+
+    Reference: Liu et al., Network Slimming, arXiv:1708.06519; proximal form as in
+    DHP, arXiv:2003.13683.
+    """
+    channel_map = trace(model)
+    with model.distribute_strategy.scope():
+        sparsity = ChannelSparsity(strength, channel_costs(channel_map), proximal=True)
+        scaled = add_scales(model, channel_map, sparsity)
+    limits = budget.limits if budget else (-1, -1)
+    callbacks = [Falling(channel_map, scaled), *settings.pop("callbacks", ())]
+    trained = train(
+        scaled,
+        data,
+        dataclasses.replace(recipe, patience=0),
+        callbacks=callbacks,
+        until=lambda rows: fits(rows[-1], limits),
+        **settings,
+    )
+    return trained.model, trained.history
+
+
+def fits(row, limits):
+    """Whether the network that was left after an epoch is within `(macs, params)`."""
+    return row["macs"] <= limits[0] and row["params"] <= limits[1]
+
+
+def surviving(channel_map, gamma):
+    """Channels left in every group if those with scale zero go, int `(groups,)`.
+
+    One channel of a group always stays.
+    """
+    kept = (np.asarray(gamma) != 0) | ~channel_map.removable
+    return np.array([max(1, kept[group.ids].sum()) for group in channel_map.groups])
+
+
+class Falling(keras.callbacks.Callback):
+    """Ties the soft threshold to the optimiser and costs what is left."""
+
+    def __init__(self, channel_map, scaled):
+        super().__init__()
+        self.channel_map, self.gamma = channel_map, scale_layer(scaled).gamma
+        self.cost = cost_model(channel_map)
+
+    def on_train_begin(self, logs=None):
+        attach_proximal(self.model)
+
+    def on_epoch_end(self, epoch, logs=None):
+        gamma = keras.ops.convert_to_numpy(self.gamma)
+        macs, params = self.cost(surviving(self.channel_map, gamma))
+        zeros = (gamma[self.channel_map.removable] == 0).mean()
+        logs.update(macs=macs, params=params, zeros=zeros)

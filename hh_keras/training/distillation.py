@@ -1,0 +1,112 @@
+"""What a teacher's outputs and features add to a loss."""
+
+import difflib
+
+import tensorflow as tf
+
+from hh_keras.errors import ModelError
+from hh_keras.tasks import classification
+
+
+def kd_loss(
+    student, teacher, temperature=4.0, student_logits=True, teacher_logits=True
+):
+    """Knowledge distillation: T² · KL(softmax(teacher / T) ‖ softmax(student / T)).
+
+    Args:
+        student, teacher: outputs `(batch, classes)`, logits or probabilities. The
+            logarithm of probabilities serves as logits.
+        temperature: T, above 0.
+        student_logits, teacher_logits: which of the two they are.
+
+    Returns:
+        float32 `(batch,)`.
+
+    Reference: Hinton et al., arXiv:1503.02531.
+    """
+    ours = tf.nn.log_softmax(_logits(student, student_logits) / temperature)
+    theirs = tf.nn.log_softmax(_logits(teacher, teacher_logits) / temperature)
+    divergence = tf.reduce_sum(tf.exp(theirs) * (theirs - ours), -1)
+    return temperature**2 * divergence
+
+
+def _logits(outputs, are_logits):
+    outputs = tf.cast(outputs, tf.float32)
+    # Keras clips probabilities in the same way.
+    return outputs if are_logits else tf.math.log(tf.clip_by_value(outputs, 1e-7, 1.0))
+
+
+def similarity_loss(student, teacher):
+    """Similarity-preserving distillation: ‖G_student − G_teacher‖² / batch².
+
+    G = A Aᵀ of features flattened to `(batch, n)`, with rows of length 1: how similar
+    every two examples of the batch are.
+
+    Args:
+        student, teacher: features `(batch, ...)`; beyond the batch, shapes may differ.
+
+    Returns:
+        A float32 scalar.
+
+    Reference: Tung and Mori, arXiv:1907.09682.
+    """
+    return tf.reduce_mean(tf.square(_similarities(student) - _similarities(teacher)))
+
+
+def _similarities(features):
+    size = tf.shape(features)[0]
+    flat = tf.reshape(tf.cast(features, tf.float32), [size, -1])
+    return tf.math.l2_normalize(tf.matmul(flat, flat, transpose_b=True), axis=1)
+
+
+def feature_pairs(student, teacher, names):
+    """Finds the tensors whose similarities are to be compared.
+
+    Args:
+        student, teacher: functional models.
+        names: list of "layer", or "student's layer=teacher's layer".
+
+    Returns:
+        List of (student's tensor, teacher's tensor).
+
+    Raises:
+        ModelError: no layer of that name; the message gives the nearest.
+    """
+    pairs = []
+    for name in names:
+        ours, _, theirs = name.partition("=")
+        pairs.append((_output(student, ours), _output(teacher, theirs or ours)))
+    return pairs
+
+
+def _output(model, name):
+    found = {layer.name: layer for layer in model.layers}
+    if name not in found:
+        near = difflib.get_close_matches(name, found, 3, 0.4)
+        hint = f" The nearest are {', '.join(near)}." if near else ""
+        raise ModelError(f"model {model.name!r} has no layer {name!r}.{hint}")
+    return found[name].output
+
+
+def check_teacher(student, teacher):
+    """Raises unless a teacher takes the student's images and knows its classes.
+
+    Raises:
+        ModelError: the shapes differ; the message gives both.
+    """
+    for what, ours, theirs in (
+        ("takes images", student.inputs[0].shape, teacher.inputs[0].shape),
+        (
+            "gives outputs",
+            classification.single_output(student).shape,
+            classification.single_output(teacher).shape,
+        ),
+    ):
+        pairs = zip(ours[1:], theirs[1:])
+        same = len(ours) == len(theirs) and all(a == b or b is None for a, b in pairs)
+        if not same:
+            raise ModelError(
+                f"the teacher {teacher.name!r} {what} of shape {tuple(theirs[1:])}, the "
+                f"network {tuple(ours[1:])}; take a teacher trained on the same data at "
+                "the same size."
+            )

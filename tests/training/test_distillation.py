@@ -1,0 +1,142 @@
+"""Distillation against numpy, and in training."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hh_keras.errors import HHError, ModelError
+from hh_keras.training import Recipe, train
+from hh_keras.training.distillation import (
+    check_teacher,
+    feature_pairs,
+    kd_loss,
+    similarity_loss,
+)
+from tests.training import test_replicas as models
+
+L = keras.layers
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.5, 20), st.integers(2, 9))
+def test_kd_is_the_divergence_of_softened_outputs(seed, temperature, classes):
+    rng = np.random.default_rng(seed)
+    student, teacher = rng.normal(size=(2, 4, classes)).astype("float32") * 3
+    p, q = softmax(teacher / temperature), softmax(student / temperature)
+    expected = temperature**2 * (p * np.log(p / q)).sum(-1)
+    found = kd_loss(student, teacher, temperature)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    by_shares = kd_loss(softmax(student), softmax(teacher), temperature, False, False)
+    np.testing.assert_allclose(by_shares, expected, rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose(kd_loss(student, student, temperature), 0, atol=1e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_similarities_do_not_depend_on_rotations_and_scale(seed):
+    rng = np.random.default_rng(seed)
+    student = rng.normal(size=(5, 2, 3)).astype("float32")
+    teacher = rng.normal(size=(5, 7)).astype("float32")
+
+    def similarities(a):
+        g = a.reshape(5, -1) @ a.reshape(5, -1).T
+        return g / np.linalg.norm(g, axis=1, keepdims=True)
+
+    expected = ((similarities(student) - similarities(teacher)) ** 2).mean()
+    found = similarity_loss(student, teacher)
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+    rotation = np.linalg.qr(rng.normal(size=(7, 7)))[0].astype("float32")
+    turned = similarity_loss(student, 3 * teacher @ rotation)
+    assert float(turned) == pytest.approx(expected, rel=1e-3)
+
+
+def test_features_that_are_zero_have_a_gradient():
+    features = tf.zeros((3, 4))
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        loss = similarity_loss(features, np.eye(3, 4, dtype="float32"))
+    assert np.isfinite(tape.gradient(loss, features)).all()
+
+
+def test_layers_are_found_by_name():
+    student, teacher = models.network(), models.network()
+    names = [layer.name for layer in student.layers]
+    pairs = feature_pairs(student, teacher, [f"{names[2]}={teacher.layers[3].name}"])
+    assert pairs[0][0] is student.layers[2].output
+    assert pairs[0][1] is teacher.layers[3].output
+    with pytest.raises(ModelError, match=f"no layer 'conv2'.*{names[2]}"):
+        feature_pairs(student, teacher, ["conv2"])
+
+
+def test_a_teacher_must_fit():
+    student = models.network()
+    other = keras.Sequential([keras.Input((6, 6, 1)), L.Flatten(), L.Dense(4)])
+    with pytest.raises(ModelError, match=r"outputs of shape \(4,\).*\(3,\)"):
+        check_teacher(student, other)
+    other = keras.Sequential([keras.Input((5, 6, 1)), L.Flatten(), L.Dense(3)])
+    with pytest.raises(ModelError, match=r"images of shape \(5, 6, 1\)"):
+        check_teacher(student, other)
+
+
+def agreement(model, teacher):
+    images = np.concatenate([x for x, _ in models.images().train.as_numpy_iterator()])
+    return np.mean(np.argmax(model(images), -1) == np.argmax(teacher(images), -1))
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    model = models.network()
+    model.set_weights([3 * w for w in model.get_weights()])
+    train(model, models.images(), Recipe(epochs=4, batch_size=8, seed=1))
+    return model
+
+
+@pytest.mark.parametrize("strategy", [None, "two"])
+def test_a_student_takes_after_its_teacher(teacher, strategy):
+    """The loss is the teacher's alone: the student must come to agree with it."""
+    before = [w.copy() for w in teacher.get_weights()]
+    recipe = Recipe(epochs=12, batch_size=8, distill="kd", distill_weight=1.0)
+    where = models.two() if strategy else None
+    trained = train(models.network(), models.images(), recipe, where, teacher=teacher)
+    assert trained.history[-1]["loss"] < 0.5 * trained.history[0]["loss"]
+    assert agreement(trained.model, teacher) > 0.8
+    for mine, its in zip(before, teacher.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_features_are_learnt_from(teacher):
+    recipe = Recipe(
+        epochs=2,
+        batch_size=8,
+        distill="sp",
+        distill_layers=f"{{}}={teacher.layers[2].name}",
+    )
+    model = models.network()
+    names = recipe.distill_layers.format(model.layers[2].name)
+    recipe = Recipe(epochs=2, batch_size=8, distill="sp", distill_layers=names)
+    with_features = train(model, models.images(), recipe, teacher=teacher)
+    plain = Recipe(epochs=2, batch_size=8, distill="sp")
+    without = train(models.network(), models.images(), plain, teacher=teacher)
+    assert with_features.history[0]["loss"] != without.history[0]["loss"]
+    assert np.isfinite(with_features.history[-1]["loss"])
+    assert len(model.outputs) == 1
+
+
+def test_what_does_not_go_together(teacher):
+    data = models.images()
+    with pytest.raises(HHError, match="no teacher"):
+        train(models.network(), data, Recipe(batch_size=8, distill="kd"))
+    with pytest.raises(HHError, match="choose kd or sp"):
+        train(models.network(), data, Recipe(batch_size=8), teacher=teacher)
+    with pytest.raises(HHError, match="distill_layers"):
+        Recipe(distill="kd", distill_layers="conv")
+    with pytest.raises(HHError, match="at most 1"):
+        Recipe(distill="kd", distill_weight=2.0)
