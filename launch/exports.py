@@ -2,10 +2,9 @@
 
 import dataclasses
 
-import numpy as np
-
 from hh_keras import export as exporting
 from hh_keras.errors import HHError
+from hh_keras.training.evaluation import outputs_and_labels
 from launch.flags import FORMATS
 
 TOLERANCE = 1e-4  # of an exported file, as a share of the outputs' spread
@@ -62,9 +61,11 @@ def parity_line(parity):
     )
 
 
-def run_over(path, dataset):
-    """Runs an exported file over batches; returns `(outputs, labels)` arrays."""
-    run = exporting.open_model(path)
-    batches = [(exporting.predict(run, x.numpy()), y.numpy()) for x, y in dataset]
-    outputs, labels = zip(*batches, strict=True)
-    return np.concatenate(outputs), np.concatenate(labels)
+def run_over(model, dataset):
+    """Runs a model or an exported file over batches.
+
+    Returns:
+        `(outputs, labels)` as of `hh_keras.training.evaluation.outputs_and_labels`.
+    """
+    run = exporting.open_model(model)
+    return outputs_and_labels(lambda x: exporting.predict(run, x), dataset)

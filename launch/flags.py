@@ -18,6 +18,7 @@ STRATEGIES = ("auto", "default", "mirrored", "multiworker", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTILLATIONS = ("none", "kd", "sp")
 FORMATS = ("saved_model", "tflite")
+CONFIGS = ("cifar10", "imagenet", "quick", "tiny_imagenet")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
 
 
@@ -331,6 +332,21 @@ SEARCH = (
     ),
     Flag("search_batches", _COUNT, 8, "Batches that the criterion looks at."),
     Flag(
+        "search_epochs",
+        Number(int, least=0),
+        0,
+        "With --criterion=magnitude: train the wide network with a scale per channel "
+        "for so many epochs, under a penalty that makes scales zero, until the network "
+        "that is left fits --macs and --params.",
+    ),
+    Flag(
+        "sparsity",
+        Number(float, above=0),
+        None,
+        "Strength of that penalty. Default: what takes a scale that nothing holds to "
+        "zero in half of the epochs.",
+    ),
+    Flag(
         "weights",
         Choice(("fresh", "inherit")),
         None,
@@ -513,6 +529,25 @@ CHECK_IMAGES = Flag(
 
 SEED = Flag("seed", Number(int, 0, 2**31 - 1), 0, "The same seed, the same result.")
 
+CONFIG = (
+    Flag(
+        "config",
+        Choice(CONFIGS),
+        None,
+        "Take these settings for what is not given: files of launch/configs.",
+    ),
+    Flag("smoke", _SWITCH, False, "Two steps on small embedded images: does it run?"),
+)
+
+STAGE = Flag(
+    "stage",
+    Choice(("all", "search", "original", "wide", "lw_dna")),
+    "all",
+    "Do only this part, and the search if it is not done yet; wide also trains the "
+    "widened network, for comparison or as a teacher. all trains original and lw_dna "
+    "and reports.",
+)
+
 DEBUG = Flag("debug", _SWITCH, False, "Show tracebacks and all of TensorFlow's log.")
 
 
@@ -543,6 +578,21 @@ FILE = Flag(
     None,
     "The model: a .keras file, a SavedModel folder or a .tflite file.",
     required=True,
+)
+
+VIEW = Flag(
+    "view",
+    Choice(("resize", "center", "five", "ten")),
+    None,
+    "How images come to the model's size: resize the whole; cut out the center, as on "
+    "ImageNet (256 to 224); or average over five or ten cuts. Default: resize.",
+)
+
+OUTPUT = Flag(
+    "output",
+    Text("FOLDER"),
+    None,
+    "Leave evaluation.json (also the accuracy of each class) and confusion.png here.",
 )
 
 FORMATS_FLAG = Flag(

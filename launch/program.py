@@ -63,6 +63,10 @@ def guarded(main, args):
     try:
         _start_quietly(args.debug)
         with _short_warnings(args.debug):
+            if "config" in args:
+                from launch import configs
+
+                configs.apply(args)
             main(args)
         return 0
     except KeyboardInterrupt:

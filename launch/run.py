@@ -30,6 +30,7 @@ if not __package__:  # started as a file: find this package and hh_keras
 from launch import flags, program
 
 GROUPS = {
+    "Settings": flags.CONFIG,
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
     "Data": flags.DATA,
     "Search": flags.SEARCH,
@@ -37,6 +38,7 @@ GROUPS = {
     "Teacher": flags.DISTILLATION,
     "Devices": flags.DEVICES,
     "Other": (
+        flags.STAGE,
         flags.CHECK_IMAGES,
         flags.SEED,
         *flags.workdir_flags("runs/run"),
@@ -55,15 +57,14 @@ def main(args):
     stages.header(started, 1, "Search: widen, score, select, rebuild")
     model, data = steps.load(args)
     stages.search(run, model, data, args)
-
-    left = stages.forecast(run, data, recipe)
-    stages.header(started, 2, "Training the original", left)
-    stages.training(run, "original", data.image_shape, recipe, args)
-    left = stages.forecast(run, data, recipe)
-    stages.header(started, 3, "Training the LW-DNA network", left)
-    stages.training(run, "lw_dna", data.image_shape, recipe, args)
-
-    if not run.chief:
+    if args.stage == "all":
+        for number, (name, title) in enumerate(stages.TITLES.items(), 2):
+            left = stages.forecast(run, data, recipe)
+            stages.header(started, number, f"Training the {title}", left)
+            stages.training(run, name, data, recipe, args)
+    elif args.stage != "search":
+        stages.training(run, args.stage, data, recipe, args)
+    if args.stage != "all" or not run.chief:
         return
     stages.header(started, 4, "Export: SavedModel, .tflite, parity, latency")
     stages.deployment(run, data, args)

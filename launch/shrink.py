@@ -24,9 +24,12 @@ if not __package__:  # started as a file: find this package and hh_keras
 from launch import flags, program
 
 GROUPS = {
+    "Settings": flags.CONFIG,
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
     "Data": (*flags.DATA, flags.BATCH_SIZE),
     "Search": flags.SEARCH,
+    "Training (with --search_epochs)": (*flags.TRAINING, *flags.RESUME),
+    "Devices": flags.DEVICES,
     "Other": (flags.SEED, *flags.workdir_flags("runs/shrink")),
 }
 
@@ -35,9 +38,7 @@ def main(args):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from launch import steps, workdir
 
-    run = workdir.open_run(
-        args.workdir, workdir.configuration("shrink", args), args.overwrite
-    )
+    run = steps.open_run(args, "shrink")
     files = ("plan.json", "original.keras", "lw_dna.keras")
     if workdir.is_finished(run, "search", files):
         print(f"Nothing to do: {run.path} holds this very run, finished.")
@@ -45,7 +46,9 @@ def main(args):
     started = time.perf_counter()
     model, data = steps.load(args)
     print(f"Searching {args.model} on {data.name} ...", flush=True)
-    original, result = steps.search(model, data, args)
+    original, result = steps.search(model, data, args, run)
+    if not run.chief:
+        return
     workdir.claim(run)
     result.plan.save(run.path / "plan.json")
     steps.save_model(original, run.path / "original.keras")

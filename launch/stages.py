@@ -5,6 +5,7 @@ same run has finished it before.
 """
 
 import dataclasses
+import functools
 import json
 import shlex
 import time
@@ -17,7 +18,8 @@ from launch import exports, steps
 from launch.flags import merge_min_keep
 from launch.workdir import claim, finish, is_finished, versions
 
-NAMES = ("original", "lw_dna")
+TITLES = {"original": "original", "lw_dna": "LW-DNA network"}
+NAMES = tuple(TITLES)
 _EXPORT_SECONDS = 40  # what the stages after training take on two cores
 
 
@@ -39,7 +41,7 @@ def search(run, model, data, args):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
-    original, result = steps.search(model, data, args)
+    original, result = steps.search(model, data, args, run)
     seconds = time.perf_counter() - started
     if run.chief:
         _keep_search(run, original, result)
@@ -70,30 +72,43 @@ def forecast(run, data, recipe):
     return left * each + _EXPORT_SECONDS
 
 
-def training(run, name, image_shape, recipe, args):
-    """Trains one of the networks; both see the same batches in the same order."""
+def training(run, name, data, recipe, args):
+    """Trains one of the networks; all see the same batches in the same order.
+
+    Args:
+        name: "original", "lw_dna" or "wide".
+    """
     stage, file = f"train {name}", f"{name}.keras"
     if is_finished(run, stage, (file, f"history/{name}.jsonl")):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
-    data = steps.load_data(args, image_shape)
-    model, rows = steps.train(
-        lambda: steps.load_saved(run.path / "initial" / file),
-        data,
-        recipe,
-        args,
-        run,
-        name,
-    )
+    data = steps.load_data(args, data.image_shape)
+    build = functools.partial(_initial, run, name, args)
+    model, rows = steps.train(build, data, recipe, args, run, name)
     if not run.chief:
         return
     train_seconds = sum(row["seconds"] for row in rows)
     scores = evaluate(model, data.validation)
     steps.save_model(model, run.path / file)
-    finish(run, stage, started, train_seconds=round(train_seconds, 2), scores=scores)
+    finish(
+        run,
+        stage,
+        started,
+        train_seconds=round(train_seconds, 2),
+        scores=scores,
+        skipped=data.skipped,
+    )
     checkpoints.remove(run.path / "checkpoints", name)
     print(f"  {steps.scores_line(scores, data.num_validation)}")
+
+
+def _initial(run, name, args):
+    """A network as training finds it."""
+    if name != "wide":
+        return steps.load_saved(run.path / f"initial/{name}.keras")
+    original = steps.load_saved(run.path / "initial/original.keras")
+    return steps.widened(original, args)
 
 
 def deployment(run, data, args):

@@ -1,6 +1,7 @@
 """The steps that the scripts are made of: each turns flags into library calls."""
 
 import dataclasses
+import functools
 import json
 import time
 
@@ -14,9 +15,11 @@ from hh_keras import files, models, training
 from hh_keras.errors import BudgetError, HHError, ModelError
 from hh_keras.export import input_shape
 from hh_keras.models import sources
+from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import classification
 from hh_keras.training import Recipe, strategy
 from hh_keras.training.strategy import chiefs, is_chief
+from hh_keras.training.tensorboard import TensorBoard
 from launch import workdir
 from launch.flags import merge_min_keep
 
@@ -139,7 +142,7 @@ def recipe(args):
     """Makes the training protocol from the flags."""
     fields = {field.name for field in dataclasses.fields(Recipe)}
     values = {name: args[name].value for name in args if name in fields}
-    if values["distill"] is None:
+    if values.get("distill", "none") is None:
         values["distill"] = "kd" if args.teacher else "none"
     return Recipe(**values)
 
@@ -161,14 +164,16 @@ def wait_for_all(args):
     chiefs(np.zeros(1, "float32"), distribution(args))
 
 
-def train(build_or_model, data, recipe, args, run, name, **settings):
+def train(build_or_model, data, recipe, args, run, name):
     """Trains a network as the flags say.
 
     Returns:
         The trained model and its history.
     """
     teacher = sources.from_file(args.teacher) if args.teacher else None
-    jit_compile = {"auto": None, "yes": True, "no": False}[args.jit_compile]
+    callbacks = (
+        [TensorBoard(run.path / "tensorboard" / name)] if args.tensorboard else []
+    )
     trained = training.train(
         build_or_model,
         data,
@@ -177,15 +182,22 @@ def train(build_or_model, data, recipe, args, run, name, **settings):
         run.path,
         name,
         teacher=teacher,
-        checkpoint_steps=args.checkpoint_steps,
-        resume=args.resume,
-        on_nan=args.on_nan,
-        epoch_models=args.epoch_models,
-        steps_per_execution=args.steps_per_execution,
-        jit_compile=jit_compile,
-        **settings,
+        callbacks=callbacks if run.chief else (),
+        **execution(args),
     )
     return trained.model, trained.history
+
+
+def execution(args):
+    """Arguments of `hh_keras.training.train` on how it is carried out."""
+    return {
+        "checkpoint_steps": args.checkpoint_steps,
+        "resume": args.resume,
+        "on_nan": args.on_nan,
+        "epoch_models": args.epoch_models,
+        "steps_per_execution": args.steps_per_execution,
+        "jit_compile": {"auto": None, "yes": True, "no": False}[args.jit_compile],
+    }
 
 
 def initial_weights(args):
@@ -193,13 +205,14 @@ def initial_weights(args):
     return args.weights or ("inherit" if args.pretrained else "fresh")
 
 
-def search(model, data, args):
+def search(model, data, args, run):
     """Finds the smaller network, or applies --plan.
 
     Args:
         model: the original.
         data: what `load` returned.
         args: flags with the search group.
+        run: the `launch.workdir.Run`.
 
     Returns:
         `(original, result)`: the network to compare with, started as `--weights`
@@ -217,18 +230,22 @@ def search(model, data, args):
         if args.plan:
             return original, _apply_plan(model, args, weights)
         try:
-            return original, _shrink(model, data, args, weights)
+            return original, _shrink(model, data, args, weights, run)
         except BudgetError as error:
             limits = f"--macs={args.macs} --params={args.params}"
             raise BudgetError(f"{limits}: {error}") from error
 
 
-def _shrink(model, data, args, weights):
+def _shrink(model, data, args, weights, run):
+    limits = budget(model, data.image_shape, args)
+    prepare = None
+    if args.search_epochs:
+        prepare = functools.partial(_train_scales, data, limits, args, run)
     return hh_keras.shrink(
         model,
         data.search,
         classification.loss(model, _given(args, "label_smoothing", 0.0)),
-        budget(model, data.image_shape, args),
+        limits,
         width=args.width_mult,
         criterion=args.criterion,
         batches=args.search_batches,
@@ -236,7 +253,28 @@ def _shrink(model, data, args, weights):
         round_to=args.round_to,
         weights=weights,
         seed=args.seed,
+        prepare=prepare,
     )
+
+
+def _train_scales(data, limits, args, run, wide):
+    """The wide network with trained scales; its history goes to history/search."""
+    protocol = dataclasses.replace(recipe(args), epochs=args.search_epochs)
+    protocol = dataclasses.replace(
+        protocol, distill="none", distill_layers="", distill_weight=None, ema=0.0,
+        warmup_epochs=min(protocol.warmup_epochs, args.search_epochs),
+    )  # fmt: skip
+    settings = dict(execution(args), epoch_models=False)
+    return train_scales(
+        wide, data, protocol, args.sparsity, limits, workdir=run.path, name="search",
+        **settings,
+    )[0]  # fmt: skip
+
+
+def widened(model, args):
+    """The wide network of --width_mult, as the search makes it."""
+    kind = "preserve" if initial_weights(args) == "inherit" else "fresh"
+    return hh_keras.widen(model, args.width_mult, kind, args.seed)
 
 
 def budget(model, image_shape, args):
@@ -252,8 +290,7 @@ def _apply_plan(model, args, weights):
     plan = hh_keras.Plan.load(args.plan)
     wide = model
     if args.width_mult != 1:
-        kind = "preserve" if weights == "inherit" else "fresh"
-        wide = hh_keras.widen(model, args.width_mult, kind, args.seed)
+        wide = widened(model, args)
     slim = hh_keras.rebuild(wide, plan, weights, args.seed)
     costs = [hh_keras.cost(each) for each in (model, wide, slim)]
     return hh_keras.ShrinkResult(slim, plan, wide, None, *costs)

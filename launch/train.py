@@ -25,6 +25,7 @@ if not __package__:  # started as a file: find this package and hh_keras
 from launch import flags, program
 
 GROUPS = {
+    "Settings": flags.CONFIG,
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
     "Data": flags.DATA,
     "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),

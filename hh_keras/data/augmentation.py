@@ -8,9 +8,9 @@ AUGMENTATIONS = ("none", "crop_flip", "flip", "imagenet")
 """Names that `load` takes as `augment`.
 
 `crop_flip` is the usual one for small photographs (He et al., arXiv:1512.03385, section
-4.2): pad by 4 black pixels, cut out at random, mirror every second image. `imagenet` cuts
-out a random box of 8 to 100 % of the area, whatever the image's size (see
-`hh_keras.data.views.random_cut`), which is done when an image is decoded.
+4.2): pad by 4 black pixels, cut out at random, mirror every second image. `imagenet`
+cuts out a random box of 8 to 100 % of the area (see `hh_keras.data.views.random_cut`),
+which is done when an image is decoded.
 """
 
 _PADDING = 4

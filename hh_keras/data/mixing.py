@@ -58,7 +58,7 @@ def _cutmix(images, shares, partners, seed, alpha):
 
 
 def _within(place, side, size):
-    """Which of `size` pixels lie in an interval around a place, bool `(batch, size)`."""
+    """Which of `size` pixels lie around a place, bool `(batch, size)`."""
     pixels = tf.range(size, dtype=tf.float32)[None] + 0.5
     distance = tf.abs(pixels - (place * tf.cast(size, tf.float32))[:, None])
     return distance < (side * tf.cast(size, tf.float32) / 2)[:, None]

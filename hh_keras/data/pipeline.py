@@ -19,10 +19,10 @@ from hh_keras.errors import DataError
 
 Batches = Callable[[int, "int | None", bool, int], tf.data.Dataset]
 """`batches(size, seed, reshuffle, first)` gives a `tf.data.Dataset` of uint8 images of
-shape `(batch, height, width, channels)` and int32 labels of shape `(batch,)`; of several
-cuts per image, `(batch, cuts, height, width, channels)`. Stored order if `seed` is None;
-else shuffled by it, anew in each iteration if `reshuffle`. The batches before `first` are
-left out, and their images not decoded."""
+shape `(batch, height, width, channels)` and int32 labels of shape `(batch,)`; of
+several cuts per image, `(batch, cuts, height, width, channels)`. Stored order if `seed`
+is None; else shuffled by it, anew in each iteration if `reshuffle`. The batches before
+`first` are left out, and their images not decoded."""
 
 RANDOM = "random"
 """The view of training images that are cut out at random."""

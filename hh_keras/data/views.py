@@ -11,8 +11,8 @@ VIEWS = ("resize", "center", "five", "ten")
 """Names that `load` takes as `view`.
 
 `resize` squashes the whole image to the wanted shape. `center` is the protocol of
-ImageNet: resized until it covers 256/224 of the wanted shape, then its centre. `five` are
-the corners and the centre of that (Krizhevsky et al., NeurIPS 2012), `ten` the same
+ImageNet: resized until it covers 256/224 of the wanted shape, then its centre. `five`
+are the corners and the centre of that (Krizhevsky et al., NeurIPS 2012), `ten` the same
 mirrored besides.
 """
 

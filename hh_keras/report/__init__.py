@@ -34,6 +34,7 @@ else may be missing or None and is then shown as a dash or left out.
 """
 
 from hh_keras.report.comparison import Row, caution, compare, verdict
+from hh_keras.report.confusion import plot_confusion
 from hh_keras.report.html import render, write_report
 from hh_keras.report.pictures import (
     plot_channels,
@@ -47,6 +48,7 @@ __all__ = [
     "caution",
     "compare",
     "plot_channels",
+    "plot_confusion",
     "plot_cost",
     "plot_curves",
     "plot_summary",

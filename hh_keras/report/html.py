@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 import pathlib
 
 from hh_keras import files
@@ -54,7 +53,7 @@ def write_report(workdir, results):
     """
     workdir = pathlib.Path(workdir)
     images = {
-        name: _png(figure)
+        name: pictures.png(figure)
         for name, figure in {
             "summary": pictures.plot_summary(
                 results["models"], results.get("title") or ""
@@ -69,12 +68,6 @@ def write_report(workdir, results):
         files.write(workdir / "pictures" / f"{name}.png", content)
     files.write(workdir / "report.html", page)
     return workdir / "report.html"
-
-
-def _png(figure):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, facecolor="white")
-    return buffer.getvalue()
 
 
 def render(results, images):

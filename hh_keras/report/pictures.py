@@ -4,6 +4,7 @@ The original is grey-blue, LW-DNA orange, in every picture: the pair can be told
 with any kind of colour vision and in print.
 """
 
+import io
 import math
 import textwrap
 
@@ -29,6 +30,13 @@ _LEGEND = {
     "fontsize": 9,
     "borderaxespad": 0.2,
 }
+
+
+def png(figure):
+    """The bytes of a figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, facecolor="white")
+    return buffer.getvalue()
 
 
 def plot_channels(models):

@@ -1,4 +1,4 @@
-"""Sparse search: training lets the scales of channels that do not matter fall to zero."""
+"""Sparse search: in training, the scales of channels that do not matter become zero."""
 
 import dataclasses
 
@@ -14,9 +14,11 @@ from hh_keras.search.regularizers import (
 )
 from hh_keras.search.scales import add_scales, scale_layer
 from hh_keras.training import train
+from hh_keras.training.fit import steps_per_epoch
+from hh_keras.training.optimizers import schedule_of
 
 
-def train_scales(model, data, recipe, strength=1e-4, budget=None, **settings):
+def train_scales(model, data, recipe, strength=None, budget=None, **settings):
     """Trains a network with a scale per channel, under a penalty on the scales.
 
     The penalty is L1, weighted by what a channel costs, as a soft threshold behind
@@ -27,7 +29,10 @@ def train_scales(model, data, recipe, strength=1e-4, budget=None, **settings):
         model: the wide classifier; it is not changed.
         data, recipe: as for `hh_keras.training.train`.
         strength: of the penalty; a scale loses at most this, times the learning rate
-            and the relative cost of its channel, per step.
+            and the relative cost of its channel, per step. None: what takes a scale of
+            a channel of mean cost, which the loss does not hold, to zero in half of
+            the steps. (The paper's code has 1e-4, for trainings a hundred times as
+            long.)
         budget: a `Budget`; once the network that is left fits it, training ends.
         **settings: of `hh_keras.training.train`.
 
@@ -43,6 +48,8 @@ def train_scales(model, data, recipe, strength=1e-4, budget=None, **settings):
     DHP, arXiv:2003.13683.
     """
     channel_map = trace(model)
+    if strength is None:
+        strength = 2 / _sum_of_rates(recipe, steps_per_epoch(data.train))
     with model.distribute_strategy.scope():
         sparsity = ChannelSparsity(strength, channel_costs(channel_map), proximal=True)
         scaled = add_scales(model, channel_map, sparsity)
@@ -57,6 +64,13 @@ def train_scales(model, data, recipe, strength=1e-4, budget=None, **settings):
         **settings,
     )
     return trained.model, trained.history
+
+
+def _sum_of_rates(recipe, steps):
+    """The learning rates of all steps of a training, added up."""
+    schedule = schedule_of(recipe, steps)
+    rates = schedule(np.arange(recipe.epochs * steps, dtype="float32"))
+    return float(np.sum(rates))
 
 
 def fits(row, limits):

@@ -1,6 +1,6 @@
 """Training and evaluation: one recipe, the same for every network compared."""
 
-from hh_keras.training.evaluation import evaluate, score_outputs
+from hh_keras.training.evaluation import confusion, evaluate, score_outputs
 from hh_keras.training.fit import Trained, train
 from hh_keras.training.optimizers import CoupledSGD, RecipeSchedule, optimizer
 from hh_keras.training.recipes import SCHEDULES, Recipe
@@ -12,6 +12,7 @@ __all__ = [
     "Recipe",
     "RecipeSchedule",
     "Trained",
+    "confusion",
     "evaluate",
     "optimizer",
     "score_outputs",

@@ -106,7 +106,7 @@ def check_teacher(student, teacher):
         same = len(ours) == len(theirs) and all(a == b or b is None for a, b in pairs)
         if not same:
             raise ModelError(
-                f"the teacher {teacher.name!r} {what} of shape {tuple(theirs[1:])}, the "
-                f"network {tuple(ours[1:])}; take a teacher trained on the same data at "
-                "the same size."
+                f"the teacher {teacher.name!r} {what} of shape {tuple(theirs[1:])}, "
+                f"the network {tuple(ours[1:])}; take a teacher trained on the same "
+                "data at the same size."
             )

@@ -132,12 +132,7 @@ def optimizer(recipe, steps_per_epoch):
     """
     if steps_per_epoch < 1:
         raise HHError("training: the training data hold not a single batch.")
-    schedule = RecipeSchedule(
-        recipe.peak_learning_rate,
-        steps=recipe.epochs * steps_per_epoch,
-        warmup_steps=round(recipe.warmup_epochs * steps_per_epoch),
-        shape=recipe.schedule,
-    )
+    schedule = schedule_of(recipe, steps_per_epoch)
     sgd = CoupledSGD(
         schedule,
         coupled_decay=float(recipe.weight_decay),
@@ -152,6 +147,16 @@ def optimizer(recipe, steps_per_epoch):
     if recipe.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(sgd)
     return sgd
+
+
+def schedule_of(recipe, steps_per_epoch):
+    """The learning rate of a recipe by step, a `RecipeSchedule`."""
+    return RecipeSchedule(
+        recipe.peak_learning_rate,
+        steps=recipe.epochs * steps_per_epoch,
+        warmup_steps=round(recipe.warmup_epochs * steps_per_epoch),
+        shape=recipe.schedule,
+    )
 
 
 def innermost(optimizer):

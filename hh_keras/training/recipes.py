@@ -102,8 +102,8 @@ class Recipe:
                 raise HHError(f"recipe: {name} is {value!r}; it must be {remedy}.")
         if self.distill == "kd" and (self.distill_weight or 0) > 1:
             raise HHError(
-                f"recipe: distill_weight is {self.distill_weight}; for kd it is a share "
-                "of the loss, at most 1."
+                f"recipe: distill_weight is {self.distill_weight}; for kd it is a "
+                "share of the loss, at most 1."
             )
         if self.distill_layers and self.distill != "sp":
             raise HHError(

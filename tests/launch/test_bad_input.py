@@ -169,7 +169,8 @@ def test_a_fallen_training_keeps_what_there_is(fails, tmp_path):
 def test_an_unreadable_image(fails, photos, script):
     path = photos / "train" / "dog" / "1.png"
     path.write_bytes(path.read_bytes()[:200])
-    message = fails(script, f"--dataset={photos}", "--image_size=32")
+    flags = f"--dataset={photos}", "--image_size=32", "--on_bad_image=fail"
+    message = fails(script, *flags)
     assert str(path) in message and "Remove or replace" in message
 
 

@@ -1,0 +1,74 @@
+"""Protocols, one per file: `--config=NAME` takes a file's CONFIG as flags' defaults.
+
+A file's docstring tells where its settings come from, the command, and what it takes.
+`--smoke` turns any of them into two training steps on small embedded images.
+"""
+
+import dataclasses
+import importlib
+
+from hh_keras.errors import HHError
+from hh_keras.training import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run: what is searched in, and how both networks are trained.
+
+    Attributes:
+        recipe: the training protocol.
+        model, dataset, image_size, macs, params, width_mult, min_keep, criterion,
+        search_batches: as the flags of the same names are written.
+    """
+
+    recipe: Recipe
+    model: str
+    dataset: str
+    image_size: str | None = None
+    macs: str = "0.95x"
+    params: str = "1.0x"
+    width_mult: float = 2.0
+    min_keep: tuple = ("0.1",)
+    criterion: str = "gradient"
+    search_batches: int = 8
+
+
+SMOKE = {
+    "dataset": "embedded",
+    "limit": 8,
+    "batch_size": 4,
+    "epochs": 1,
+    "warmup_epochs": 0.0,
+    "search_batches": 1,
+    "check_images": 4,
+}
+"""Flags of a smoke test: two steps, of four images each."""
+
+_SMALL = 64  # pixels of an image in a smoke test, at most
+
+
+def apply(args):
+    """Sets the flags that were not given to what --config and --smoke say."""
+    if args.config:
+        config = importlib.import_module(f"launch.configs.{args.config}").CONFIG
+        values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+        _set(args, {**dataclasses.asdict(values.pop("recipe")), **values})
+    if args.smoke:
+        _set(args, SMOKE)
+        size = args.image_size
+        _set(
+            args, {"image_size": tuple(min(n, _SMALL) for n in size) if size else None}
+        )
+    if "distill" in args and args.distill not in (None, "none") and not args.teacher:
+        raise HHError(f"--distill={args.distill} needs --teacher.")
+
+
+def _set(args, values):
+    for name, value in values.items():
+        if name not in args or args[name].present or value is None:
+            continue
+        flag = args[name]
+        if isinstance(value, (tuple, list)) and isinstance(value[0], str):
+            flag.value = [flag.parser.parse(each) for each in value]
+        else:
+            flag.value = flag.parser.parse(value)

@@ -1,0 +1,29 @@
+"""The paper's CIFAR protocol: 300 epochs, divided by ten at a half and three quarters.
+
+    python launch/run.py --config=cifar10 --workdir=runs/cifar10
+    python launch/run.py --config=cifar10 --dataset=cifar10/ --schedule=cosine \
+        --model=resnet56 --workdir=runs/cifar10_56
+
+Source: the code released with the paper (Li et al., arXiv:2006.16242): SGD with
+momentum 0.9, decay 1e-4, pad, crop and flip; the search looks at two batches and leaves
+0.4 of every group. Batch size and learning rate are those of He et al., arXiv:1512.03385.
+Measured: SECONDS_PER_EPOCH; 600 epochs in all.
+"""
+
+from hh_keras.training import Recipe
+from launch.configs import Config
+
+CONFIG = Config(
+    recipe=Recipe(
+        epochs=300,
+        batch_size=128,
+        learning_rate=0.1,
+        schedule="step",
+        weight_decay=1e-4,
+        augment="crop_flip",
+    ),
+    model="resnet20",
+    dataset="tfds:cifar10",
+    min_keep=("0.4",),
+    search_batches=2,
+)

@@ -1,0 +1,11 @@
+"""ResNet-20 on the embedded images of clothes, three epochs: does all of it work?
+
+    python launch/run.py --config=quick
+
+Source: settings of our own. Measured: nine minutes on two cores.
+"""
+
+from hh_keras.training import Recipe
+from launch.configs import Config
+
+CONFIG = Config(recipe=Recipe(), model="resnet20", dataset="embedded")
