@@ -61,11 +61,13 @@ def parity_line(parity):
     )
 
 
-def run_over(model, dataset):
+def run_over(model, dataset, from_logits=None):
     """Runs a model or an exported file over batches.
 
     Returns:
         `(outputs, labels)` as of `hh_keras.training.evaluation.outputs_and_labels`.
     """
     run = exporting.open_model(model)
-    return outputs_and_labels(lambda x: exporting.predict(run, x), dataset)
+    return outputs_and_labels(
+        lambda images: exporting.predict(run, images), dataset, from_logits
+    )

@@ -17,7 +17,7 @@ from hh_keras.export import input_shape
 from hh_keras.models import sources
 from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import classification
-from hh_keras.training import Recipe, strategy
+from hh_keras.training import Recipe, checkpoints, strategy
 from hh_keras.training.strategy import chiefs, is_chief
 from hh_keras.training.tensorboard import TensorBoard
 from launch import workdir
@@ -171,9 +171,9 @@ def train(build_or_model, data, recipe, args, run, name):
         The trained model and its history.
     """
     teacher = sources.from_file(args.teacher) if args.teacher else None
-    callbacks = (
-        [TensorBoard(run.path / "tensorboard" / name)] if args.tensorboard else []
-    )
+    callbacks = []
+    if args.tensorboard and run.chief:
+        callbacks = [TensorBoard(run.path / "tensorboard" / name)]
     trained = training.train(
         build_or_model,
         data,
@@ -182,7 +182,7 @@ def train(build_or_model, data, recipe, args, run, name):
         run.path,
         name,
         teacher=teacher,
-        callbacks=callbacks if run.chief else (),
+        callbacks=callbacks,
         **execution(args),
     )
     return trained.model, trained.history
@@ -259,16 +259,24 @@ def _shrink(model, data, args, weights, run):
 
 def _train_scales(data, limits, args, run, wide):
     """The wide network with trained scales; its history goes to history/search."""
-    protocol = dataclasses.replace(recipe(args), epochs=args.search_epochs)
     protocol = dataclasses.replace(
-        protocol, distill="none", distill_layers="", distill_weight=None, ema=0.0,
-        warmup_epochs=min(protocol.warmup_epochs, args.search_epochs),
-    )  # fmt: skip
-    settings = dict(execution(args), epoch_models=False)
-    return train_scales(
-        wide, data, protocol, args.sparsity, limits, workdir=run.path, name="search",
-        **settings,
-    )[0]  # fmt: skip
+        recipe(args),
+        epochs=args.search_epochs,
+        warmup_epochs=min(args.warmup_epochs, args.search_epochs),
+        distill="none",
+        distill_weight=None,
+        distill_layers="",
+        ema=0.0,  # an average of scales is never zero
+    )
+    workdir.claim(run)  # from here on there are checkpoints
+    settings = {**execution(args), "epoch_models": False, "workdir": run.path}
+    if args.tensorboard and run.chief:
+        settings["tensorboard"] = run.path / "tensorboard" / "search"
+    found, _ = train_scales(
+        wide, data, protocol, args.sparsity, limits, name="search", **settings
+    )
+    checkpoints.remove(run.path / "checkpoints", "search")
+    return found
 
 
 def widened(model, args):

@@ -52,6 +52,23 @@ def plot_channels(models):
     return _headline(figure, channels_finding(models))
 
 
+def plot_left(names, sizes, left):
+    """Draws the channels of groups and how many of them are left.
+
+    Args:
+        names, sizes, left: one per group.
+    """
+    figure = Figure(figsize=(max(6, 0.16 * len(names)), 3), layout="constrained")
+    axes = figure.subplots()
+    axes.bar(range(len(names)), sizes, color=FILL["original"], label="all")
+    axes.bar(range(len(names)), left, color=FILL["lw_dna"], label="left")
+    if len(names) <= _NAMES_PER_ROW:
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_ylabel("channels")
+    axes.legend(**_LEGEND)
+    return figure
+
+
 def channels_finding(models):
     """Says in one sentence how many channels LW-DNA has, and where."""
     _, before, after = _channels(models)

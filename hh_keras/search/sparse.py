@@ -7,6 +7,7 @@ import numpy as np
 
 from hh_keras.graph.channels import trace
 from hh_keras.graph.cost import cost_model
+from hh_keras.report.pictures import plot_left
 from hh_keras.search.regularizers import (
     ChannelSparsity,
     attach_proximal,
@@ -16,9 +17,12 @@ from hh_keras.search.scales import add_scales, scale_layer
 from hh_keras.training import train
 from hh_keras.training.fit import steps_per_epoch
 from hh_keras.training.optimizers import schedule_of
+from hh_keras.training.tensorboard import TensorBoard
 
 
-def train_scales(model, data, recipe, strength=None, budget=None, **settings):
+def train_scales(
+    model, data, recipe, strength=None, budget=None, tensorboard=None, **settings
+):
     """Trains a network with a scale per channel, under a penalty on the scales.
 
     The penalty is L1, weighted by what a channel costs, as a soft threshold behind
@@ -34,6 +38,8 @@ def train_scales(model, data, recipe, strength=None, budget=None, **settings):
             the steps. (The paper's code has 1e-4, for trainings a hundred times as
             long.)
         budget: a `Budget`; once the network that is left fits it, training ends.
+        tensorboard: a folder for TensorBoard's files: curves, a histogram of the
+            scales of every group, and a picture of the channels that are left.
         **settings: of `hh_keras.training.train`.
 
     Returns:
@@ -54,7 +60,11 @@ def train_scales(model, data, recipe, strength=None, budget=None, **settings):
         sparsity = ChannelSparsity(strength, channel_costs(channel_map), proximal=True)
         scaled = add_scales(model, channel_map, sparsity)
     limits = budget.limits if budget else (-1, -1)
-    callbacks = [Falling(channel_map, scaled), *settings.pop("callbacks", ())]
+    falling = Falling(channel_map, scaled)
+    callbacks = [falling, *settings.pop("callbacks", ())]
+    if tensorboard:
+        board = TensorBoard(tensorboard, falling.scales, falling.pictures)
+        callbacks.append(board)
     trained = train(
         scaled,
         data,
@@ -103,3 +113,17 @@ class Falling(keras.callbacks.Callback):
         macs, params = self.cost(surviving(self.channel_map, gamma))
         zeros = (gamma[self.channel_map.removable] == 0).mean()
         logs.update(macs=macs, params=params, zeros=zeros)
+
+    def scales(self):
+        """Group → its scales."""
+        gamma = np.abs(keras.ops.convert_to_numpy(self.gamma))
+        groups = [g for g in self.channel_map.groups if not g.frozen]
+        return {f"scales/{group.name}": gamma[group.ids] for group in groups}
+
+    def pictures(self):
+        """The channels of every group, and how many of them are left."""
+        gamma = keras.ops.convert_to_numpy(self.gamma)
+        sizes = [len(group) for group in self.channel_map.groups]
+        names = [group.name for group in self.channel_map.groups]
+        left = surviving(self.channel_map, gamma)
+        return {"channels left": plot_left(names, sizes, left)}

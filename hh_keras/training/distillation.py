@@ -5,6 +5,7 @@ import difflib
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
+from hh_keras.graph.calls import calls
 from hh_keras.tasks import classification
 
 
@@ -56,7 +57,9 @@ def similarity_loss(student, teacher):
 def _similarities(features):
     size = tf.shape(features)[0]
     flat = tf.reshape(tf.cast(features, tf.float32), [size, -1])
-    return tf.math.l2_normalize(tf.matmul(flat, flat, transpose_b=True), axis=1)
+    products = tf.matmul(flat, flat, transpose_b=True)
+    # The default epsilon would make faint features count less.
+    return tf.math.l2_normalize(products, axis=1, epsilon=1e-24)
 
 
 def feature_pairs(student, teacher, names):
@@ -70,7 +73,8 @@ def feature_pairs(student, teacher, names):
         List of (student's tensor, teacher's tensor).
 
     Raises:
-        ModelError: no layer of that name; the message gives the nearest.
+        ModelError: no layer of that name; the message gives the nearest. Layers
+            within a nested model have no name here, the nested model has.
     """
     pairs = []
     for name in names:
@@ -80,12 +84,18 @@ def feature_pairs(student, teacher, names):
 
 
 def _output(model, name):
-    found = {layer.name: layer for layer in model.layers}
+    # `layer.output` may belong to another model that the layer is also part of.
+    found = {call.op.name: call.outputs for call in calls(model)}
     if name not in found:
         near = difflib.get_close_matches(name, found, 3, 0.4)
         hint = f" The nearest are {', '.join(near)}." if near else ""
         raise ModelError(f"model {model.name!r} has no layer {name!r}.{hint}")
-    return found[name].output
+    if len(found[name]) != 1:
+        raise ModelError(
+            f"layer {name!r} of model {model.name!r} has {len(found[name])} outputs; "
+            "name a layer with one."
+        )
+    return found[name][0]
 
 
 def check_teacher(student, teacher):

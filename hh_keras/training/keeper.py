@@ -224,8 +224,8 @@ class Keeper(keras.callbacks.Callback):
             f"training {self.name}: {what} became {value} in epoch {self.epoch + 1}, "
             f"step {self.step} (learning rate "
             f"{self._rate(self.epoch * self.steps + self.step - 1):.3g}). "
-            "Lower the learning rate, add warm-up epochs, or go on with "
-            "on_nan='rollback'."
+            "Lower the learning rate, add warm-up epochs, or go on "
+            "with on_nan=rollback."
             + (f" The last checkpoint is {kept[0]}." if kept else "")
         )
 

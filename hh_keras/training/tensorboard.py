@@ -1,26 +1,36 @@
 """TensorBoard: curves, scales and channel counts while a network is trained."""
 
-import io
+import importlib.util
 import pathlib
 
 import keras
 import tensorflow as tf
 
+from hh_keras.errors import HHError
+from hh_keras.report.pictures import png
+
 
 class TensorBoard(keras.callbacks.Callback):
     """Writes what `tensorboard --logdir FOLDER` shows, after every epoch.
 
-    Scalars are all of the epoch's numbers and the learning rate. TensorBoard itself is
-    only needed to look at them.
+    Scalars are all of the epoch's numbers and the learning rate.
 
     Args:
         folder: for the event files.
         histograms: function that returns name → array, drawn as histograms.
         pictures: function that returns name → matplotlib figure.
+
+    Raises:
+        HHError: TensorBoard is not installed.
     """
 
     def __init__(self, folder, histograms=None, pictures=None):
         super().__init__()
+        if importlib.util.find_spec("tensorboard") is None:
+            raise HHError(
+                "TensorBoard is not installed: pip install 'hh_keras[tensorboard]', or "
+                "do without its files."
+            )
         self.folder = pathlib.Path(folder)
         self.histograms, self.pictures = histograms, pictures
 
@@ -44,6 +54,4 @@ class TensorBoard(keras.callbacks.Callback):
 
 def _pixels(figure):
     """A figure as uint8 pixels `(1, height, width, 4)`."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return tf.image.decode_png(content.getvalue(), channels=4)[None]
+    return tf.image.decode_png(png(figure), channels=4)[None]
