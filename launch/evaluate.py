@@ -4,7 +4,6 @@
     python launch/evaluate.py --model=runs/resnet20/saved_model/lw_dna/1
     python launch/evaluate.py --model=runs/resnet20/lw_dna.tflite --limit=200
     python launch/evaluate.py --model=trained.keras --dataset=photos/
-
     python launch/evaluate.py --model=trained.keras --dataset=photos/ --view=ten \\
         --output=runs/evaluation
 
@@ -40,7 +39,8 @@ def main(args):
         logits = classification.from_logits(model)
     else:
         data = steps.load_data_for_file(args)
-    outputs, labels = exports.run_over(model, data.validation)
+    outputs, labels = exports.run_over(model, data.validation, logits)
+    _check_classes(args.model, outputs, data)
     scores = score_outputs(outputs, labels, logits)
     print(steps.scores_line(scores, len(labels)))
     if args.output:
@@ -48,32 +48,42 @@ def main(args):
         _write(pathlib.Path(args.output), args, data, scores, counts)
 
 
+def _check_classes(path, outputs, data):
+    from hh_keras.errors import DataError
+
+    outputs, classes = outputs.shape[-1], len(data.class_names)
+    if outputs != classes:
+        raise DataError(
+            f"labels that do not match the head: {path} has {outputs} outputs, but "
+            f"--dataset={data.name} has {classes} classes. Choose the data set that "
+            "the model was trained on."
+        )
+
+
 def _write(folder, args, data, scores, counts):
     """Leaves evaluation.json and confusion.png."""
     from hh_keras import files
     from hh_keras.report import pictures, plot_confusion
+    from hh_keras.training.evaluation import accuracy_by_class
     from launch import steps
 
-    sizes = counts.sum(1)
-    by_class = {
-        name: counts[k, k] / sizes[k] if sizes[k] else None
-        for k, name in enumerate(data.class_names)
-    }
+    shares = accuracy_by_class(counts).tolist()
+    by_class = dict(zip(data.class_names, shares, strict=True))
+    known = {name: share for name, share in by_class.items() if share == share}
     found = {
         "model": args.model,
         "dataset": data.name,
         "view": args.view or "resize",
-        "images": int(sizes.sum()),
+        "images": int(counts.sum()),
         **scores,
-        "accuracy_by_class": by_class,
+        "accuracy_by_class": {name: known.get(name) for name in by_class},
         "skipped": data.skipped,
     }
     files.write(folder / "evaluation.json", steps.to_json(found))
     picture = pictures.png(plot_confusion(counts, data.class_names))
     files.write(folder / "confusion.png", picture)
-    known = [name for name, share in by_class.items() if share is not None]
-    worst = sorted(known, key=by_class.get)[:3]
-    print("worst: " + ", ".join(f"{name} {by_class[name]:.1%}" for name in worst))
+    worst = sorted(known, key=known.get)[:3]
+    print("worst: " + ", ".join(f"{name} {known[name]:.1%}" for name in worst))
     print(f"Written: {folder / 'evaluation.json'}, {folder / 'confusion.png'}")
 
 

@@ -147,6 +147,9 @@ def results(run, data, recipe, args, seconds):
     """Collects what the run found, as `hh_keras.report` takes it."""
     searched, exported = run.stages["search"], run.stages["export"]
     found = {name: _model_results(run, name, data.image_shape) for name in NAMES}
+    skipped = dict(data.skipped)
+    for name in NAMES:
+        skipped.update(run.stages[f"train {name}"].get("skipped", {}))
     return {
         "title": f"{args.model} on {data.name}",
         "command": "python launch/run.py " + " ".join(_changed_flags(args)),
@@ -157,7 +160,9 @@ def results(run, data, recipe, args, seconds):
             "num_train": data.num_train,
             "num_validation": data.num_validation,
             "image_shape": list(data.image_shape),
+            **_left_out(skipped),
         },
+        "skipped": skipped,
         "budget": {
             **searched["budget"],
             "macs_flag": str(args.macs),
@@ -184,6 +189,15 @@ def results(run, data, recipe, args, seconds):
             "this start": round(seconds, 1),
         },
     }
+
+
+def _left_out(skipped):
+    """A line on the images that could not be read, for the report; none if all could."""
+    if not skipped:
+        return {}
+    named = [f"{place} ({reason})" for place, reason in list(skipped.items())[:10]]
+    more = f" and {len(skipped) - 10} more" if len(skipped) > 10 else ""
+    return {"left out": f"{len(skipped)} images: {'; '.join(named)}{more}"}
 
 
 def _changed_flags(args):

@@ -28,6 +28,7 @@
                of `hh_keras.export.Parity`
     versions   package to version
     seconds    stage of the run to what it took
+    skipped    images that could not be read: place to reason
 
 Required are `models` and, of each network, macs, params, layers and channels. All
 else may be missing or None and is then shown as a dash or left out.

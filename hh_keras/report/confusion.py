@@ -41,7 +41,7 @@ def plot_confusion(counts, class_names):
     axes.set_ylabel("true class")
     lines = _most_confused(shares, class_names)
     if not sizes.all():
-        lines += ["", f"Grey: no images ({int((sizes == 0).sum())} classes)"]
+        lines += ["", f"Grey rows: no images ({int((sizes == 0).sum())})"]
     place = {"x": 1.03, "y": 1, "va": "top", "transform": axes.transAxes}
     axes.text(s="\n".join(lines), fontsize=9, parse_math=False, **place)
     accuracy = numbers.percent(np.trace(counts) / max(counts.sum(), 1))

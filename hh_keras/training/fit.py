@@ -112,7 +112,7 @@ def train(
     steps = steps_per_epoch(data.train)
     changes = for_recipe(network, recipe)
     with changed(changes) as plain, termination() as asked_to_stop:
-        trainee = _compiled(
+        trainee = compiled(
             network, recipe, steps, teacher, steps_per_execution, jit_compile
         )
         keeper = Keeper(
@@ -157,7 +157,7 @@ def _handed_back(network, build_or_model):
     return build_or_model
 
 
-def _compiled(network, recipe, steps, teacher, steps_per_execution, jit_compile):
+def compiled(network, recipe, steps, teacher, steps_per_execution, jit_compile):
     """The same layers and weights, compiled beside the model.
 
     The caller's model is left uncompiled, so its file loads without this package's

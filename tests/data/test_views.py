@@ -99,7 +99,7 @@ def test_validation_of_several_cuts(folder, memory):
 
 
 def test_the_imagenet_protocol(folder, encoded):
-    """Pictures of many shapes and kinds; training sees pieces, validation the centre."""
+    """Pictures of many kinds; training sees pieces, validation the centre."""
     for part in ("train", "val"):
         for k, (kind, mode) in enumerate(
             [("JPEG", "CMYK"), ("PNG", "RGBA"), ("BMP", "L"), ("PNG", "LA")]

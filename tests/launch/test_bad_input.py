@@ -6,7 +6,6 @@ import os
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 import hh_keras as hh
 from launch import evaluate, export, run, shrink, train, workdir
@@ -35,20 +34,6 @@ def fails(tmp_path, capsys):
         return message[0]
 
     return start
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """An image folder of two classes with three images each."""
-    rng = np.random.default_rng(0)
-    for part in ("train", "val"):
-        for name in ("cat", "dog"):
-            folder = tmp_path / "photos" / part / name
-            folder.mkdir(parents=True)
-            for k in range(3):
-                pixels = rng.integers(0, 256, (30, 40, 3), np.uint8)
-                Image.fromarray(pixels).save(folder / f"{k}.png")
-    return tmp_path / "photos"
 
 
 def classifier(classes=10, size=28):

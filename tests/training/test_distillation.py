@@ -66,6 +66,71 @@ def test_features_that_are_zero_have_a_gradient():
     assert np.isfinite(tape.gradient(loss, features)).all()
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([1e-5, 1e-3, 1.0, 1e3]))
+def test_gradients_are_finite_whatever_the_scale(seed, scale):
+    rng = np.random.default_rng(seed)
+    student, teacher = tf.constant(rng.normal(size=(2, 4, 6)) * scale, "float32")
+    shares = tf.nn.softmax(1e3 * student), tf.nn.softmax(1e3 * teacher)
+    for loss, args in [
+        (kd_loss, (student, teacher)),
+        (kd_loss, (*shares, 4.0, False, False)),
+        (similarity_loss, (student, teacher)),
+    ]:
+        with tf.GradientTape() as tape:
+            tape.watch(args[0])
+            value = loss(*args)
+        assert (
+            np.isfinite(value).all()
+            and np.isfinite(tape.gradient(value, args[0])).all()
+        )
+
+
+def test_faint_features_count_as_much_as_strong_ones():
+    student, teacher = np.random.default_rng(0).normal(size=(2, 5, 9)).astype("float32")
+    expected = float(similarity_loss(student, teacher))
+    for scale in (1e-5, 1e-3, 1e4):
+        found = float(similarity_loss(scale * student, teacher))
+        assert found == pytest.approx(expected, rel=1e-4)
+        assert float(similarity_loss(student, student * scale)) < 1e-10
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_losses_are_float32_whatever_comes_in(dtype):
+    student, teacher = np.random.default_rng(0).normal(size=(2, 5, 9))
+    half = [tf.cast(tf.constant(x), dtype) for x in (student, teacher)]
+    for loss in (kd_loss, similarity_loss):
+        found = tf.function(loss)(*half)
+        assert found.dtype == tf.float32
+        exact = loss(*(tf.cast(x, tf.float32) for x in half))
+        np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-6)
+    # 300² does not fit into float16.
+    assert np.isfinite(similarity_loss(half[0] * 300, half[1]))
+
+
+def values(model, name):
+    """What a layer found by name puts out within the model."""
+    tensor = feature_pairs(model, model, [name])[0][0]
+    return keras.Model(model.inputs, tensor).predict_on_batch(np.ones((2, 8, 8, 1)))
+
+
+def test_layers_that_other_models_share_or_hold():
+    conv, inputs = L.Conv2D(4, 3, name="conv"), keras.Input((8, 8, 1))
+    pooled = L.GlobalAveragePooling2D(name="pool")(conv(inputs))
+    body = keras.Model(inputs, pooled, name="body")
+    inputs = keras.Input((8, 8, 1))
+    holds = keras.Model(inputs, L.Dense(3)(body(inputs)))
+    assert values(holds, "body").shape == (2, 4)
+    inputs = keras.Input((8, 8, 1))
+    shares = keras.Model(inputs, L.Dense(3)(L.Flatten()(conv(2 * inputs))))
+    expected = conv(2 * np.ones((2, 8, 8, 1)))
+    np.testing.assert_allclose(values(shares, "conv"), expected, rtol=1e-5, atol=1e-6)
+    chain = keras.Sequential([keras.Input((8, 8, 1)), L.Flatten(name="flat")])
+    assert values(chain, "flat").shape == (2, 64)
+    with pytest.raises(ModelError, match="no layer 'body/conv'.*body"):
+        feature_pairs(holds, holds, ["body/conv"])
+
+
 def test_layers_are_found_by_name():
     student, teacher = models.network(), models.network()
     names = [layer.name for layer in student.layers]
