@@ -105,8 +105,8 @@ def report(times, saves, size):
     save = statistics.median(saves)
     print(
         f"\nA checkpoint ({size / 1e6:.1f} MB) takes {1000 * save:.0f} ms, "
-        f"{save / base:.2f} steps: {save / (500 * base):.2%} of the training at one per "
-        "500 steps."
+        f"{save / base:.2f} steps: {save / (500 * base):.2%} of a training with one "
+        "every 500 steps."
     )
 
 

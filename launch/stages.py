@@ -192,7 +192,7 @@ def results(run, data, recipe, args, seconds):
 
 
 def _left_out(skipped):
-    """A line on the images that could not be read, for the report; none if all could."""
+    """A line on the images that could not be read, for the report."""
     if not skipped:
         return {}
     named = [f"{place} ({reason})" for place, reason in list(skipped.items())[:10]]
