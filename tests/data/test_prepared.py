@@ -12,11 +12,11 @@ IMAGE = tfds.features.Image(encoding_format="jpeg")
 LABEL = tfds.features.ClassLabel(names=["dark", "bright"])
 
 
-def store(data_dir, name, examples, **features):
+def store(data_dir, name, examples, version="1.0.0", **features):
     """Writes splits of dicts, in the on-disk format that `tfds build` writes."""
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
-        version="1.0.0",
+        version=version,
         features=tfds.features.FeaturesDict(features),
         split_datasets=examples,
         data_dir=str(data_dir),
@@ -95,6 +95,38 @@ def test_streamed_records_are_reshuffled_by_the_seed(found, monkeypatch):
 def test_versions_may_be_given_and_shapes_wanted(found):
     data = load("tfds:lamps:1.0.0", (6, 5, 1))
     assert next(iter(data.train))[0].shape == (8, 6, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "settings"),
+    [
+        ("cifar10", 10, {"augment": "crop_flip"}),
+        ("imagenet2012", 1000, {"augment": "imagenet", "view": "ten"}),
+    ],
+)
+def test_sets_of_the_catalogue_that_were_prepared_elsewhere(
+    tmp_path, monkeypatch, name, classes, settings
+):
+    """As `tfds build` leaves them, in the version that the catalogue has."""
+    label = tfds.features.ClassLabel(num_classes=classes)
+    held_out = "test" if name == "cifar10" else "validation"
+    store(
+        tmp_path,
+        name,
+        {"train": pictures(5, (0, classes - 1)), held_out: pictures(3)},
+        version=str(tfds.builder_cls(name).VERSION),
+        image=IMAGE,
+        label=label,
+        extra=tfds.features.Text(),
+    )
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    data = load(f"tfds:{name}", (32, 32, 3), batch_size=4, **settings)
+    assert len(data.class_names) == classes and data.num_train == 5
+    labels = np.concatenate([y for _, y in data.epoch(0).as_numpy_iterator()])
+    assert sorted(labels) == [0, 0, 0, classes - 1, classes - 1]
+    assert [x.shape for x, _ in data.epoch(0)] == [(4, 32, 32, 3), (1, 32, 32, 3)]
+    shape = next(iter(data.validation))[0].shape
+    assert shape == ((3, 32, 32, 3) if name == "cifar10" else (3, 10, 32, 32, 3))
 
 
 def test_a_registered_folder_is_searched_too(data_dir, monkeypatch):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hh_keras.data import load
 from hh_keras.errors import HHError
 from hh_keras.training import Recipe, strategy, train
 from hh_keras.training.trainee import weighted
@@ -151,6 +152,20 @@ def test_weights_share_a_global_batch(replicas):
         assert np.sum(weight) == pytest.approx(1)
     x, y, weight = next(iter(weighted(images().train.map(nothing), replicas)))
     assert len(x) == len(y) == replicas and not np.any(weight)
+
+
+def test_replicas_see_every_example_once():
+    data = load("embedded", batch_size=16, limit=70)
+    together = two()
+    shared = together.experimental_distribute_dataset(weighted(data.epoch(2), 2))
+    parts = [[], []]
+    for images_, _, weight in shared:
+        both = [together.experimental_local_results(x) for x in (images_, weight)]
+        for part, x, w in zip(parts, *both):
+            part.extend(image.tobytes() for image in x.numpy()[w.numpy() > 0])
+    alone = [i.tobytes() for x, _ in data.epoch(2).as_numpy_iterator() for i in x]
+    assert sorted(parts[0] + parts[1]) == sorted(alone) and len(set(alone)) == 70
+    assert len(parts[0]) == len(parts[1]) == 35
 
 
 def nothing(x, y):
