@@ -5,10 +5,10 @@ import json
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import hh_keras as hh
 from hh_keras.search.scales import scale_layer
+from hh_keras.training import strategy
 from tests.zoo import ZOO, randomize
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -140,11 +140,7 @@ def test_magnitude_reads_trained_scales_and_rebuild_folds_them():
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_proximal_training_makes_exact_zeros(replicas):
-    devices = tf.config.list_logical_devices("CPU")
-    if len(devices) < replicas:
-        pytest.skip("one logical device only")
-    strategy = tf.distribute.MirroredStrategy([d.name for d in devices[:replicas]])
-    with strategy.scope():
+    with strategy("mirrored", replicas).scope():
         base = model()
         channels = hh.trace(base)
         sparsity = hh.ChannelSparsity(1.0, hh.channel_costs(channels), proximal=True)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import hh_keras as hh
 from hh_keras.data import as_data_error, load
+from hh_keras.training import strategy
 
 
 @pytest.fixture(params=["held", "streamed"])
@@ -65,13 +66,13 @@ def test_both_ways_of_decoding_give_the_same(folder, encoded, monkeypatch):
 def test_replicas_share_the_batches(folder, decoding):
     policy = load(folder).train.options().experimental_distribute.auto_shard_policy
     assert policy == tf.data.experimental.AutoShardPolicy.DATA
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    together = strategy("mirrored", 2)
     data = load(folder, batch_size=4)
-    shared = strategy.experimental_distribute_dataset(data.validation)
+    shared = together.experimental_distribute_dataset(data.validation)
     images = [
         image
         for x, _ in shared
-        for part in strategy.experimental_local_results(x)
+        for part in together.experimental_local_results(x)
         for image in part.numpy()[:, 0, 0, 0]
     ]
     assert sorted(images) == [50, 51, 200, 201]

@@ -91,7 +91,7 @@ def test_training_with_smoothing_softmax_and_no_validation():
 
 
 def test_training_under_a_mirrored_strategy():
-    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+    with strategy("mirrored", 1).scope():
         model = classifier()
     rows = train(model, blobs(), Recipe(epochs=1, batch_size=16)).history
     assert np.isfinite(rows[0]["loss"])
