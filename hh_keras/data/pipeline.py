@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import re
+import threading
+import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -82,7 +85,12 @@ def stream(
     several = number_of_cuts(view) > 1
     shape = (number_of_cuts(view), *image_shape) if several else image_shape
 
+    atexit.register(_end_decoding)
+
     def pixels(place, content, label, seed):
+        _last_call[0] = time.monotonic()
+        if _ending.is_set():
+            raise StopIteration
         cuts = random_cut(tuple(seed)) if view == RANDOM else cuts_of(view, image_shape)
         record = place, content, label
         found, label = _pixels(split, record, image_shape, num_classes, cuts, note)
@@ -105,6 +113,22 @@ def stream(
         return data.batch(size).map(_good, tf.data.AUTOTUNE, deterministic=True)
 
     return batches, split.num
+
+
+_ending = threading.Event()
+_last_call = [0.0]
+
+
+def _end_decoding():
+    """Lets the streams that are still open run dry while Python is there to answer.
+
+    TensorFlow decodes ahead in threads of its own and waits for them when it ends: for
+    ever, if they wait for an interpreter that is gone.
+    """
+    _ending.set()
+    latest = time.monotonic() + 5
+    while time.monotonic() < min(latest, _last_call[0] + 0.1):
+        time.sleep(0.02)
 
 
 def _good(images, labels):
@@ -224,7 +248,8 @@ def ready(
 def new_seeds(seed: int) -> tf.data.Dataset:
     """Seeds for `ready` that differ from one iteration to the next."""
     numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-    return numbers.map(lambda n: tf.cast(tf.stack([n, n + 1]), tf.int32))
+    # Of the 32 random bits, those that make no negative number: NumPy takes none.
+    return numbers.map(lambda n: tf.cast(tf.stack([n // 2, n % 2]), tf.int32))
 
 
 def step_seeds(seed: int, first: int) -> tf.data.Dataset:

@@ -1,5 +1,7 @@
 """Images that cannot be read are left out, counted and named."""
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -99,3 +101,29 @@ def test_labels_that_no_class_has_are_no_bad_images(folder, monkeypatch):
         check_label(b"here", np.int64(9), 2)
     with pytest.raises(hh.DataError, match="neither skip nor fail"):
         load(folder, on_bad_image="ignore")
+
+
+def test_random_cuts_blame_no_image(folder):
+    """Seeds of reshuffled streams once were negative, and images took the blame."""
+    data = load(folder, (8, 8, 3), 2, augment="imagenet", on_bad_image="fail")
+    for _ in range(4):
+        assert sum(len(labels) for _, labels in data.train) == 8
+    assert not data.skipped
+
+
+ENDS_EARLY = """
+import sys
+from hh_keras.data import load
+stream = iter(load(sys.argv[1], (64, 64, 3), 2, memory_bytes=0).epoch(0))
+next(stream)
+raise SystemExit(3)
+"""
+
+
+def test_a_program_ends_in_the_midst_of_a_stream(folder, encoded):
+    for k in range(60):
+        path = folder / "train" / "cat" / f"large{k}.jpg"
+        path.write_bytes(encoded((500, 400), seed=k))
+    command = [sys.executable, "-c", ENDS_EARLY, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3, done.stderr
