@@ -1,48 +1,13 @@
-"""Writing a SavedModel and a `.tflite` file."""
+"""Writing `.tflite` files."""
 
 from pathlib import Path
 
 import tensorflow as tf
 
 from hh_keras import files
-from hh_keras.errors import ModelError, WorkdirError
+from hh_keras.errors import ModelError
+from hh_keras.export.checks import check_built, failed
 from hh_keras.export.quiet import quiet
-
-
-def saved_model(model, path):
-    """Writes a TensorFlow SavedModel, all of it or nothing.
-
-    It is written beside `path` and renamed when complete, so that a server watching
-    the directory never sees half a model and a failure leaves the old one in place.
-
-    Args:
-        model: a built Keras model.
-        path: directory to write; an older SavedModel there is replaced.
-
-    Returns:
-        The path, a `pathlib.Path`.
-
-    Raises:
-        ModelError: the model is not built or cannot be exported.
-        WorkdirError: `path` is something other than a SavedModel, or not writable.
-    """
-    path = Path(path)
-    _check_built(model)
-    if path.exists() and not _replaceable(path):
-        raise WorkdirError(
-            f"{path} exists and is not a SavedModel; it is left alone. "
-            "Choose another path, or remove it."
-        )
-
-    def export(new):
-        try:
-            with quiet():
-                model.export(str(new), format="tf_saved_model", verbose=False)
-        except Exception as error:  # tracing runs every layer's code
-            raise ModelError(_failed(model, path, error)) from error
-
-    files.replace(path, export)
-    return path
 
 
 def tflite(model, path, image_shape=None):
@@ -66,7 +31,7 @@ def tflite(model, path, image_shape=None):
         WorkdirError: `path` is not writable.
     """
     path = Path(path)
-    _check_built(model)
+    check_built(model)
     function = _one_example(model, image_shape)
     try:
         with quiet():
@@ -75,7 +40,7 @@ def tflite(model, path, image_shape=None):
             converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
             content = converter.convert()
     except Exception as error:  # the converter raises many kinds
-        raise ModelError(_failed(model, path, error)) from error
+        raise ModelError(failed(model, path, error)) from error
     files.write(path, content)
     return path
 
@@ -104,22 +69,3 @@ def _one_example(model, image_shape):
     except Exception as error:  # tracing runs every layer's code
         reason = " ".join(str(error).split())[:400]
         raise ModelError(f"{model.name!r} cannot be traced: {reason}") from error
-
-
-def _check_built(model):
-    if not getattr(model, "inputs", None) or not model.built:
-        raise ModelError(
-            f"{model.name!r} has no known inputs; only built functional or sequential "
-            "models can be exported. Start it with keras.Input."
-        )
-
-
-def _failed(model, path, error):
-    reason = " ".join(str(error).split())[:400]
-    return f"{model.name!r} cannot be exported to {path}: {reason}"
-
-
-def _replaceable(path):
-    if not path.is_dir():
-        return False
-    return (path / "saved_model.pb").is_file() or not any(path.iterdir())
