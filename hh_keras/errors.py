@@ -20,6 +20,10 @@ class BudgetError(HHError):
     """No plan fits the budget; the text gives the smallest reachable cost."""
 
 
+class LatencyError(HHError):
+    """A latency table that is corrupt, or lacks what a network needs."""
+
+
 class DataError(HHError):
     """Data that cannot be used: missing, unreadable, empty or mislabelled."""
 

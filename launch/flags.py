@@ -66,9 +66,14 @@ class Limit:
 
     def of(self, reference):
         """Returns the limit in absolute terms, an int; None means no limit."""
+        amount = self.amount(reference)
+        return None if amount is None else int(amount)
+
+    def amount(self, reference):
+        """Returns the limit in absolute terms, a float; None means no limit."""
         if self.value == float("inf"):
             return None
-        return int(self.value * reference if self.relative else self.value)
+        return float(self.value * reference if self.relative else self.value)
 
 
 def parse_limit(text):
@@ -91,6 +96,20 @@ def parse_limit(text):
     if unit == "x":
         return Limit(value, True, text)
     return Limit(round(value * _UNITS[unit]), False, text)
+
+
+def parse_latency(text):
+    """Reads "0.5x", "12ms" or "none"; a `Limit` in milliseconds."""
+    lower = text.strip().lower()
+    if lower == "none":
+        return Limit(float("inf"), False, "none")
+    number = re.fullmatch(r"(\d+\.?\d*|\.\d+)(x|ms)", lower)
+    if not number or float(number[1]) == 0:
+        raise ValueError(
+            "write a multiple of the original's such as 0.5x, milliseconds such as "
+            "12ms, or none."
+        )
+    return Limit(float(number[1]), number[2] == "x", text)
 
 
 def parse_min_keep(text):
@@ -295,6 +314,16 @@ DATA = (
     ),
 )
 
+LATENCY = (
+    Flag(
+        "latency_quantize",
+        Choice(("float32", "int8")),
+        "float32",
+        "What kind of .tflite file is timed.",
+    ),
+    Flag("latency_threads", _COUNT, 1, "Threads of the .tflite interpreter."),
+)
+
 SEARCH = (
     Flag(
         "macs",
@@ -306,6 +335,21 @@ SEARCH = (
     Flag(
         "params", _LIMIT, "1.0x", "Most parameters, written like --macs (1.0x, 250k)."
     ),
+    Flag(
+        "latency",
+        Checked(parse_latency, "LIMIT"),
+        Limit(float("inf"), False, "none"),
+        "Most milliseconds for one image, as a .tflite file on the device of "
+        "--latency_table: a multiple of the original's (0.5x), 12ms, or none.",
+    ),
+    Flag(
+        "latency_table",
+        Text("FILE"),
+        None,
+        "Times of layers, made by launch/latency.py on the device that counts. "
+        "Default: measured here, and kept as latency.json in --workdir.",
+    ),
+    *LATENCY,
     Flag(
         "width_mult",
         Number(float, least=1),
@@ -549,6 +593,11 @@ STAGE = Flag(
 )
 
 DEBUG = Flag("debug", _SWITCH, False, "Show tracebacks and all of TensorFlow's log.")
+
+
+def named(group, name):
+    """The flag of that name."""
+    return next(flag for flag in group if flag.name == name)
 
 
 def workdir_flags(default):

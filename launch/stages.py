@@ -47,13 +47,18 @@ def search(run, model, data, args):
         _keep_search(run, original, result)
     steps.wait_for_all(args)
     print(steps.search_summary(result))
-    budget = steps.budget(model, data.image_shape, args)
+    budget = steps.budget(model, data.image_shape, args, run)
     finish(
         run,
         "search",
         started,
         search_seconds=round(seconds, 2),
-        budget={"macs": budget.macs, "params": budget.params},
+        budget={
+            "macs": budget.macs,
+            "params": budget.params,
+            "latency_ms": budget.latency_ms,
+        },
+        latency=result.latency,
     )
 
 

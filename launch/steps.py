@@ -11,14 +11,14 @@ import tensorflow as tf
 
 import hh_keras
 from hh_keras import data as datasets
-from hh_keras import files, models, training
+from hh_keras import files, latency, models, training
 from hh_keras.errors import BudgetError, HHError, ModelError
 from hh_keras.export import input_shape
 from hh_keras.models import sources
 from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import classification
 from hh_keras.training import Recipe, checkpoints, strategy
-from hh_keras.training.strategy import chiefs, is_chief
+from hh_keras.training.strategy import chiefs, is_chief, workers
 from hh_keras.training.tensorboard import TensorBoard
 from launch import workdir
 from launch.flags import merge_min_keep
@@ -233,11 +233,13 @@ def search(model, data, args, run):
             return original, _shrink(model, data, args, weights, run)
         except BudgetError as error:
             limits = f"--macs={args.macs} --params={args.params}"
+            if args.latency.value != float("inf"):
+                limits += f" --latency={args.latency}"
             raise BudgetError(f"{limits}: {error}") from error
 
 
 def _shrink(model, data, args, weights, run):
-    limits = budget(model, data.image_shape, args)
+    limits = budget(model, data.image_shape, args, run)
     prepare = None
     if args.search_epochs:
         prepare = functools.partial(_train_scales, data, limits, args, run)
@@ -254,6 +256,8 @@ def _shrink(model, data, args, weights, run):
         weights=weights,
         seed=args.seed,
         prepare=prepare,
+        # Workers that measure for themselves would each find another network.
+        measure_latency=workers(distribution(args)) == 1,
     )
 
 
@@ -285,13 +289,52 @@ def widened(model, args):
     return hh_keras.widen(model, args.width_mult, kind, args.seed)
 
 
-def budget(model, image_shape, args):
-    """The limits of --macs and --params in absolute terms."""
+def budget(model, image_shape, args, run):
+    """The limits of --macs, --params and --latency in absolute terms."""
     cost = hh_keras.cost(model, image_shape)
     macs, params = args.macs.of(cost.macs), args.params.of(cost.params)
-    if macs is None and params is None:
-        raise HHError("--macs and --params are both none; give at least one limit.")
-    return hh_keras.Budget(macs=macs, params=params)
+    if args.latency.value == float("inf"):
+        if macs is None and params is None:
+            raise HHError(
+                "--macs, --params and --latency are all none; give at least one limit."
+            )
+        return hh_keras.Budget(macs=macs, params=params)
+    table = latency_table(model, args, run)
+    original = latency.predict_latency(model, table, image_shape)
+    limit = args.latency.amount(original)
+    return hh_keras.Budget(macs, params, limit, table)
+
+
+def latency_table(model, args, run):
+    """Reads --latency_table, or measures one and keeps it in --workdir."""
+    if args.latency_table:
+        return latency.LatencyTable.load(args.latency_table)
+    if workers(distribution(args)) > 1:
+        raise HHError(
+            "--latency needs a --latency_table when several workers search: make one "
+            "with launch/latency.py."
+        )
+    path, settings = (
+        run.path / "latency.json",
+        (
+            args.latency_quantize,
+            args.latency_threads,
+        ),
+    )
+    if path.exists():
+        table = latency.LatencyTable.load(path)
+        known = (table.quantize, table.threads) == settings
+        if known and table.device == latency.device() and _has(table, model):
+            return table
+    print("  measuring how long layers take ...", flush=True)
+    table = latency.measure([model], *settings, width=args.width_mult)
+    workdir.claim(run)
+    table.save(path)
+    return table
+
+
+def _has(table, model):
+    return latency.architecture(latency.units(model)) in table.networks
 
 
 def _apply_plan(model, args, weights):
@@ -357,11 +400,21 @@ def epoch_seconds(model, data):
 def search_summary(result):
     """Two lines on what the search did, for the screen."""
     before, wide, after = result.cost_before, result.cost_wide, result.cost_after
+    ms = ""
+    if result.latency:
+        found = result.latency
+        ms = (
+            f"\n  latency    {found['original']:.3g} ms -> {found['predicted']:.3g} ms "
+            f"predicted, limit {found['target']:.3g} ms"
+        )
+        if "measured" in found:
+            ratio = found["measured"] / found["original"]
+            ms += f"; measured {ratio:.3f} of the original's"
     return (
         f"  MACs       {millions(before.macs)} -> widened {millions(wide.macs)} -> "
         f"{millions(after.macs)} ({after.macs / before.macs:.1%} of the original)\n"
         f"  parameters {millions(before.params)} -> widened {millions(wide.params)} "
-        f"-> {millions(after.params)} ({after.params / before.params:.1%})"
+        f"-> {millions(after.params)} ({after.params / before.params:.1%}){ms}"
     )
 
 

@@ -58,7 +58,7 @@ def is_full(channels, plan, budget):
     for g, group in enumerate(channels.groups):
         more = kept.copy()
         more[g] = min(len(group), more[g] + 8)
-        over = any(v > m for v, m in zip(costs(more), budget.limits, strict=True))
+        over = any(v > m for v, m in zip(costs(more), budget.limits))
         if more[g] > kept[g] and not over:
             return False
     return True

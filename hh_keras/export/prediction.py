@@ -18,7 +18,8 @@ def predict(model, images, batch_size=64, threads=None):
             a `.tflite` file; or what `open_model` made of one of them.
         images: float array of shape `(n, height, width, channels)`; for a model with
             several inputs a list or dict of such arrays in the model's order.
-        batch_size: examples at once; a `.tflite` file takes one whatever this says.
+        batch_size: examples at once; a `.tflite` file takes as many as it was made
+            for, whatever this says.
         threads: of the `.tflite` interpreter; None leaves it the choice.
 
     Returns:
@@ -85,7 +86,7 @@ def input_shape(path):
     opener = _opener(path)
     try:
         if opener is _open_tflite:
-            details = _interpreter_class()(model_path=str(path)).get_input_details()
+            details = interpreter_class()(model_path=str(path)).get_input_details()
             shapes = [tuple(int(n) for n in detail["shape"]) for detail in details]
         elif opener is _open_saved_model:
             signature = tf.saved_model.load(str(path)).signatures["serving_default"]
@@ -174,26 +175,55 @@ def _open_saved_model(path, _):
 
 def _open_tflite(path, threads):
     with quiet():
-        interpreter = _interpreter_class()(model_path=str(path), num_threads=threads)
+        interpreter = interpreter_class()(model_path=str(path), num_threads=threads)
         interpreter.allocate_tensors()
     inputs = interpreter.get_input_details()
     outputs = interpreter.get_output_details()
 
-    def run_one(arrays):
+    batch = int(inputs[0]["shape"][0])
+
+    def run_batch(arrays):
         for detail, array in zip(inputs, arrays, strict=True):
-            interpreter.set_tensor(detail["index"], array.astype(detail["dtype"]))
+            interpreter.set_tensor(detail["index"], _to_tensor(array, detail))
         interpreter.invoke()
-        return [interpreter.get_tensor(detail["index"]) for detail in outputs]
+        return [_from_tensor(interpreter.get_tensor(d["index"]), d) for d in outputs]
 
     def run(arrays):
-        examples = range(len(arrays[0]))
-        parts = [run_one([array[i : i + 1] for array in arrays]) for i in examples]
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+        examples = len(arrays[0])
+        arrays = [_filled_up(array, batch) for array in arrays]
+        parts = [
+            run_batch([array[i : i + batch] for array in arrays])
+            for i in range(0, examples, batch)
+        ]
+        return [np.concatenate(row)[:examples] for row in zip(*parts, strict=True)]
 
     return run
 
 
-def _interpreter_class():
+def _filled_up(array, batch):
+    """Repeats the last example until the last batch is full."""
+    return np.concatenate([array, *[array[-1:]] * (-len(array) % batch)])
+
+
+def _to_tensor(array, detail):
+    """Real values as the tensor holds them."""
+    scale, zero_point = detail["quantization"]
+    if not scale or array.dtype == detail["dtype"]:
+        return array.astype(detail["dtype"])
+    limits = np.iinfo(detail["dtype"])
+    integers = np.round(array / np.float32(scale)) + zero_point
+    return np.clip(integers, limits.min, limits.max).astype(detail["dtype"])
+
+
+def _from_tensor(array, detail):
+    """What the tensor holds as real values."""
+    scale, zero_point = detail["quantization"]
+    if not scale:
+        return array
+    return (array.astype("float32") - zero_point) * np.float32(scale)
+
+
+def interpreter_class():
     """LiteRT's interpreter where it is installed; TensorFlow's is being retired."""
     try:
         from ai_edge_litert.interpreter import Interpreter

@@ -71,6 +71,11 @@ class Sites(collections.abc.Mapping):
         self._model = model
         self._effects, self._rename, self._made = effects, rename, {}
 
+    @property
+    def model(self):
+        """The traced model."""
+        return self._model
+
     def count_params(self):
         """Number of all weights of the model."""
         return self._model.count_params()

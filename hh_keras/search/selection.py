@@ -3,11 +3,13 @@
 import dataclasses
 import fnmatch
 import math
+from typing import Any
 
 import numpy as np
 
 from hh_keras.errors import BudgetError, HHError
 from hh_keras.graph.cost import cost_model
+from hh_keras.latency.prediction import latency_model
 from hh_keras.search.plan import Plan
 
 
@@ -18,30 +20,42 @@ class Budget:
     Attributes:
         macs: multiply-accumulates for one example.
         params: weights.
+        latency_ms: milliseconds for one example, as `latency_table` predicts it.
+        latency_table: a `hh_keras.latency.LatencyTable`.
     """
 
     macs: float | None = None
     params: float | None = None
+    latency_ms: float | None = None
+    latency_table: Any = None
 
     def __post_init__(self):
-        if self.macs is None and self.params is None:
-            raise HHError("Budget: give a limit, macs= or params=.")
-        for name in ("macs", "params"):
+        if (self.macs, self.params, self.latency_ms) == (None, None, None):
+            raise HHError("Budget: give a limit, macs=, params= or latency_ms=.")
+        if self.latency_ms is not None and self.latency_table is None:
+            raise HHError(
+                "Budget: latency_ms needs a latency_table, the device's; "
+                "hh_keras.latency.measure makes one."
+            )
+        for name in ("macs", "params", "latency_ms"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise HHError(f"Budget: {name} must be positive, got {value}.")
 
     @property
     def limits(self):
-        """`(macs, params)`, infinite where there is no limit."""
-        return tuple(math.inf if v is None else v for v in (self.macs, self.params))
+        """`(macs, params, latency_ms)`, infinite where there is no limit."""
+        values = (self.macs, self.params, self.latency_ms)
+        return tuple(math.inf if v is None else v for v in values)
 
 
 def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
     """Keeps the highest-scoring channels whose model fits a budget.
 
     Channels are sorted by score; bisection finds the longest prefix that fits, then
-    what still fits is added in the same order. No limit is ever exceeded.
+    what still fits is added in the same order. No limit is ever exceeded. With a limit
+    on latency, channels come in blocks that fill the steps in which the device's time
+    grows: one channel past a step costs as much as all up to the next.
 
     Args:
         channel_map: the model's `ChannelMap`.
@@ -69,8 +83,11 @@ def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
         raise HHError("scores hold NaN or infinite values.")
     if int(round_to) != round_to or round_to < 1:
         raise HHError(f"round_to must be a positive integer, got {round_to}.")
-    costs = cost_model(channel_map)
+    costs, latency = _costs(channel_map, budget)
     steps = _steps(channel_map, int(round_to))
+    if latency:
+        own = latency.steps(channel_map)
+        steps = [_common(*s, len(g)) for *s, g in zip(steps, own, channel_map.groups)]
     floors = _floors(channel_map, min_keep, steps)
     limits = budget.limits
     _check_reachable(channel_map, costs, floors, limits)
@@ -78,9 +95,28 @@ def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
         keep[_ranked(group, scores)[:count]] = True
-    macs, params = costs(counts)
+    macs, params, *rest = costs(counts)
     notes = {"macs": macs if macs == macs else None, "params": params}
+    if rest:
+        notes["latency_ms"] = rest[0]
     return Plan.of(channel_map, keep, notes)
+
+
+def _costs(channel_map, budget):
+    """What kept counts cost, `(macs, params[, ms])`, and the `LatencyModel` if any."""
+    costs = cost_model(channel_map)
+    if budget.latency_ms is None:
+        return costs, None
+    table = budget.latency_table
+    latency = latency_model(channel_map.sites.model, table, channel_map)
+    return lambda kept: (*costs(kept), latency(kept)), latency
+
+
+def _common(round_to, step, size):
+    """A multiple of both for a group of that size; small groups take part of a step."""
+    while step > max(1, size // 2):
+        step //= 2
+    return math.lcm(round_to, max(1, step))
 
 
 def _ranked(group, scores):
@@ -129,11 +165,12 @@ def _floors(channel_map, min_keep, steps):
 def _check_reachable(channel_map, costs, floors, limits):
     reached = costs(floors)
     for name, value, limit, kind in zip(
-        ("MACs", "parameters"), reached, limits, (0, 1)
+        ("MACs", "parameters", "ms"), reached, limits, range(3)
     ):
         if not value > limit:
             continue
-        free = np.minimum(costs.smallest, floors)
+        frozen = [group.frozen is not None for group in channel_map.groups]
+        free = np.where(frozen, floors, 1)
         savings = []
         for g in np.flatnonzero(floors > free):
             lower = floors.copy()
@@ -149,9 +186,13 @@ def _check_reachable(channel_map, costs, floors, limits):
         else:
             why = "every group is at one channel or frozen already"
         raise BudgetError(
-            f"no plan fits {limit:,.0f} {name}: the smallest reachable is "
-            f"{value:,.0f}; {why}."
+            f"no plan fits {_amount(limit, kind)} {name}: the smallest reachable is "
+            f"{_amount(value, kind)}; {why}."
         )
+
+
+def _amount(value, kind):
+    return f"{value:.4g}" if kind == 2 else f"{value:,.0f}"
 
 
 def _fill(channel_map, costs, scores, floors, steps, limits):

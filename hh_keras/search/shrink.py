@@ -8,6 +8,7 @@ import numpy as np
 
 from hh_keras.graph.channels import trace
 from hh_keras.graph.cost import Cost, cost
+from hh_keras.latency.correcting import keep_to_latency
 from hh_keras.search.plan import Plan
 from hh_keras.search.rebuild import rebuild, widen
 from hh_keras.search.scores import score_channels
@@ -25,6 +26,8 @@ class ShrinkResult:
         scores: float `(channels of wide,)`.
         cost_before, cost_wide, cost_after: `Cost` of the given, the wide and the
             smaller network.
+        latency: with a latency budget, milliseconds: `target`, `original` and
+            `predicted` by the table, and `measured` (if it was).
     """
 
     model: Any
@@ -34,6 +37,7 @@ class ShrinkResult:
     cost_before: Cost
     cost_wide: Cost
     cost_after: Cost
+    latency: dict | None = None
 
 
 def shrink(
@@ -49,6 +53,7 @@ def shrink(
     weights="fresh",
     seed=0,
     prepare=None,
+    measure_latency=True,
 ):
     """Widens a network, scores its channels, and shrinks it to a budget.
 
@@ -66,6 +71,9 @@ def shrink(
         prepare: function of the wide network that returns the one to score, with the
             same channels; for criterion "magnitude", one with trained scales, see
             `hh_keras.search.sparse.train_scales`. Inherited weights are its.
+        measure_latency: with a latency budget and on the table's own device, also run
+            the result beside the given model, and select again with a corrected limit
+            until the measured latency is the wanted one.
 
     Returns:
         A `ShrinkResult`.
@@ -81,7 +89,18 @@ def shrink(
     wide = model if width == 1 else widen(model, width, kind, seed)
     ready = prepare(wide) if prepare else wide
     scores = score_channels(ready, data, loss, criterion, batches, seed)
-    plan = select_channels(trace(wide), scores, budget, min_keep, round_to)
+    source = ready if weights == "inherit" else wide
+    channel_map = trace(wide)
+
+    def attempt(limits):
+        plan = select_channels(channel_map, scores, limits, min_keep, round_to)
+        return plan, rebuild(source, plan, weights, seed)
+
+    latency = None
+    if budget.latency_ms is None:
+        plan, slim = attempt(budget)
+    else:
+        plan, slim, latency = keep_to_latency(attempt, model, budget, measure_latency)
     notes = {
         **plan.notes,
         "criterion": criterion,
@@ -91,5 +110,5 @@ def shrink(
         "budget": [v if v < math.inf else None for v in budget.limits],
     }
     plan = dataclasses.replace(plan, notes=notes)
-    slim = rebuild(ready if weights == "inherit" else wide, plan, weights, seed)
-    return ShrinkResult(slim, plan, wide, scores, before, cost(wide), cost(slim))
+    costs = before, cost(wide), cost(slim)
+    return ShrinkResult(slim, plan, wide, scores, *costs, latency)

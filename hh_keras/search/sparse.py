@@ -59,7 +59,9 @@ def train_scales(
     with model.distribute_strategy.scope():
         sparsity = ChannelSparsity(strength, channel_costs(channel_map), proximal=True)
         scaled = add_scales(model, channel_map, sparsity)
-    limits = budget.limits if budget else (-1, -1)
+    # Latency is not followed while training: such a search goes on to its end.
+    stops = budget and budget.latency_ms is None
+    limits = budget.limits if stops else (-1, -1)
     falling = Falling(channel_map, scaled)
     callbacks = [falling, *settings.pop("callbacks", ())]
     if tensorboard:

@@ -1,0 +1,82 @@
+"""A unit alone, with other channel counts, as the `.tflite` file that is timed."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hh_keras.export.quiet import quiet
+from hh_keras.graph import calls
+from hh_keras.latency.units import Unit, Value
+
+QUANTIZATIONS = ("float32", "int8")
+
+
+def build(unit: Unit, n_in: int, n_out: int) -> keras.Model:
+    """Makes a Keras model of one unit with the given channel counts.
+
+    Args:
+        unit: what `units` found.
+        n_in, n_out: channels that go in and come out; `n_in` counts only if the unit
+            contracts.
+    """
+    shapes = _input_shapes(unit, n_in, n_out)
+    inputs = [keras.Input(shape, batch_size=1) for shape in shapes]
+    tensors = {id(v): t for v, t in zip(unit.inputs, inputs)}
+
+    def tensor(x):
+        return tensors[id(x)] if isinstance(x, Value) else x
+
+    for step in unit.steps:
+        op = calls.clone_op(step.op, _config(step.op, n_in, n_out))
+        args, kwargs = keras.tree.map_structure(tensor, (step.args, step.kwargs))
+        result = op(*args, **kwargs)
+        tensors[id(step.output)] = keras.tree.flatten(result)[0]
+    return keras.Model(inputs, tensors[id(unit.output)])
+
+
+def _config(op, n_in, n_out):
+    changed = {n: n_out for n in ("filters", "units") if hasattr(op, n)}
+    if getattr(op, "groups", 1) > 1 and changed:
+        changed["groups"] = max(1, n_out // (op.filters // op.groups))
+    return changed
+
+
+def _input_shapes(unit, n_in, n_out):
+    shapes = [v.shape for v in unit.inputs]
+    if unit.contracts:
+        return [(*shapes[0][:-1], n_in)]
+    before = unit.output.shape[-1]
+    if len(shapes) > 1 and sum(s[-1] for s in shapes) == before:  # concatenation
+        edges = np.cumsum([0, *(s[-1] for s in shapes)]) * n_out / before
+        return [
+            (*s[:-1], max(1, n))
+            for s, n in zip(shapes, np.diff(np.round(edges).astype(int)).tolist())
+        ]
+    scaled = [max(1, round(s[-1] * n_out / before)) for s in shapes]
+    return [(*s[:-1], 1 if s[-1] == 1 else n) for s, n in zip(shapes, scaled)]
+
+
+def convert(model: keras.Model, quantize: str) -> bytes:
+    """Converts a model for one example, int8 tensors going in and out if quantised.
+
+    Weights and ranges do not matter here: a file of random ones takes as long.
+    """
+    specs = [tf.TensorSpec((1, *t.shape[1:]), tf.float32) for t in model.inputs]
+
+    @tf.function(autograph=False)
+    def call(*inputs):
+        return model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [call.get_concrete_function(*specs)]
+    )
+    if quantize == "int8":
+        draw = np.random.default_rng(0)
+        images = [draw.normal(size=s.shape).astype("float32") for s in specs]
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: [images]
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+    with quiet():
+        return converter.convert()

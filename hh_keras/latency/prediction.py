@@ -1,0 +1,126 @@
+"""The latency of a network as a function of its channel counts."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from hh_keras.graph.channels import trace
+from hh_keras.latency.table import LatencyTable, contraction
+from hh_keras.latency.units import units
+
+
+def architecture(found):
+    """What networks that differ in channel counts alone have in common, a short text.
+
+    Args:
+        found: the network's `units`.
+    """
+    text = "\n".join(unit.key for unit in found)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LatencyModel:
+    """Milliseconds as a function of the kept channels of each group.
+
+    Calling it with `kept`, int array `(groups,)`, returns milliseconds.
+
+    Attributes:
+        table: the `LatencyTable`.
+        units: the network's units.
+        architecture: see `architecture`.
+        counts: float array `(2, units, groups)`, how often a channel of a group stands
+            in a unit's input and in its output.
+        fixed: int array `(2, units)`, channels that no group has.
+    """
+
+    table: LatencyTable
+    units: list
+    architecture: str
+    counts: np.ndarray
+    fixed: np.ndarray
+    _known: dict = dataclasses.field(default_factory=dict)
+
+    def __call__(self, kept):
+        total = self.table.total_ms(self.architecture, sum(self.per_unit(kept)))
+        return float(total)
+
+    def per_unit(self, kept):
+        """Milliseconds of each unit, a list."""
+        n_in, n_out = np.rint(self.counts @ np.asarray(kept, float)) + self.fixed
+        found = []
+        for index, key in enumerate(zip(n_in.astype(int).tolist(), n_out.tolist())):
+            where = (index, *key)
+            if where not in self._known:
+                ms = self.table.unit_ms(self.units[index], key[0], int(key[1]))
+                self._known[where] = ms
+            found.append(self._known[where])
+        return found
+
+    def steps(self, channel_map):
+        """Channels that each group may gain or lose at a time at full use of a step.
+
+        Int list `(groups,)`.
+        """
+        steps = [1] * len(channel_map.groups)
+        for unit, row in zip(self.units, self.counts[1]):
+            step = self.table.steps.get(contraction(unit), (1, 1))[1]
+            makes = {s.path for s in unit.steps}
+            for g in np.flatnonzero(row):
+                group = channel_map.groups[g]
+                if makes & set(group.producers):
+                    times = max(1, round(row[g]))
+                    steps[g] = max(steps[g], step // np.gcd(step, times))
+        return [min(int(s), len(g)) for s, g in zip(steps, channel_map.groups)]
+
+
+def latency_model(model, table, channel_map=None, input_shape=None):
+    """Makes the latency of a network a function of its channel counts.
+
+    Args:
+        model: a functional or Sequential Keras model.
+        table: a `LatencyTable` that has its kinds of layers.
+        channel_map: its `ChannelMap`, if known.
+        input_shape: of one example, for a model of unknown spatial size.
+
+    Returns:
+        A `LatencyModel`.
+
+    Raises:
+        LatencyError: the table lacks a kind of layer.
+    """
+    channel_map = channel_map or trace(model, input_shape)
+    found = units(model, channel_map, input_shape)
+    starts = np.array([g.ids.start for g in channel_map.groups], int)
+    sizes = np.array([len(g) for g in channel_map.groups], float)
+    rows = np.zeros((2, len(found), len(sizes)))
+    fixed = np.zeros((2, len(found)), int)
+    for u, unit in enumerate(found):
+        for side, values in enumerate((unit.inputs, (unit.output,))):
+            for value in values:
+                if value.ids is None:
+                    fixed[side, u] += value.shape[-1] if value.shape else 1
+                    continue
+                group = np.searchsorted(starts, value.ids, side="right") - 1
+                rows[side, u] += np.bincount(group, minlength=len(sizes)) / sizes
+    return LatencyModel(table, found, architecture(found), rows, fixed)
+
+
+def predict_latency(model, table, input_shape=None):
+    """Predicts how long one example takes.
+
+    Args:
+        model: a functional or Sequential Keras model.
+        table: a `LatencyTable`.
+        input_shape: of one example, for a model of unknown spatial size.
+
+    Returns:
+        Milliseconds on the table's device, with its threads and quantisation.
+
+    Raises:
+        LatencyError: the table lacks a kind of layer.
+    """
+    channel_map = trace(model, input_shape)
+    model = latency_model(model, table, channel_map, input_shape)
+    return model([len(group) for group in channel_map.groups])

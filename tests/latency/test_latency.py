@@ -1,0 +1,260 @@
+"""Latency tables, what they predict, and budgets in milliseconds."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import hh_keras as hh
+from hh_keras import latency
+from hh_keras.errors import BudgetError, HHError, LatencyError
+from hh_keras.latency.building import build, convert
+from hh_keras.latency.measure import _best_step
+from hh_keras.latency.table import Grid
+from hh_keras.latency.units import counts
+
+STEPS = {"Conv2D": (1, 8), "Dense": (1, 8)}
+
+
+def network(width=32, size=8):
+    """Residual, concatenation, depthwise, squeeze-excite, padding."""
+    x = inputs = keras.Input((size, size, 3))
+    x = keras.layers.Rescaling(1 / 255)(x)
+    x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name="stem")(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = shortcut = keras.layers.ReLU()(x)
+    x = keras.layers.DepthwiseConv2D(3, padding="same", name="depth")(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Activation("swish")(x)
+    x = keras.layers.Conv2D(width, 1, name="point")(x)
+    x = keras.layers.Add(name="sum")([x, shortcut])
+    squeezed = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+    squeezed = keras.layers.Conv2D(width, 1, activation="sigmoid")(squeezed)
+    x = keras.layers.Multiply(name="gate")([x, squeezed])
+    y = keras.layers.ZeroPadding2D(name="pad")(x)
+    y = keras.layers.Conv2D(width, 3, name="branch")(y)
+    x = keras.layers.Concatenate(name="join")([x, y])
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(0.2)(x)
+    return keras.Model(inputs, keras.layers.Dense(10, name="head")(x))
+
+
+def table_of(models, cost, networks=None):
+    """A table in which a unit takes `cost(input, output)` milliseconds."""
+    grids = {}
+    for model in models:
+        for unit in latency.units(model):
+            at = (1, 2048)
+            ms = np.array([[cost(i, o) if unit.contracts else o * 1e-5 for o in at]
+                           for i in at])  # fmt: skip
+            grids[unit.key] = Grid(at, at, ms)
+    return latency.LatencyTable(
+        {"machine": "none"}, "float32", 1, 0.0, STEPS, grids, networks or {}
+    )
+
+
+def product(n_in, n_out):
+    return n_in * n_out * 1e-5
+
+
+def random_plan(model, seed):
+    channel_map = hh.trace(model)
+    scores = np.random.default_rng(seed).random(channel_map.size)
+    return hh.select_channels(
+        channel_map, scores, hh.Budget(macs=0.5 * hh.cost(model).macs)
+    )
+
+
+def test_units_hold_what_a_runtime_fuses():
+    names = [[s.path for s in u.steps] for u in latency.units(network())]
+    kinds = [
+        "+".join(type(s.op).__name__ for s in u.steps) for u in latency.units(network())
+    ]
+    assert "Conv2D+BatchNormalization+ReLU" in kinds
+    assert "DepthwiseConv2D+BatchNormalization+Activation" in kinds
+    assert "ZeroPadding2D+Conv2D" in kinds, kinds
+    assert "Concatenate+BatchNormalization+ReLU" in kinds
+    flat = sum(names, [])
+    assert len(flat) == len(set(flat)) and not any("dropout" in n for n in flat)
+
+
+def test_rebuilt_networks_have_the_units_and_the_counts_of_their_plan():
+    model = network()
+    plan = random_plan(model, 0)
+    small = hh.rebuild(model, plan)
+    whole, parts = latency.units(model), latency.units(small)
+    assert latency.architecture(whole) == latency.architecture(parts)
+    keep = plan.keep
+    assert [counts(u, keep) for u in whole] == [counts(u) for u in parts]
+
+
+def test_a_unit_alone_has_the_shape_it_has_in_the_network():
+    for unit in latency.units(network()):
+        n_in, n_out = counts(unit)
+        assert build(unit, n_in, n_out).output_shape[1:] == unit.output.shape
+        if unit.contracts and "head" not in unit.name:
+            assert build(unit, 5, 7).output_shape[-1] == 7
+        elif not unit.contracts and unit.output.shape[-1] > 3:
+            assert build(unit, 0, 14).output_shape[-1] == 14
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_prediction_from_counts_is_that_of_the_rebuilt_network(seed):
+    model = network()
+    table = table_of([model], product)
+    channel_map = hh.trace(model)
+    predict = latency.latency_model(model, table)
+    plan = random_plan(model, seed)
+    kept = [len(plan.kept[g.name]) for g in channel_map.groups]
+    small = hh.rebuild(model, plan)
+    assert predict(kept) == pytest.approx(latency.predict_latency(small, table))
+    by_hand = 0
+    for unit in latency.units(small):
+        n_in, n_out = counts(unit)
+        step = 8 if {type(s.op).__name__ for s in unit.steps} & {*STEPS} else 1
+        n_out = -(-n_out // step) * step
+        by_hand += product(n_in, n_out) if unit.contracts else n_out * 1e-5
+    assert predict(kept) == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_networks_measured_whole_correct_the_sum():
+    model = network()
+    plain = latency.predict_latency(model, table_of([model], product))
+    known = {latency.architecture(latency.units(model)): (0.5, 1.0)}
+    table = table_of([model], product, known)
+    assert latency.predict_latency(model, table) == pytest.approx(plain * 0.5 + 1)
+
+
+def test_grids_interpolate_between_and_beyond():
+    grid = Grid((1, 11), (1, 21), np.array([[1.0, 21.0], [11.0, 231.0]]))
+    for n_in, n_out in ((1, 1), (11, 21), (6, 11), (22, 42)):
+        assert grid(n_in, n_out) == pytest.approx(n_in * n_out)
+    assert Grid((1,), (5,), np.array([[2.0]]))(7, 9) == 2.0
+
+
+def test_tables_survive_json(tmp_path):
+    model = network()
+    table = table_of([model], product, {"a": (1.0, 0.1)})
+    table.save(tmp_path / "t.json")
+    again = latency.LatencyTable.load(tmp_path / "t.json")
+    assert again.to_json() == table.to_json() and again.networks == {"a": (1.0, 0.1)}
+    assert latency.predict_latency(model, again) == pytest.approx(
+        latency.predict_latency(model, table)
+    )
+
+
+def test_damaged_tables_are_named(tmp_path):
+    path = tmp_path / "t.json"
+    whole = json.loads(table_of([network()], product).to_json())
+    cases = ["", "[]", "{}", json.dumps({**whole, "grids": {"a": {}}})]
+    for text in cases:
+        path.write_text(text)
+        with pytest.raises(LatencyError, match="t.json"):
+            latency.LatencyTable.load(path)
+    path.write_text(json.dumps({**whole, "version": 99}))
+    with pytest.raises(LatencyError, match="version"):
+        latency.LatencyTable.load(path)
+    with pytest.raises(LatencyError, match="none.json"):
+        latency.LatencyTable.load(tmp_path / "none.json")
+
+
+def test_a_layer_that_was_not_measured_is_named():
+    table = table_of([network(size=8)], product)
+    with pytest.raises(LatencyError, match="rescaling|stem"):
+        latency.predict_latency(network(size=9), table)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+def test_latency_budgets_are_met_in_whole_steps(share):
+    model = network(64)
+    table = table_of([model], product)
+    channel_map = hh.trace(model)
+    scores = np.random.default_rng(3).random(channel_map.size)
+    limit = share * latency.predict_latency(model, table)
+    budget = hh.Budget(latency_ms=limit, latency_table=table)
+    plan = hh.select_channels(channel_map, scores, budget)
+    small = hh.rebuild(model, plan)
+    found = latency.predict_latency(small, table)
+    assert found <= limit and found == pytest.approx(plan.notes["latency_ms"])
+    assert all(
+        len(plan.kept[g.name]) % 8 == 0 for g in channel_map.groups if not g.frozen
+    )
+    both = dataclasses.replace(budget, macs=0.2 * hh.cost(model).macs)
+    tight = hh.select_channels(channel_map, scores, both)
+    assert tight.notes["macs"] <= both.macs and tight.notes["latency_ms"] <= limit
+
+
+def test_at_equal_latency_it_keeps_more_than_a_budget_in_macs():
+    """Where time grows in steps, MACs say too little."""
+    model = network(64)
+    table = table_of([model], product)
+    channel_map = hh.trace(model)
+    gained = []
+    for seed in range(5):
+        scores = np.random.default_rng(seed).random(channel_map.size)
+        by_macs = hh.select_channels(
+            channel_map, scores, hh.Budget(macs=0.5 * hh.cost(model).macs)
+        )
+        ms = latency.predict_latency(hh.rebuild(model, by_macs), table)
+        by_ms = hh.select_channels(
+            channel_map, scores, hh.Budget(latency_ms=ms, latency_table=table)
+        )
+        assert by_ms.notes["latency_ms"] <= ms + 1e-12
+        gained.append(by_ms.keep.sum() - by_macs.keep.sum())
+    assert np.mean(gained) > 0
+
+
+def test_budgets_that_cannot_be_met_say_so():
+    model = network()
+    table = table_of([model], product)
+    with pytest.raises(HHError, match="latency_table"):
+        hh.Budget(latency_ms=1.0)
+    with pytest.raises(BudgetError, match="ms: the smallest reachable"):
+        hh.select_channels(
+            hh.trace(model), np.ones(hh.trace(model).size),
+            hh.Budget(latency_ms=1e-4, latency_table=table),
+        )  # fmt: skip
+
+
+def test_steps_are_found_in_noise():
+    n = np.arange(33, 66, 2)
+    rng = np.random.default_rng(0)
+    for step in (1, 8, 16, 32):
+        ms = (-(-n // step) * step) * 0.01 + rng.normal(0, 0.003, len(n))
+        assert _best_step(n, ms) == step
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantize", ["float32", "int8"])
+def test_measured_tables_predict_the_network_they_were_made_for(quantize):
+    model = network()
+    table = latency.measure([model], quantize, rounds=5)
+    assert table.overhead_ms > 0 and len(table.networks) == 1
+    plain = latency.predict_latency(model, table)
+    small = hh.rebuild(model, random_plan(model, 1))
+    assert 0 < latency.predict_latency(small, table) <= plain
+    again = latency.measure([model], quantize, rounds=5, table=table)
+    assert again.grids.keys() == table.grids.keys()
+    with pytest.raises(LatencyError, match="threads"):
+        latency.measure([model], quantize, threads=2, table=table)
+
+
+@pytest.mark.slow
+def test_shrink_measures_what_it_promises():
+    model = network(64, 16)
+    table = latency.measure([model], rounds=10)
+    limit = 0.6 * latency.predict_latency(model, table)
+    found = hh.shrink(
+        model, budget=hh.Budget(latency_ms=limit, latency_table=table), width=1,
+        criterion="weight_norm",
+    )  # fmt: skip
+    assert found.latency["target"] == limit and found.latency["measured"] > 0
+    assert len(convert(found.model, "float32")) < len(convert(model, "float32"))
+    elsewhere = dataclasses.replace(table, device={"machine": "another"})
+    budget = hh.Budget(latency_ms=limit, latency_table=elsewhere)
+    found = hh.shrink(model, budget=budget, width=1, criterion="weight_norm")
+    assert "measured" not in found.latency and found.latency["predicted"] <= limit
