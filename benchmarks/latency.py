@@ -64,10 +64,11 @@ def predicted_against_measured(names, kinds):
             wanted = np.array([latency.predict_latency(v, table) for v in versions])
             errors = wanted / found - 1
             every.extend(np.abs(errors))
+            worst = errors[np.argmax(np.abs(errors))]
             print(
                 f"| {name} | {quantize} | {seconds:.0f} s | {errors[0]:+.1%} | "
-                f"{np.median(np.abs(errors)):.1%} | {errors[np.argmax(np.abs(errors))]:+.1%}"
-                f" | {found.min():.2f} to {found.max():.2f} |",
+                f"{np.median(np.abs(errors)):.1%} | {worst:+.1%} | "
+                f"{found.min():.2f} to {found.max():.2f} |",
                 flush=True,
             )
     print(f"\nMedian of all {len(every)}: {np.median(every):.1%}\n")

@@ -8,31 +8,36 @@ from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quiet import quiet
 
 
-def time_files(contents, threads=1, rounds=30, warmup=3, again=False):
+def time_files(contents, threads=1, rounds=30, again=False):
     """Times `.tflite` contents in turns.
 
     Each round runs every file once, so that a layer finds its input in the cache and
-    its weights mostly not, as within a network.
+    its weights mostly not, as within a network. Rounds go on for a second at least:
+    shorter ones could all fall into a moment in which the machine is busy.
 
     Args:
         contents: list of bytes.
         threads: of the interpreter.
-        rounds: timed runs of each.
-        warmup: runs before them.
+        rounds: least number of timed runs of each.
         again: each turn runs the file twice and times the second: as if it ran alone.
 
     Returns:
-        Milliseconds, float array `(files, rounds)`.
+        Milliseconds, float array `(files, rounds or more)`.
     """
     with quiet():
         runs = [_runner(content, threads) for content in contents]
-    milliseconds = np.zeros((len(runs), warmup + rounds))
-    for round_ in range(warmup + rounds):
-        for index, run in enumerate(runs):
+    taken, started = [], time.perf_counter()
+    while len(taken) < _WARMUP + rounds or time.perf_counter() - started < _SECONDS:
+        row = []
+        for run in runs:
             if again:
                 run()
-            milliseconds[index, round_] = run()
-    return milliseconds[:, warmup:]
+            row.append(run())
+        taken.append(row)
+    return np.array(taken[_WARMUP:]).T
+
+
+_WARMUP, _SECONDS = 3, 1.0
 
 
 def typical(milliseconds):

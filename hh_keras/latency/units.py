@@ -14,7 +14,7 @@ from hh_keras.graph.channels import ChannelMap, trace
 _FREE = ("Dropout", "SpatialDropout2D", "Flatten", "Reshape", "Identity", "InputLayer")
 _JOINS = (
     "BatchNormalization", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU",
-    "HardSwish", "Silu", "Relu", "Relu6", "HardSigmoid", "Sigmoid", "Dropout",
+    "HardSwish", "Silu", "Relu", "Relu6", "HardSigmoid", "Sigmoid",
 )  # fmt: skip
 _PADDED = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "MaxPooling2D")
 _NOT_OF_A_KIND = (
