@@ -4,13 +4,14 @@
 file with the model it came from, `latency` and `latencies` time files.
 """
 
-from hh_keras.export.lite import tflite
+from hh_keras.export.lite import QUANTIZE, tflite
 from hh_keras.export.parity import Parity, parity
 from hh_keras.export.prediction import input_shape, open_model, predict
 from hh_keras.export.serving import saved_model
 from hh_keras.export.timing import Latency, latencies, latency
 
 __all__ = [
+    "QUANTIZE",
     "Latency",
     "Parity",
     "input_shape",

@@ -1,52 +1,103 @@
-"""Writing `.tflite` files."""
+"""Writing `.tflite` files: float32, float16, dynamic range, int8."""
 
+import warnings
 from pathlib import Path
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from hh_keras import files
 from hh_keras.errors import ModelError
 from hh_keras.export.checks import check_built, failed
 from hh_keras.export.quiet import quiet
+from hh_keras.export.sidecar import sidecar, write_sidecar
+from hh_keras.tasks import classification
+
+QUANTIZE = ("float32", "float16", "dynamic", "int8")
 
 
-def tflite(model, path, image_shape=None):
-    """Writes a float32 `.tflite` file that takes one example at a time.
+def tflite(
+    model,
+    path,
+    image_shape=None,
+    quantize="float32",
+    *,
+    representative=None,
+    integer_io=False,
+    labels=None,
+    batch=1,
+):
+    """Writes a `.tflite` file, and beside it a `.json` that tells how to use it.
 
-    The batch is fixed to 1: every shape is then known to the converter, which can
-    fold all shape arithmetic away and leave nothing a delegate would refuse.
+    The batch is fixed: every shape is then known to the converter, which can fold all
+    shape arithmetic away and leave nothing a delegate would refuse.
 
     Args:
-        model: a built Keras model.
-        path: file to write; an older one is replaced.
+        model: a built Keras model; or, with `quantize="int8"`, what
+            `hh_keras.export.quantization_aware` returned, which has learnt its ranges
+            and needs no representative images.
+        path: file to write, `NAME.tflite`; an older one is replaced, and so is
+            `NAME.json`.
         image_shape: `(height, width, channels)`, for a model with one input whose
             spatial size is unknown.
+        quantize: what weights and arithmetic are. "float32"; "float16": weights are
+            stored in half the bytes; "dynamic": weights are int8, activations are
+            quantised while it runs; "int8": all operations are on integers.
+        representative: images of the training set, float32 `(n, height, width,
+            channels)` in the range that the model takes, from which the ranges of the
+            activations are read; a hundred are enough. For "int8". For a model with
+            several inputs a list or dict of arrays in the model's order.
+        integer_io: whether inputs and outputs are int8 too; otherwise they are float32,
+            and the file itself converts. For "int8".
+        labels: class names in the order of the outputs, for the `.json`.
+        batch: examples that the file takes at once.
 
     Returns:
         The path, a `pathlib.Path`.
 
     Raises:
         ModelError: the model is not built, has inputs of unknown size, or cannot be
-            converted.
+            converted; representative images are missing or have another shape; labels
+            and outputs differ in number.
         WorkdirError: `path` is not writable.
     """
     path = Path(path)
     check_built(model)
-    function = _one_example(model, image_shape)
+    _check_quantize(quantize, integer_io)
+    specs = _specs(model, image_shape, batch)
+    learnt = not isinstance(model, keras.Model)
+    examples = None
+    if quantize == "int8" and not learnt:
+        examples = _examples(model, specs, representative)
+    function = _traced(model, specs)
     try:
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of what it is meant to do
             # Without the model itself: given one, the converter leaves its variables
             # as variables that no interpreter ever initialises.
             converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+            _quantised(converter, quantize, examples, integer_io)
             content = converter.convert()
     except Exception as error:  # the converter raises many kinds
         raise ModelError(failed(model, path, error)) from error
+    described = sidecar(path, content, quantize, labels, _logits(model))
     files.write(path, content)
+    write_sidecar(path, described)
     return path
 
 
-def _one_example(model, image_shape):
-    """The model as a concrete function of inputs with batch 1."""
+def _check_quantize(quantize, integer_io):
+    if quantize not in QUANTIZE:
+        raise ModelError(f"quantize={quantize!r} is none of {', '.join(QUANTIZE)}.")
+    if integer_io and quantize != "int8":
+        raise ModelError(
+            f'integer_io needs quantize="int8"; {quantize!r} computes in floats.'
+        )
+
+
+def _specs(model, image_shape, batch):
+    """What each input is, with its batch and its sizes known."""
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     if image_shape is not None and len(shapes) == 1:
         shapes = [tuple(image_shape)]
@@ -57,7 +108,39 @@ def _one_example(model, image_shape):
                 f"Input {tensor.name!r} of {model.name!r} has the shape {shape}; a "
                 ".tflite file needs fixed sizes. Give image_shape."
             )
-        specs.append(tf.TensorSpec((1, *shape), tensor.dtype, name=tensor.name))
+        specs.append(tf.TensorSpec((batch, *shape), tensor.dtype, name=tensor.name))
+    return specs
+
+
+def _examples(model, specs, representative):
+    """A generator of batches, as the converter takes representative data."""
+    if representative is None or not len(representative):
+        raise ModelError(
+            f'{model.name!r} cannot become int8 without data: quantize="int8" needs '
+            "representative images of the training set, about a hundred, from which "
+            "the ranges of its activations are read."
+        )
+    arrays = [np.asarray(array) for array in tf.nest.flatten(representative)]
+    for array, spec in zip(arrays, specs, strict=True):
+        if array.shape[1:] != tuple(spec.shape[1:]) or len(array) < spec.shape[0]:
+            raise ModelError(
+                f"The representative images have the shape {array.shape}; input "
+                f"{spec.name!r} of {model.name!r} takes {tuple(spec.shape)} at once."
+            )
+    batch = specs[0].shape[0]
+
+    def generate():
+        for start in range(0, len(arrays[0]) - batch + 1, batch):
+            yield [
+                array[start : start + batch].astype(spec.dtype.as_numpy_dtype)
+                for array, spec in zip(arrays, specs, strict=True)
+            ]
+
+    return generate
+
+
+def _traced(model, specs):
+    """The model as a concrete function of inputs with a known batch."""
 
     @tf.function(autograph=False)
     def call(*inputs):
@@ -69,3 +152,30 @@ def _one_example(model, image_shape):
     except Exception as error:  # tracing runs every layer's code
         reason = " ".join(str(error).split())[:400]
         raise ModelError(f"{model.name!r} cannot be traced: {reason}") from error
+
+
+def _quantised(converter, quantize, examples, integer_io):
+    """Sets a converter up."""
+    if quantize == "float32":
+        return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8":
+        # An operation without an integer kernel is an error, not a float in between.
+        int8 = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+        converter.target_spec.supported_ops = [int8]
+        converter.representative_dataset = examples
+    if integer_io:
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+
+
+def _logits(model):
+    """Whether a classifier puts out logits; None for other models."""
+    if len(model.outputs) != 1:
+        return None
+    if isinstance(model, keras.Model):
+        return classification.from_logits(model)
+    from hh_keras.export.quantization_aware import ends_in_logits
+
+    return ends_in_logits(model)

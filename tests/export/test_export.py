@@ -41,7 +41,7 @@ def test_files_agree_with_the_model(name, tmp_path, images):
     found = export.parity(model, path, images)
     assert found.examples == 5 and found.relative < 1e-5 and found.top1_agreement == 1
     assert export.input_shape(path) == (8, 8, 3)
-    assert [p.name for p in path.parent.iterdir()] == [name]
+    assert {p.name for p in path.parent.iterdir()} <= {name, "model.json"}
     opened = export.open_model(path)
     np.testing.assert_array_equal(
         export.predict(opened, images), export.predict(path, images)
