@@ -45,7 +45,8 @@ def classifier(classes=10, size=28):
 
 def not_a_number():
     model = classifier()
-    model.get_layer("conv").kernel.assign(model.get_layer("conv").kernel * np.nan)
+    # Not before the ReLU: where it is fused, some processors make zeros of NaN.
+    model.get_layer("head").kernel.assign(model.get_layer("head").kernel * np.nan)
     return model
 
 

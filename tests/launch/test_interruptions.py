@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import keras
@@ -46,19 +45,18 @@ def test_killed_ten_times(tmp_path):
     out, other = tmp_path / "killed", tmp_path / "whole"
     finish(other)
     draw = random.Random(0)
-    kills = 0
-    for _ in range(3 * KILLS):
-        process = start(out)
+    for kill in range(KILLS):
+        process, since = start(out), time.perf_counter()
         for line in process.stdout:
-            if "Training" in line:  # it prints this when it begins
+            now = time.perf_counter()
+            if f"epoch {3 * kill + 2}/" in line:
                 break
-        threading.Timer(draw.uniform(0.5, 5.0), process.kill).start()
+            since = now
+        # Somewhere in the epoch that follows, which takes as long as the last one.
+        time.sleep(draw.random() * (now - since))
+        process.kill()
         process.communicate()
-        if process.returncode == -signal.SIGKILL:
-            kills += 1
-        if process.returncode == 0 or kills == KILLS:
-            break
-    assert kills == KILLS
+        assert process.returncode == -signal.SIGKILL
     assert "going on from there" in finish(out)
     for mine, its in zip(weights(out), weights(other), strict=True):
         np.testing.assert_array_equal(mine, its)
