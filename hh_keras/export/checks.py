@@ -1,6 +1,9 @@
 """What every export asks of a model, and how it words a failure."""
 
+import keras
+
 from hh_keras.errors import ModelError
+from hh_keras.graph.calls import as_graph
 
 
 def check_built(model):
@@ -16,3 +19,12 @@ def failed(model, path, error):
     """Words the failure of an export."""
     reason = " ".join(str(error).split())[:400]
     return f"{model.name!r} cannot be exported to {path}: {reason}"
+
+
+def structure(model):
+    """The structures of a model's inputs and outputs, of symbolic tensors.
+
+    A Sequential that was never called has none of its own.
+    """
+    graph = as_graph(model) if isinstance(model, keras.Sequential) else model
+    return graph.input, graph.output

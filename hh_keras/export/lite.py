@@ -3,13 +3,14 @@
 import warnings
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from hh_keras import files
 from hh_keras.errors import ModelError
-from hh_keras.export.checks import check_built, failed
+from hh_keras.export.checks import check_built, failed, structure
+from hh_keras.export.prediction import interpreter_class
+from hh_keras.export.quantizing import QuantizationAware
 from hh_keras.export.quiet import quiet
 from hh_keras.export.sidecar import sidecar, write_sidecar
 from hh_keras.tasks import classification
@@ -35,8 +36,8 @@ def tflite(
 
     Args:
         model: a built Keras model; or, with `quantize="int8"`, what
-            `hh_keras.export.quantization_aware` returned, which has learnt its ranges
-            and needs no representative images.
+            `hh_keras.export.quantization_aware` returned, which knows its ranges and
+            needs no representative images.
         path: file to write, `NAME.tflite`; an older one is replaced, and so is
             `NAME.json`.
         image_shape: `(height, width, channels)`, for a model with one input whose
@@ -63,10 +64,12 @@ def tflite(
         WorkdirError: `path` is not writable.
     """
     path = Path(path)
+    learnt = isinstance(model, QuantizationAware)
+    logits = model.logits if learnt else _logits(model)
+    model = model.model if learnt else model
     check_built(model)
-    _check_quantize(quantize, integer_io)
+    _check_quantize(quantize, integer_io, learnt)
     specs = _specs(model, image_shape, batch)
-    learnt = not isinstance(model, keras.Model)
     examples = None
     if quantize == "int8" and not learnt:
         examples = _examples(model, specs, representative)
@@ -81,15 +84,22 @@ def tflite(
             content = converter.convert()
     except Exception as error:  # the converter raises many kinds
         raise ModelError(failed(model, path, error)) from error
-    described = sidecar(path, content, quantize, labels, _logits(model))
+    if learnt:
+        _check_integer(model, content)
+    described = sidecar(path, content, quantize, labels, logits)
     files.write(path, content)
     write_sidecar(path, described)
     return path
 
 
-def _check_quantize(quantize, integer_io):
+def _check_quantize(quantize, integer_io, learnt):
     if quantize not in QUANTIZE:
         raise ModelError(f"quantize={quantize!r} is none of {', '.join(QUANTIZE)}.")
+    if learnt and quantize != "int8":
+        raise ModelError(
+            f'A network trained for int8 is written with quantize="int8", not '
+            f"{quantize!r}; write the network it came from."
+        )
     if integer_io and quantize != "int8":
         raise ModelError(
             f'integer_io needs quantize="int8"; {quantize!r} computes in floats.'
@@ -144,7 +154,7 @@ def _traced(model, specs):
 
     @tf.function(autograph=False)
     def call(*inputs):
-        structured = tf.nest.pack_sequence_as(model.input, list(inputs))
+        structured = tf.nest.pack_sequence_as(structure(model)[0], list(inputs))
         return model(structured, training=False)
 
     try:
@@ -161,7 +171,7 @@ def _quantised(converter, quantize, examples, integer_io):
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantize == "int8":
+    if examples is not None:
         # An operation without an integer kernel is an error, not a float in between.
         int8 = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
         converter.target_spec.supported_ops = [int8]
@@ -170,12 +180,30 @@ def _quantised(converter, quantize, examples, integer_io):
         converter.inference_input_type = converter.inference_output_type = tf.int8
 
 
+def _check_integer(model, content):
+    """Raises if a file of learnt ranges computes in floats somewhere.
+
+    Given no examples, the converter does not complain of that itself.
+    """
+    with quiet():
+        interpreter = interpreter_class()(model_content=content)
+    ends = (interpreter.get_input_details(), interpreter.get_output_details())
+    known = {detail["index"] for details in ends for detail in details}
+    floats = [
+        detail["name"].rpartition("/")[0] or detail["name"]
+        for detail in interpreter.get_tensor_details()
+        if detail["dtype"] == np.float32 and detail["index"] not in known
+    ]
+    if floats:
+        raise ModelError(
+            f"{model.name!r} was trained for int8, but its file would compute in floats "
+            f"at {', '.join(sorted(set(floats))[:3])}. Quantise the Keras model after "
+            'training instead: quantize="int8" with representative images.'
+        )
+
+
 def _logits(model):
     """Whether a classifier puts out logits; None for other models."""
-    if len(model.outputs) != 1:
+    if len(getattr(model, "outputs", None) or ()) != 1:
         return None
-    if isinstance(model, keras.Model):
-        return classification.from_logits(model)
-    from hh_keras.export.quantization_aware import ends_in_logits
-
-    return ends_in_logits(model)
+    return classification.from_logits(model)

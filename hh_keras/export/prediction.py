@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
+from hh_keras.export.checks import structure
 from hh_keras.export.quiet import quiet
 
 
@@ -14,8 +15,9 @@ def predict(model, images, batch_size=64, threads=None):
     """Runs a model or an exported file.
 
     Args:
-        model: a Keras model, or the path of a `.keras` file, a SavedModel directory or
-            a `.tflite` file; or what `open_model` made of one of them.
+        model: a Keras model, also one of tf_keras, or the path of a `.keras` file, a
+            SavedModel directory or a `.tflite` file; or what `open_model` made of one
+            of them.
         images: float array of shape `(n, height, width, channels)`; for a model with
             several inputs a list or dict of such arrays in the model's order.
         batch_size: examples at once; a `.tflite` file takes as many as it was made
@@ -58,7 +60,7 @@ def open_model(model, threads=None):
     Raises:
         ModelError: no such file, or a corrupt one; the message names it.
     """
-    if isinstance(model, keras.Model):
+    if _is_model(model):
         return _explained(_keras_runner(model), model.name)
     path = Path(model)
     try:
@@ -116,8 +118,12 @@ def _opener(path):
     return opener
 
 
+def _is_model(model):
+    return callable(model) and hasattr(model, "inputs")
+
+
 def _is_opened(model):
-    return callable(model) and not isinstance(model, keras.Model)
+    return callable(model) and not _is_model(model)
 
 
 def _explained(run, name):
@@ -143,7 +149,7 @@ def _open_keras(path, _):
 def _keras_runner(model):
     @tf.function(autograph=False)
     def call(inputs):
-        structured = tf.nest.pack_sequence_as(model.input, inputs)
+        structured = tf.nest.pack_sequence_as(structure(model)[0], inputs)
         return tf.nest.flatten(model(structured, training=False))
 
     return lambda arrays: [output.numpy() for output in call(_tensors(arrays))]
