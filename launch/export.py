@@ -1,15 +1,23 @@
-"""Exports a model for TF Serving (SavedModel) and for phones (.tflite), and checks it.
+"""Exports networks for TF Serving (SavedModel) and phones (.tflite), and checks them.
 
-    python launch/export.py --model=runs/resnet20/lw_dna.keras --workdir=runs/exported
-    python launch/export.py --model=trained.keras --formats=tflite --dataset=photos/
+    python launch/export.py --run=runs/run               # all that launch/run.py made
+    python launch/export.py --model=runs/run/lw_dna.keras --formats=float32,int8
+    python launch/export.py --model=trained.keras --dataset=photos/ --qat_epochs=5
 
-The exported files are run on validation images of --dataset, and the export fails
-if they differ from the Keras model by more than 1e-4 of the outputs' spread.
+With --run, or a .keras file in the folder of a run, the data are the run's. Every file
+is run on the validation images and compared with the Keras model. A SavedModel or
+float32 file that differs by more than 1e-4 of the outputs' spread is an error, and so
+is one of the others that loses more accuracy than --max_drop, unless --allow_drop. The
+files and the report are kept all the same.
 
-Leaves in --workdir: saved_model/NAME/1, NAME.tflite (float32, batch 1), export.json
-(how far each file is from the Keras model), run.json (all settings).
+Leaves in --workdir (by default RUN/export, or runs/export): saved_model/NAME/1,
+NAME.tflite (float32), NAME.float16.tflite, NAME.dynamic.tflite, NAME.int8.tflite,
+NAME.qat.tflite, beside each a .json for apps (pixels, labels, quantisation);
+export.json and export.md (the parity report); run.json (all settings). Started again,
+it makes only what is missing.
 """
 
+import dataclasses
 import pathlib
 import sys
 import time
@@ -19,31 +27,43 @@ if not __package__:  # started as a file: find this package and hh_keras
 
 from launch import flags, program
 
+_TRAINING = (
+    "augment", "rand_augment", "mixup", "cutmix", "label_smoothing", "learning_rate",
+    "momentum",
+)  # fmt: skip
 GROUPS = {
-    "Model": (flags.model_flag(None), *flags.MODEL_ARGS),
+    "Model": (
+        flags.RUN,
+        dataclasses.replace(flags.model_flag(None), required=False),
+        *flags.MODEL_ARGS,
+    ),
     "Data": (*flags.DATA, flags.BATCH_SIZE),
-    "Export": (flags.FORMATS_FLAG, flags.CHECK_IMAGES),
-    "Other": (flags.SEED, flags.NAME, *flags.workdir_flags("runs/export")),
+    "Export": flags.EXPORT,
+    "Training for int8": [flags.named(flags.TRAINING, name) for name in _TRAINING],
+    "Other": (flags.SEED, flags.NAME, *flags.workdir_flags(None)),
 }
 
 
 def main(args):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from hh_keras import files
-    from launch import exports, steps, workdir
+    from hh_keras.errors import HHError
+    from launch import exporting, parity, workdir
 
-    run = workdir.open_run(
-        args.workdir, workdir.configuration("export", args), args.overwrite
-    )
+    networks = exporting.networks(args)
+    config = workdir.configuration("export", args)
+    config["networks"] = exporting.digests(networks)
+    run = workdir.open_run(args.workdir, config, args.overwrite)
     started = time.perf_counter()
-    model, data = steps.load(args, labels=False)
-    images = steps.first_images(data.validation, args.check_images)
-    workdir.claim(run)
-    parity = exports.write(model, run.path, args.name, images, args.formats)
-    files.write(run.path / "export.json", steps.to_json(parity))
-    workdir.finish(run, "export", started)
-    for kind, path in exports.paths(run.path, args.name, args.formats).items():
-        print(f"{path}: {exports.parity_line(parity[kind])}")
+    found = {}
+    for name, model in networks.items():
+        found[name], data = exporting.export(run, name, model, args)
+    facts = {"seconds": round(time.perf_counter() - started, 1)}
+    parity.write_report(run.path, found, args.max_drop, data, facts)
+    print(f"\n{parity.table(found)}\n\n{run.path / 'export.md'}")
+    inexact, drops = parity.problems(found, args.max_drop)
+    if inexact or (drops and not args.allow_drop):
+        hint = "" if inexact else " (--allow_drop accepts this; the files are kept)"
+        raise HHError("; ".join(inexact + drops) + hint)
 
 
 entry = program.make(__doc__, GROUPS, main)

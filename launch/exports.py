@@ -2,33 +2,57 @@
 
 import dataclasses
 
+import numpy as np
+
 from hh_keras import export as exporting
 from hh_keras.errors import HHError
-from hh_keras.training.evaluation import outputs_and_labels
-from launch.flags import FORMATS
+from hh_keras.training.evaluation import outputs_and_labels, score_outputs
 
-TOLERANCE = 1e-4  # of an exported file, as a share of the outputs' spread
+TOLERANCE = 1e-4  # of an exact file's outputs, as a share of their spread
+EXACT = ("saved_model", "float32")  # these say what Keras says; the others round
 
 
-def paths(folder, name, formats=FORMATS):
+def paths(folder, name, formats):
     """Format to the path of the exported file, for the formats asked for."""
-    found = {
+    return {kind: _path(folder, name, kind) for kind in formats}
+
+
+def _path(folder, name, kind):
+    if kind == "saved_model":
         # TF Serving wants versions of a model, in folders that are numbers.
-        "saved_model": folder / "saved_model" / name / "1",
-        "tflite": folder / f"{name}.tflite",
-    }
-    return {kind: found[kind] for kind in formats}
+        return folder / "saved_model" / name / "1"
+    return folder / (f"{name}.tflite" if kind == "float32" else f"{name}.{kind}.tflite")
 
 
-def write(model, folder, name, images, formats=FORMATS):
-    """Writes exported files and checks each against the Keras model.
+def write(model, path, kind, image_shape, **settings):
+    """Writes one file.
+
+    Args:
+        model: what to export; for "qat" a `hh_keras.export.QuantizationAware`.
+        path: where it goes.
+        kind: one of `launch.flags.FORMATS`.
+        image_shape: `(height, width, channels)`.
+        **settings: of `hh_keras.export.tflite`; those that the kind does not take are
+            left out.
+    """
+    if kind == "saved_model":
+        exporting.saved_model(model, path)
+        return
+    if kind not in ("int8", "qat"):
+        settings = {**settings, "representative": None, "integer_io": False}
+    quantize = "int8" if kind == "qat" else kind
+    exporting.tflite(model, path, image_shape, quantize, **settings)
+
+
+def write_exact(model, folder, name, images, formats=EXACT):
+    """Writes files that must say what the model says, and checks that they do.
 
     Args:
         model: what to export.
         folder: the work directory.
         name: of the model in the file names.
         images: what the check runs on, float32 `(n, h, w, c)`.
-        formats: some of `launch.flags.FORMATS`.
+        formats: some of `EXACT`.
 
     Returns:
         Format to the fields of a `hh_keras.export.Parity`, a dict.
@@ -38,19 +62,24 @@ def write(model, folder, name, images, formats=FORMATS):
     """
     found = {}
     for kind, path in paths(folder, name, formats).items():
-        if kind == "tflite":
-            exporting.tflite(model, path, images.shape[1:])
-        else:
-            exporting.saved_model(model, path)
+        write(model, path, kind, images.shape[1:])
         parity = exporting.parity(model, path, images)
         found[kind] = dataclasses.asdict(parity)
-        if not parity.max_abs <= TOLERANCE * max(parity.spread, 1e-12):
-            raise HHError(
-                f"{path} differs from the Keras model by up to {parity.max_abs:.3g} "
-                f"on {len(images)} images, more than {TOLERANCE:g} of the outputs' "
-                f"spread ({parity.spread:.3g}); do not deploy this file."
-            )
+        problem = inexact(path, found[kind])
+        if problem:
+            raise HHError(problem)
     return found
+
+
+def inexact(path, found):
+    """What is wrong with a file that should be exact; None if nothing is."""
+    if found["max_abs"] <= TOLERANCE * max(found["spread"], 1e-12):
+        return None
+    return (
+        f"{path} differs from the Keras model by up to {found['max_abs']:.3g} on "
+        f"{found['examples']} images, more than {TOLERANCE:g} of the outputs' spread "
+        f"({found['spread']:.3g}); do not deploy this file."
+    )
 
 
 def parity_line(parity):
@@ -59,6 +88,60 @@ def parity_line(parity):
         f"largest difference {parity['max_abs']:.2g} "
         f"(outputs spread over {parity['spread']:.3g})"
     )
+
+
+def file_size(path):
+    """Bytes of a file, or of all files of a folder."""
+    parts = path.rglob("*") if path.is_dir() else [path]
+    return sum(part.stat().st_size for part in parts if part.is_file())
+
+
+def compare(path, expected, dataset, images):
+    """Runs a file and compares it with the model it came from.
+
+    Args:
+        path: the file.
+        expected: the model's `outputs`, `accuracy` and `logits`, a dict; accuracy is
+            None for a model that is no classifier of the data.
+        dataset: validation batches, which a classifier is run on.
+        images: what others are run on.
+
+    Returns:
+        Dict of the fields of a `hh_keras.export.Parity`, bytes, and accuracy and drop
+        (both None for other models): JSON values.
+    """
+    if expected["accuracy"] is None:
+        found, accuracy, drop = _listed(exporting.predict(path, images)), None, None
+    else:
+        found, labels = run_over(path, dataset, expected["logits"])
+        accuracy = score_outputs(found, labels, expected["logits"])["accuracy"]
+        found, drop = [np.asarray(found)], expected["accuracy"] - accuracy
+    return {
+        "bytes": file_size(path),
+        **dataclasses.asdict(exporting.agreement(expected["outputs"], found)),
+        "accuracy": accuracy,
+        "drop": drop,
+    }
+
+
+def expectation(model, dataset, images, logits):
+    """What `compare` compares with.
+
+    Args:
+        model: the Keras model.
+        dataset, images: as for `compare`.
+        logits: whether it ends in logits; None if it is no classifier of the data.
+    """
+    if logits is None:
+        outputs = _listed(exporting.predict(model, images))
+        return {"outputs": outputs, "accuracy": None, "logits": None}
+    outputs, labels = run_over(model, dataset, logits)
+    accuracy = score_outputs(outputs, labels, logits)["accuracy"]
+    return {"outputs": [np.asarray(outputs)], "accuracy": accuracy, "logits": logits}
+
+
+def _listed(outputs):
+    return outputs if isinstance(outputs, list) else [outputs]
 
 
 def run_over(model, dataset, from_logits=None):

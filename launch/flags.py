@@ -17,7 +17,7 @@ SCHEDULES = ("cosine", "step", "constant")
 STRATEGIES = ("auto", "default", "mirrored", "multiworker", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTILLATIONS = ("none", "kd", "sp")
-FORMATS = ("saved_model", "tflite")
+FORMATS = ("saved_model", "float32", "float16", "dynamic", "int8", "qat")
 CONFIGS = ("cifar10", "imagenet", "quick", "tiny_imagenet")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
 
@@ -644,9 +644,58 @@ OUTPUT = Flag(
     "Leave evaluation.json (also the accuracy of each class) and confusion.png here.",
 )
 
-FORMATS_FLAG = Flag(
-    "formats",
-    Choices(FORMATS),
-    FORMATS,
-    "What to write, separated by commas: saved_model, tflite.",
+RUN = Flag(
+    "run",
+    Text("FOLDER"),
+    None,
+    "Instead of --model: the folder of a finished launch/run.py or launch/train.py; "
+    "its networks are exported, with its data.",
+)
+
+EXPORT = (
+    Flag(
+        "formats",
+        Choices(FORMATS),
+        FORMATS,
+        "What to write, separated by commas: saved_model (TF Serving), and .tflite "
+        "files whose weights are float32, float16, dynamic (int8 weights, floats "
+        "between), int8 (all integers, quantised after training) or qat (int8, trained "
+        "for it). Unless they are asked for, kinds that a network cannot have are left "
+        "out, and the report says why.",
+    ),
+    Flag(
+        "integer_io",
+        _SWITCH,
+        False,
+        "Inputs and outputs of int8 and qat files are int8, too.",
+    ),
+    Flag(
+        "representative_images",
+        _COUNT,
+        200,
+        "Training images from which the ranges of int8 and qat files are read.",
+    ),
+    Flag("tflite_batch", _COUNT, 1, "Images that a .tflite file takes at once."),
+    Flag("qat_epochs", Number(int, least=0), 2, "Epochs of the training for int8."),
+    Flag(
+        "qat_learning_rate",
+        Number(float, above=0),
+        None,
+        "Its learning rate at the start. Default: a hundredth of --learning_rate.",
+    ),
+    Flag(
+        "max_drop",
+        Number(float, 0, 1),
+        0.01,
+        "How much accuracy a float16, dynamic, int8 or qat file may lose, as a share "
+        "of all validation images.",
+    ),
+    Flag("allow_drop", _SWITCH, False, "Report larger losses, but do not fail."),
+    Flag(
+        "check_images",
+        _COUNT,
+        64,
+        "Images on which files of networks that are no classifiers of the data are "
+        "compared with Keras; others are on all validation images.",
+    ),
 )

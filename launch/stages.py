@@ -121,7 +121,7 @@ def deployment(run, data, args):
     needed = [
         str(path.relative_to(run.path))
         for name in NAMES
-        for path in exports.paths(run.path, name).values()
+        for path in exports.paths(run.path, name, exports.EXACT).values()
     ]
     if is_finished(run, "export", needed):
         print("  done before in this workdir, reused")
@@ -131,7 +131,7 @@ def deployment(run, data, args):
     parity = {}
     for name in NAMES:
         model = steps.load_saved(run.path / f"{name}.keras")
-        parity[name] = exports.write(model, run.path, name, images)
+        parity[name] = exports.write_exact(model, run.path, name, images)
         for kind, each in parity[name].items():
             print(f"  {name} {kind}: {exports.parity_line(each)}")
     paths = [run.path / f"{name}.tflite" for name in NAMES]

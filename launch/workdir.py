@@ -34,7 +34,8 @@ __all__ = [
 _NOT_PART_OF_A_RUN = (
     "workdir", "overwrite", "debug", "checkpoint_steps", "resume", "on_nan",
     "epoch_models", "tensorboard", "memory_mb", "strategy", "devices",
-    "steps_per_execution", "jit_compile", "stage",
+    "steps_per_execution", "jit_compile", "stage", "run", "formats", "max_drop",
+    "allow_drop",
 )  # fmt: skip
 _OUTPUTS = ("plan.json", "results.json", "report.html", "history", "saved_model")
 

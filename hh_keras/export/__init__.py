@@ -1,11 +1,12 @@
 """From a Keras model to the files that serve it, and proof that they agree.
 
-`saved_model` and `tflite` write, `quantization_aware` trains for int8, `predict` runs any of the files, `parity` compares a
-file with the model it came from, `latency` and `latencies` time files.
+`saved_model` and `tflite` write, `quantization_aware` trains for int8, `predict` runs
+any of the files, `parity` compares a file with the model it came from, `latency` and
+`latencies` time files.
 """
 
 from hh_keras.export.lite import QUANTIZE, tflite
-from hh_keras.export.parity import Parity, parity
+from hh_keras.export.parity import Parity, agreement, parity
 from hh_keras.export.prediction import input_shape, open_model, predict
 from hh_keras.export.quantizing import (
     Carried,
@@ -22,6 +23,7 @@ __all__ = [
     "Latency",
     "Parity",
     "QuantizationAware",
+    "agreement",
     "carry",
     "input_shape",
     "latencies",

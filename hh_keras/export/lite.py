@@ -196,9 +196,10 @@ def _check_integer(model, content):
     ]
     if floats:
         raise ModelError(
-            f"{model.name!r} was trained for int8, but its file would compute in floats "
-            f"at {', '.join(sorted(set(floats))[:3])}. Quantise the Keras model after "
-            'training instead: quantize="int8" with representative images.'
+            f"{model.name!r} was trained for int8, but its file would compute in "
+            f"floats at {', '.join(sorted(set(floats))[:3])}. Quantise the "
+            'Keras model after training instead: quantize="int8" with representative '
+            "images."
         )
 
 

@@ -52,18 +52,30 @@ def parity(model, path, images):
             f"{path} puts out {shapes[1]}, its model {shapes[0]}; it was made from "
             "another model. Export again."
         )
-    flat_wanted = np.concatenate([a.reshape(-1) for a in wanted])
-    flat_found = np.concatenate([a.reshape(-1) for a in found])
-    difference = np.abs(flat_wanted - flat_found)
-    spread = float(np.ptp(flat_wanted))
-    largest = float(difference.max())
+    return agreement(wanted, found)
+
+
+def agreement(wanted, found):
+    """Compares outputs that are there already.
+
+    Args:
+        wanted: list of arrays, the model's outputs on some images.
+        found: list of arrays of the same shapes, the file's outputs on them.
+
+    Returns:
+        A `Parity`.
+    """
+    differences = [np.abs(a - b) for a, b in zip(wanted, found, strict=True)]
+    low, high = min(a.min() for a in wanted), max(a.max() for a in wanted)
+    spread, largest = float(high - low), float(max(d.max() for d in differences))
     agreements = [
         np.mean(a.argmax(axis=-1) == b.argmax(axis=-1))
         for a, b in zip(wanted, found, strict=True)
     ]
+    total = sum(d.sum(dtype="float64") for d in differences)
     return Parity(
         max_abs=largest,
-        mean_abs=float(difference.mean()),
+        mean_abs=float(total / sum(d.size for d in differences)),
         spread=spread,
         relative=largest / spread if spread > 0 else float(largest > 0),
         top1_agreement=float(np.mean(agreements)),

@@ -165,7 +165,9 @@ def _difference(model, carried, images):
         [
             np.asarray(t, "float64")
             for t in tf.nest.flatten(
-                each(tf.nest.pack_sequence_as(structure(each)[0], arrays), training=False)
+                each(
+                    tf.nest.pack_sequence_as(structure(each)[0], arrays), training=False
+                )
             )
         ]
         for each in (model, carried)
