@@ -47,6 +47,18 @@ GROUPS = {
 def main(args):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from hh_keras.errors import HHError
+    from launch import parity
+
+    found = _exported(args)
+    print(f"\n{parity.table(found)}\n\n{pathlib.Path(args.workdir, 'export.md')}")
+    inexact, drops = parity.problems(found, args.max_drop)
+    if inexact or (drops and not args.allow_drop):
+        hint = "" if inexact else " (--allow_drop accepts this; the files are kept)"
+        raise HHError("; ".join(inexact + drops) + hint)
+
+
+def _exported(args):
+    """Writes what is missing, and the report; returns what `parity` takes."""
     from launch import exporting, parity, workdir
 
     networks = exporting.networks(args)
@@ -59,11 +71,7 @@ def main(args):
         found[name], data = exporting.export(run, name, model, args)
     facts = {"seconds": round(time.perf_counter() - started, 1)}
     parity.write_report(run.path, found, args.max_drop, data, facts)
-    print(f"\n{parity.table(found)}\n\n{run.path / 'export.md'}")
-    inexact, drops = parity.problems(found, args.max_drop)
-    if inexact or (drops and not args.allow_drop):
-        hint = "" if inexact else " (--allow_drop accepts this; the files are kept)"
-        raise HHError("; ".join(inexact + drops) + hint)
+    return found
 
 
 entry = program.make(__doc__, GROUPS, main)

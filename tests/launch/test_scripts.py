@@ -55,7 +55,7 @@ def test_run_leaves_everything_and_is_reused(tmp_path):
     original = keras.models.load_model(out / "original.keras")
     assert found["models"]["lw_dna"]["macs"] == hh.cost(small).macs
     assert hh.cost(small).macs <= 0.6 * hh.cost(original).macs
-    assert found["parity"]["tflite"]["relative"] < 1e-4
+    assert found["parity"]["float32"]["relative"] < 1e-4
     assert found["models"]["lw_dna"]["accuracy"] * 40 % 1 < 1e-6
     before = (out / "lw_dna.keras").read_bytes()
     again = run("run", *flags)
@@ -83,18 +83,6 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     assert done.returncode == 0 and done.stdout.count("reused") == 2, done.stderr
     assert all((out / name).exists() for name in FILES)
     assert not list(out.glob(".*"))
-
-
-def test_export_writes_files_that_agree(tmp_path):
-    path = tmp_path / "model.keras"
-    hh.models.build("resnet20", (28, 28, 1), 10).save(path)
-    out = tmp_path / "out"
-    done = run("export", f"--model={path}", f"--workdir={out}", "--limit=20")
-    assert done.returncode == 0, done.stderr
-    parity = json.loads((out / "export.json").read_text())
-    assert parity["saved_model"]["relative"] < 1e-5
-    assert parity["tflite"]["relative"] < 1e-4
-    assert (out / "model.tflite").exists() and (out / "saved_model/model/1").is_dir()
 
 
 def test_shrink_leaves_a_plan_and_two_models(tmp_path):
