@@ -117,8 +117,24 @@ def _markdown(content):
     ]
     for title, found in (
         ("Do not deploy", [f"- {problem}" for problem in content["problems"]]),
+        ("Trained for int8", list(_trained(content["models"]))),
         ("Left out", left),
     ):
         if found:
             lines += ["", f"## {title}", "", *found]
     return "\n".join(lines) + "\n"
+
+
+def _trained(found):
+    """What the training for int8 came to, and whether its file computes what it did."""
+    for row in (network["files"].get("qat") for network in found.values()):
+        if row is None:
+            continue
+        rates = [f"{epoch['accuracy']:.2%}" for epoch in row["history"]]
+        like, epochs = row["simulated"], f"; {' -> '.join(rates)}" if rates else ""
+        yield (
+            f"- {row['file']}: {len(rates)} epochs{epochs} of the training images "
+            f"right. The file and the network as it was trained name the same class "
+            f"for {like['top1_agreement']:.2%} of {like['examples']} images; their "
+            f"outputs differ by at most {like['relative']:.2%} of the spread."
+        )

@@ -13,7 +13,9 @@ from hh_keras.models import build
 from tests.zoo import randomize
 
 CACHE = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-ARM64 = pathlib.Path(os.environ.get("HH_ARM64") or pathlib.Path(CACHE, "hh_keras/arm64"))
+ARM64 = pathlib.Path(
+    os.environ.get("HH_ARM64") or pathlib.Path(CACHE, "hh_keras/arm64")
+)
 SCRIPT = pathlib.Path(__file__).with_name("arm64_outputs.py")
 
 
@@ -22,10 +24,13 @@ SCRIPT = pathlib.Path(__file__).with_name("arm64_outputs.py")
     not (ARM64 / "run").exists(),
     reason=f"no {ARM64}/run: make it with deploy/tflite/arm64/prepare.sh",
 )
-@pytest.mark.parametrize("name", ["resnet20", "mobilenetv2_small", "densenet40"])
-def test_int8_is_bit_identical(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "settings"), [("resnet20", {}), ("mobilenetv2_small", {"width": 0.25})]
+)
+def test_int8_is_bit_identical(name, settings, tmp_path):
     images = data.load("embedded", limit=40, batch_size=20)
-    model = randomize(build(name, images.image_shape, 10))
+    shape = images.image_shape
+    model = randomize(build(name, shape, 10, model_args=settings))
     real = np.concatenate([x for x, _ in images.validation]).astype("float32")[:4]
     examples = np.concatenate([x for x, _ in images.search]).astype("float32")
     path = export.tflite(

@@ -108,7 +108,7 @@ def test_keras_applications(name):
 
 def classifier():
     keras.utils.set_random_seed(1)
-    x = inputs = keras.Input((28, 28, 1))
+    x = inputs = keras.Input((28, 28, 1), name="pixels")
     x = keras.layers.Rescaling(1 / 127.5, -1, name="scaled")(x)
     x = keras.layers.Conv2D(7, 3, strides=3, use_bias=False)(x)
     x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))

@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 import keras
-import numpy as np
 import pytest
 
 from hh_keras import export as exporting
@@ -203,18 +202,18 @@ def test_an_unfinished_run_is_named(run, capsys):
 @pytest.mark.slow
 def test_a_killed_export_goes_on(run):
     command = [sys.executable, "-u", "launch/export.py", f"--run={run}"]
-    command += ["--qat_epochs=1", "--max_drop=0.2"]
+    command += ["--formats=float32,float16,int8", "--max_drop=0.2"]
     started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     for line in started.stdout:
-        if "original.int8.tflite" in line:
+        if "original.float16.tflite" in line:
             started.send_signal(signal.SIGKILL)
             break
     started.communicate()
     out = run / "export"
     before = {p: p.stat().st_mtime_ns for p in out.glob("original*.tflite")}
-    assert len(before) >= 4
+    assert len(before) >= 2
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     kept = [p for p in before if p.stat().st_mtime_ns == before[p]]
-    assert len(kept) >= 4 and not list(out.rglob(".*"))
-    assert np.all([len(n["files"]) == 6 for n in report(out)["models"].values()])
+    assert len(kept) >= 2 and not list(out.rglob(".*"))
+    assert [len(n["files"]) for n in report(out)["models"].values()] == [3, 3]

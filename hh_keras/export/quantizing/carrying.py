@@ -61,7 +61,8 @@ def carry(model, images=None, image_shape=None):
         HHError: tf_keras is not installed.
     """
     check_built(model)
-    tape, inputs = Tape(), _inputs(model, image_shape)
+    tape = Tape()
+    inputs = _inputs(tape, model, image_shape)
     uses = iter(_uses(model))
 
     def step(*call):
@@ -83,14 +84,14 @@ def carry(model, images=None, image_shape=None):
     return Carried(carried, tuple(tape.steps), difference)
 
 
-def _inputs(model, image_shape):
+def _inputs(tape, model, image_shape):
     keras2, _ = modules()
     shapes = [tuple(t.shape[1:]) for t in model.inputs]
     if image_shape is not None and len(shapes) == 1:
         shapes = [tuple(image_shape)]
     return [
-        keras2.Input(shape, dtype=t.dtype, name=f"input_{number}")
-        for number, (shape, t) in enumerate(zip(shapes, model.inputs, strict=True))
+        keras2.Input(shape, dtype=t.dtype, name=tape.name(t.name))
+        for shape, t in zip(shapes, model.inputs, strict=True)
     ]
 
 

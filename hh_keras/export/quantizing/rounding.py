@@ -133,7 +133,10 @@ def rounding(carried, measured):
             value = _rounded(value, measured[id(tensor)], scale, name)
         values[id(tensor)] = value
 
-    inputs = [keras2.Input(t.shape[1:], dtype=t.dtype) for t in carried.model.inputs]
+    inputs = [
+        keras2.Input(t.shape[1:], dtype=t.dtype, name=t.name)
+        for t in carried.model.inputs
+    ]
     for tensor, value in zip(carried.model.inputs, inputs, strict=True):
         kept(tensor, value)
     for step in carried.steps:

@@ -66,7 +66,7 @@ class Tape:
         layer = self._layers.get(key)
         new = layer is None
         if new:
-            layer = make(self._name(path))
+            layer = make(self.name(path))
         output = layer(inputs)
         if new and weights is not None:
             layer.set_weights(weights)
@@ -84,7 +84,7 @@ class Tape:
             scale=scale,
         )  # fmt: skip
 
-    def _name(self, path):
+    def name(self, path):
         """A name that no layer has and that TensorFlow takes."""
         base = re.sub(r"[^A-Za-z0-9_.-]", "_", path).lstrip("_-.") or "layer"
         name, number = base, 1
