@@ -75,6 +75,7 @@ def main(args):
     print(f"\n{stages.table(found)}\n")
     for name in ("report.html", "lw_dna.keras", "lw_dna.tflite", "plan.json"):
         print(f"  {run.path / name}")
+    print(f"\nFor phones and servers: python launch/export.py --run={run.path}")
 
 
 entry = program.make(__doc__, GROUPS, main)

@@ -2,7 +2,7 @@
 # Makes a folder in which 64-bit Arm Python with LiteRT runs under emulation.
 #
 #   deploy/tflite/arm64/prepare.sh [FOLDER]     default: ~/.cache/hh_keras/arm64
-#   FOLDER/run script.py ...
+#   FOLDER/run script.py ...                    about half a minute, 180 MB
 #
 # Debian's or Ubuntu's own archive gives the emulator, the Arm Python and its libraries;
 # PyPI gives the Arm wheels. Nothing is installed outside FOLDER and no root is needed.
@@ -10,7 +10,7 @@
 set -euo pipefail
 
 root="$(realpath -m "${1:-${XDG_CACHE_HOME:-$HOME/.cache}/hh_keras/arm64}")"
-pip="${PYTHON:-python3} -m pip --disable-pip-version-check"
+python3="${PYTHON:-python3}"
 [ -x "$root/run" ] && { echo "$root is complete"; exit; }
 for tool in apt-get dpkg-deb; do
   command -v "$tool" > /dev/null || { echo "error: $tool is needed: use Debian or Ubuntu" >&2; exit 1; }
@@ -47,12 +47,12 @@ for deb in "$new"/apt/*/cache/archives/*.deb; do
   esac
 done
 python="$(basename "$(readlink "$new/root/usr/bin/python3")")"
-$pip download --quiet --only-binary=:all: --dest "$new/wheels" \
+$python3 -m pip --disable-pip-version-check download --quiet --only-binary=:all: --dest "$new/wheels" \
   --platform manylinux2014_aarch64 --platform manylinux_2_17_aarch64 \
   --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 \
   --implementation cp --python-version "${python#python}" ai-edge-litert numpy
 for wheel in "$new"/wheels/*.whl; do
-  "${PYTHON:-python3}" -m zipfile -e "$wheel" "$new/root/site"
+  $python3 -m zipfile -e "$wheel" "$new/root/site"
 done
 
 # LiteRT asks the processor what it can do; without this it would read the host's.
@@ -76,7 +76,8 @@ PYTHONHOME= PYTHONPATH="\$here/root/site" exec "\$here/host/usr/bin/qemu-aarch64
 RUN
 chmod +x "$new/run"
 "$new/run" -c 'import ai_edge_litert.interpreter, platform; assert platform.machine() == "aarch64"'
-rm -rf "$new/apt" "$new/wheels"
+find "$new/host/usr/bin" -type f ! -name qemu-aarch64-static -delete
+rm -rf "$new/apt" "$new/wheels" "$new"/{host,root}/usr/share
 rm -rf "$root"
 mv "$new" "$root"
 trap - EXIT

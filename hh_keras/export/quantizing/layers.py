@@ -166,8 +166,7 @@ def _rescaling(tape, path, op, x):
 
 
 def _normalization(tape, path, op, x):
-    axes = [axis % len(x.shape) for axis in op._keep_axis]
-    if axes not in ([], [len(x.shape) - 1]):
+    if tuple(op.axis) not in ((), (-1,), (len(x.shape) - 1,)):
         raise refused(path, op, "it normalises other axes than the last one")
     mean, variance = (np.asarray(v).reshape(-1) for v in (op.mean, op.variance))
     gain = 1 / np.maximum(np.sqrt(variance), 1e-7)

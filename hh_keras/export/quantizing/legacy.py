@@ -2,6 +2,7 @@
 
 import functools
 import os
+import warnings
 
 import tensorflow as tf
 
@@ -26,8 +27,10 @@ def modules():
     before = os.environ.get(_SWITCH)
     _ = tf.keras.layers  # from here on `tf.keras` stays Keras 3
     try:
-        import tf_keras
-        from tensorflow_model_optimization.quantization import keras as quantization
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of distutils
+            import tf_keras
+            from tensorflow_model_optimization.quantization import keras as quantization
     except ImportError as error:
         raise HHError(
             "quantisation-aware training needs tensorflow-model-optimization and "
