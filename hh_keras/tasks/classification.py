@@ -39,19 +39,20 @@ def _ends_in_logits(tensor):
     return True
 
 
-def loss(model, label_smoothing=0.0):
+def loss(model, label_smoothing=0.0, logits=None):
     """Returns the cross-entropy that fits a model's head.
 
     Args:
         model: the classifier; its last activation tells logits from
             probabilities.
         label_smoothing: share of the target spread evenly over the classes.
+        logits: whether the outputs are logits; None asks the model.
 
     Returns:
         `f(labels, outputs) → (batch,)`, with integer labels `(batch,)` or shares of
         the classes `(batch, classes)`, and outputs `(batch, classes)`.
     """
-    logits = from_logits(model)
+    logits = from_logits(model) if logits is None else logits
 
     def crossentropy(labels, outputs):
         shares = len(labels.shape) == 2 and labels.shape[-1] == outputs.shape[-1]

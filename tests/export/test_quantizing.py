@@ -39,7 +39,7 @@ def rounded(model, images):
     """What `quantization_aware` makes before it trains."""
     carried = export.carry(model, images)
     batch = [np.asarray(a) for a in tf.nest.flatten(images)]
-    learnt, _ = rounding(carried, ranges(carried, [batch]))
+    learnt, _, _ = rounding(carried, ranges(carried, [batch]))
     return QuantizationAware(learnt, None, carried.difference, [])
 
 
@@ -146,6 +146,17 @@ def test_training_to_an_int8_file(images, tmp_path):
     kernels = learnt.model.get_layer("int8_scaled").get_weights()
     (scale,) = [w for w in kernels if w.ndim == 4]
     assert scale.item() == np.float32(1 / 127.5)
+
+
+def test_probabilities_are_taught_as_logits(images):
+    model = classifier()
+    model = keras.Model(model.inputs, keras.layers.Softmax()(model.outputs[0]))
+    learnt = export.quantization_aware(model, images, epochs=2, learning_rate=0.05)
+    assert learnt.logits is False
+    assert learnt.history[1]["loss"] < 0.95 * learnt.history[0]["loss"]
+    first, _ = next(iter(images.validation))
+    sums = export.predict(learnt.model, np.asarray(first, "float32")).sum(-1)
+    np.testing.assert_allclose(sums, 1, atol=0.05)
 
 
 def test_the_same_seed_learns_the_same(images):

@@ -83,14 +83,16 @@ def quantization_aware(
     carried = carry(model, examples[:8], data.image_shape)
     batches = [[examples[i : i + 32]] for i in range(0, len(examples), 32)]
     variables = carried.model.trainable_variables
-    learnt, settle = rounding(carried, ranges(carried, batches))
+    learnt, values, settle = rounding(carried, ranges(carried, batches))
+    logits = classification.from_logits(model)
+    taught, of_logits = _before_softmax(carried, learnt, values, logits)
     if learning_rate is None:
         learning_rate = _OF_THE_RECIPE * recipe.learning_rate
     steps = -(-data.num_train // recipe.batch_size) * max(epochs, 1)
     step = _training_step(
-        learnt,
+        taught,
         variables,
-        classification.loss(model, recipe.label_smoothing),
+        classification.loss(model, recipe.label_smoothing, of_logits),
         _optimizer(learning_rate, steps, recipe.momentum),
     )
     history = []
@@ -99,8 +101,22 @@ def quantization_aware(
         if tell is not None:
             tell(history[-1])
     settle()
-    logits = classification.from_logits(model)
     return QuantizationAware(learnt, logits, carried.difference, history)
+
+
+def _before_softmax(carried, learnt, values, logits):
+    """What the loss sees: logits, where a softmax makes probabilities of them.
+
+    A probability that is rounded to 0 has an endless loss, and teaches nothing.
+
+    Returns:
+        A `tf_keras.Model`, and whether it puts out logits.
+    """
+    (last,) = [s for s in carried.steps if s.output is carried.model.outputs[0]]
+    if getattr(getattr(last.layer, "activation", None), "__name__", "") != "softmax":
+        return learnt, logits
+    keras2, _ = modules()
+    return keras2.Model(learnt.inputs, values[id(last.inputs[0])]), True
 
 
 def _examples(data, count):

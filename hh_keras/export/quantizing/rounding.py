@@ -119,8 +119,9 @@ def rounding(carried, measured):
         measured: what `ranges` returned.
 
     Returns:
-        `(model, settle)`: a `tf_keras.Model` of the same inputs and outputs, and a
-        function that takes the ranges of the weights from their present values.
+        `(model, values, settle)`: a `tf_keras.Model` of the same inputs and outputs;
+        its tensors by `id(tensor)` of the carried one's; and a function that takes the
+        ranges of the weights from their present values.
     """
     keras2, _ = modules()
     places, weights, wrapped = rounded(carried), [], {}
@@ -158,7 +159,7 @@ def rounding(carried, measured):
             quantizer.settle(variable)
 
     settle()
-    return model, settle
+    return model, values, settle
 
 
 def _rounded(value, limits, scale, name):
