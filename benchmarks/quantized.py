@@ -42,7 +42,7 @@ def table(found):
     full = np.mean([f["files"]["float32"]["bytes"] for f in found])
     for kind in KINDS:
         rows = [f["files"][kind] for f in found]
-        drops = [-100 * row["drop"] for row in rows]
+        drops = [0 - 100 * row["drop"] for row in rows]
         size = np.mean([row["bytes"] for row in rows])
         each = ", ".join(f"{drop:+.2f}" for drop in drops)
         yield (

@@ -59,16 +59,16 @@ def main(args):
 
 def _exported(args):
     """Writes what is missing, and the report; returns what `parity` takes."""
-    from launch import exporting, parity, workdir
+    from launch import artefacts, parity, workdir
 
-    networks = exporting.networks(args)
+    networks = artefacts.networks(args)
     config = workdir.configuration("export", args)
-    config["networks"] = exporting.digests(networks)
+    config["networks"] = artefacts.digests(networks)
     run = workdir.open_run(args.workdir, config, args.overwrite)
     started = time.perf_counter()
     found = {}
     for name, model in networks.items():
-        found[name], data = exporting.export(run, name, model, args)
+        found[name], data = artefacts.export(run, name, model, args)
     facts = {"seconds": round(time.perf_counter() - started, 1)}
     parity.write_report(run.path, found, args.max_drop, data, facts)
     return found
