@@ -6,7 +6,8 @@
 The exported files are run on validation images of --dataset, and the export fails
 if they differ from the Keras model by more than 1e-4 of the outputs' spread.
 
-Leaves in --workdir: saved_model/NAME/1, NAME.tflite (float32, batch 1), export.json
+Leaves in --workdir: saved_model/NAME/1 (takes pixels, or JPEG and PNG files, and then
+answers with the class names of --dataset), NAME.tflite (float32, batch 1), export.json
 (how far each file is from the Keras model), run.json (all settings).
 """
 
@@ -21,7 +22,7 @@ from launch import flags, program
 
 GROUPS = {
     "Model": (flags.model_flag(None), *flags.MODEL_ARGS),
-    "Data": (*flags.DATA, flags.BATCH_SIZE),
+    "Data": (*flags.DATA, flags.ONE_VIEW, flags.BATCH_SIZE),
     "Export": (flags.FORMATS_FLAG, flags.CHECK_IMAGES),
     "Other": (flags.SEED, flags.NAME, *flags.workdir_flags("runs/export")),
 }
@@ -39,7 +40,10 @@ def main(args):
     model, data = steps.load(args, labels=False)
     images = steps.first_images(data.validation, args.check_images)
     workdir.claim(run)
-    parity = exports.write(model, run.path, args.name, images, args.formats)
+    labels, view = data.class_names, exports.view(args)
+    parity = exports.write(
+        model, run.path, args.name, images, labels, view, args.formats
+    )
     files.write(run.path / "export.json", steps.to_json(parity))
     workdir.finish(run, "export", started)
     for kind, path in exports.paths(run.path, args.name, args.formats).items():

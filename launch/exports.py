@@ -20,7 +20,15 @@ def paths(folder, name, formats=FORMATS):
     return {kind: found[kind] for kind in formats}
 
 
-def write(model, folder, name, images, formats=FORMATS):
+def view(args):
+    """How the flags bring an image file to the model's shape: resize or center."""
+    if "view" in args and args.view:
+        return args.view
+    imagenet = "augment" in args and args.augment == "imagenet"
+    return "center" if imagenet else "resize"
+
+
+def write(model, folder, name, images, labels, view="resize", formats=FORMATS):
     """Writes exported files and checks each against the Keras model.
 
     Args:
@@ -28,6 +36,8 @@ def write(model, folder, name, images, formats=FORMATS):
         folder: the work directory.
         name: of the model in the file names.
         images: what the check runs on, float32 `(n, h, w, c)`.
+        labels: class names; left out where the model has other outputs.
+        view: how image files come to the model's shape.
         formats: some of `launch.flags.FORMATS`.
 
     Returns:
@@ -41,7 +51,16 @@ def write(model, folder, name, images, formats=FORMATS):
         if kind == "tflite":
             exporting.tflite(model, path, images.shape[1:])
         else:
-            exporting.saved_model(model, path)
+            classes = [tuple(t.shape[1:]) for t in model.outputs] == [(len(labels),)]
+            exporting.saved_model(
+                model,
+                path.parents[1],
+                path.parent.name,
+                version=int(path.name),
+                labels=labels if classes else None,
+                view=view,
+                image_shape=images.shape[1:],
+            )
         parity = exporting.parity(model, path, images)
         found[kind] = dataclasses.asdict(parity)
         if not parity.max_abs <= TOLERANCE * max(parity.spread, 1e-12):

@@ -629,6 +629,13 @@ FILE = Flag(
     required=True,
 )
 
+ONE_VIEW = Flag(
+    "view",
+    Choice(("resize", "center")),
+    None,
+    "How images come to the model's size: resize the whole, or cut out the center, as "
+    "on ImageNet (256 to 224). Default: resize.",
+)
 VIEW = Flag(
     "view",
     Choice(("resize", "center", "five", "ten")),
