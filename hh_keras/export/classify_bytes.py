@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from hh_keras.errors import ModelError
-from hh_keras.export.encoded import decode_batch
+from hh_keras.export.encoded import check_decodable, decode_batch
 from hh_keras.export.signatures import Signature, wanted_shape
 from hh_keras.tasks import classification
 
@@ -45,6 +45,7 @@ def classify_bytes(model, image_shape=None, labels=None, view="resize"):
             or `view` needs several cuts of one image.
     """
     shape = wanted_shape(model, image_shape)
+    check_decodable(shape, view)
     units = model.outputs[0].shape[-1]
     names = [str(n) for n in range(units)] if labels is None else list(labels)
     if len(names) != units:
@@ -68,8 +69,6 @@ def classify_bytes(model, image_shape=None, labels=None, view="resize"):
             "error": errors,
         }
 
-    # Without a batch the graph would not know that an image must be readable: trace
-    # errors such as a wrong view should come up now.
     inputs = (tf.TensorSpec((None,), tf.string, name="image_bytes"),)
     return Signature(NAME, inputs, call, ({"image_bytes": _examples(shape)},))
 

@@ -22,6 +22,20 @@ _OTHERS = {  # how the formats begin that are most often taken for JPEG or PNG
 }
 
 
+def check_decodable(image_shape, view):
+    """Raises ModelError for a view of several cuts, or other than grey and RGB."""
+    if view not in VIEWS:
+        raise ModelError(
+            f"view={view!r} cannot be served; one image in must be one image to look "
+            f"at. Choose one of {', '.join(VIEWS)}."
+        )
+    if image_shape[2] not in (1, 3):
+        raise ModelError(
+            f"encoded images are grey or RGB; the model takes {image_shape[2]} "
+            "channels."
+        )
+
+
 def decode_batch(encoded, image_shape, view="resize"):
     """Decodes JPEG and PNG images, as graph operations.
 
@@ -42,16 +56,7 @@ def decode_batch(encoded, image_shape, view="resize"):
     Raises:
         ModelError: another view, or other channels.
     """
-    if view not in VIEWS:
-        raise ModelError(
-            f"view={view!r} cannot be served; one image in must be one image to look "
-            f"at. Choose one of {', '.join(VIEWS)}."
-        )
-    if image_shape[2] not in (1, 3):
-        raise ModelError(
-            f"encoded images are grey or RGB; the model takes {image_shape[2]} "
-            "channels."
-        )
+    check_decodable(image_shape, view)
     count = tf.size(encoded)
     errors = _refusals(encoded)
     # tf.data is the one place where TensorFlow lets a graph survive an error. What
