@@ -29,6 +29,7 @@ import grpc
 import tensorflow as tf
 from google.protobuf import json_format, text_format
 from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
     get_model_status_pb2,
     model_service_pb2_grpc,
     predict_pb2,
@@ -44,7 +45,7 @@ HTTP = {
 }
 PATH = re.compile(
     r"/v1/models/(?P<name>[^/:]+)"
-    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?(?P<verb>:predict)?"
+    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?(?P<end>:predict|/metadata)?"
 )
 
 
@@ -83,7 +84,8 @@ def warm_up(models):
             for record in tf.data.TFRecordDataset(model.warm_up).as_numpy_iterator():
                 log = prediction_log_pb2.PredictionLog.FromString(record)
                 request = log.predict_log.request
-                assert request.model_spec.name == name
+                # As the original, which sends it to the model at hand.
+                request.model_spec.name = name
                 request.model_spec.version.value = version
                 predict(models, request)
 
@@ -221,10 +223,16 @@ def serve_grpc(models, port, tls):
 def rest_answer(models, verb, path, body):
     """The JSON of an answer."""
     found = PATH.fullmatch(path)
-    if not found or (verb == "POST") != bool(found["verb"]):
+    if not found or (verb == "POST") != (found["end"] == ":predict"):
         raise Refused(
             grpc.StatusCode.INVALID_ARGUMENT, f"Malformed request: {verb} {path}"
         )
+    if found["end"] == "/metadata":
+        request = get_model_metadata_pb2.GetModelMetadataRequest()
+        fill(request.model_spec, found)
+        version, model = servable(models, request.model_spec)
+        spec = {"name": found["name"], "version": str(version)}
+        return {"model_spec": spec, "metadata": {"signature_def": [*model.signatures]}}
     if verb == "GET":
         request = get_model_status_pb2.GetModelStatusRequest()
         fill(request.model_spec, found)

@@ -81,9 +81,7 @@ def serving(config, *flags):
 
 def start(config, *flags):
     command = [sys.executable, str(SERVER), f"--model_config_file={config}", *flags]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def ports(process):
