@@ -19,7 +19,7 @@ Requests are repeated, after a random and growing pause, where the server cannot
 answered: it refuses or drops the connection, or says that it is busy. A classification
 changes nothing on the server, so asking twice is safe. Timeouts are not repeated.
 
-Exit status: 0 every image was answered; 1 some images cannot be read; 2 wrong usage;
+Exit status: 0 every image was answered; 1 some cannot be read; 2 wrong usage;
 3 no connection; 4 no such model, version, label or signature; 5 no answer in time;
 6 the server failed; of several, the largest. Whatever happens, every image gets a line.
 """
@@ -44,7 +44,10 @@ import time
 import types
 import urllib.parse
 
-EXIT = {"image": 1, "usage": 2, "down": 3, "missing": 4, "timeout": 5, "server": 6}
+EXIT = {
+    "unreadable": 1, "refused": 1, "usage": 2, "down": 3, "missing": 4, "timeout": 5,
+    "server": 6,
+}  # fmt: skip
 EXTENSIONS = (
     ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff",
 )  # fmt: skip
@@ -55,7 +58,7 @@ class Failed(Exception):
     """A request without an answer.
 
     Attributes:
-        kind: one of `EXIT`, or "refused": the server does not take this very batch.
+        kind: one of `EXIT`; "refused" is about this very batch.
         again: whether to ask again.
         pause: seconds that the server wants to be left alone.
     """
@@ -316,9 +319,8 @@ def understood(code, headers, body, args):
 
 
 def names_nothing(text):
-    """Whether an error is about a signature or label that the model lacks."""
-    text = text.lower()
-    return "version label" in text or ("signature" in text and "not found" in text)
+    """Whether an error is about a label or signature that the model lacks."""
+    return any(word in text.lower() for word in ("version label", "signature"))
 
 
 def missing(args, text):
@@ -335,6 +337,7 @@ def grpc_messages():
 
     They live in the package `tensorflow`, whose own import takes seconds.
     """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     place = importlib.util.find_spec("tensorflow")
     alone = place and "tensorflow" not in sys.modules
     if alone:
@@ -438,7 +441,7 @@ def grpc_failed(grpc, error, args):
     text, lower = f"{place} says: {detail}", detail.lower()
     if code == grpc.StatusCode.UNAVAILABLE:
         text = f"no connection to {place}: {detail}"
-        final = any(word in lower for word in ("ssl", "certificate", "dns", "http1"))
+        final = any(word in lower for word in ("ssl", "dns", "resolving", "http/2"))
         return Failed("down", text, again=not final)
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return Failed("timeout", f"{place} does not answer within {args.timeout:g} s")
@@ -526,15 +529,14 @@ def answers(asked, contents):
         if error.kind == "refused" and len(contents) > 1:
             half = len(contents) // 2
             return answers(asked, contents[:half]) + answers(asked, contents[half:])
-        kind = "image" if error.kind == "refused" else error.kind
-        return [{"error": str(error), "kind": kind}] * len(contents)
+        return [{"error": str(error), "kind": error.kind}] * len(contents)
     return [answered(row) for row in rows]
 
 
 def answered(row):
     """An answer without an empty error; an error without empty answers."""
     error = row.pop("error", "")
-    return {"error": error, "kind": "image"} if error else row
+    return {"error": error, "kind": "unreadable"} if error else row
 
 
 def lines(batch, asked, top, stopped):
@@ -549,7 +551,7 @@ def lines(batch, asked, top, stopped):
         try:
             contents[place] = content(name)
         except OSError as error:
-            found[place] = {"error": f"{error.strerror or error}", "kind": "image"}
+            found[place] = {"error": f"{error.strerror or error}", "kind": "unreadable"}
     if stopped and contents:
         kind, reason = stopped[0]
         rows = [{"error": f"not sent: {reason}", "kind": kind}] * len(contents)
@@ -567,7 +569,10 @@ def lines(batch, asked, top, stopped):
 
 def shortened(row, top):
     listed = ("classes", "probabilities")
-    return {k: v[:top] if top and k in listed else v for k, v in row.items()}
+    return {
+        key: value[:top] if top and key in listed else value
+        for key, value in sorted(row.items())
+    }
 
 
 def in_order(work, items, parallel):
@@ -591,13 +596,12 @@ def note(text):
 
 def summary(kinds, statistics, elapsed):
     """The numbers at the end, a dict of JSON values."""
-    images = sum(kinds.values())
+    images, own = sum(kinds.values()), ("answered", "unreadable", "refused")
     times = sorted(1000 * each for each in statistics.seconds)
     return {
         "images": images,
-        "answered": kinds["answered"],
-        "unreadable": kinds["image"],
-        "failed": images - kinds["answered"] - kinds["image"],
+        **{kind: kinds[kind] for kind in own},
+        "failed": images - sum(kinds[kind] for kind in own),
         "requests": len(times),
         "repeated": len(statistics.pauses),
         "seconds": round(elapsed, 3),
@@ -615,8 +619,9 @@ def told(numbers):
     return (
         f"{numbers['images']} images in {numbers['seconds']:.1f} s: "
         f"{numbers['answered']} answered, {numbers['unreadable']} unreadable, "
-        f"{numbers['failed']} failed; {numbers['requests']} requests answered, "
-        f"{numbers['repeated']} repeated" + (f"; {shares}" if shares else "")
+        f"{numbers['refused']} refused, {numbers['failed']} failed; "
+        f"{numbers['requests']} requests answered, {numbers['repeated']} repeated"
+        + (f"; {shares}" if shares else "")
     )
 
 
@@ -640,7 +645,7 @@ def classify(ask, args, statistics):
     ):
         for line in batch:
             kind = line.pop("kind", "answered")
-            if kind not in ("answered", "image") and not kinds[kind]:
+            if kind not in ("answered", "unreadable") and not kinds[kind]:
                 note(f"error: {line['error']}")
             kinds[kind] += 1
             print(json.dumps(line, ensure_ascii=False), flush=True)
@@ -657,6 +662,8 @@ def main(arguments=None):
     args = parsed(arguments)
     statistics = types.SimpleNamespace(seconds=[], pauses=[])
     try:
+        if args.summary:
+            pathlib.Path(args.summary).touch()
         transport = over_grpc if args.server.scheme.startswith("grpc") else rest
         ask, status = transport(args)
         if args.status:

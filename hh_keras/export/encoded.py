@@ -129,9 +129,9 @@ def _pixels(content, image_shape, view):
 
 def _luma(image):
     """ITU-R 601 luma in whole numbers of 2**-16, uint8 `(height, width, 1)`."""
-    shares = tf.constant([19595, 38470, 7471])
-    total = tf.reduce_sum(tf.cast(image, tf.int32) * shares, -1, keepdims=True)
-    return tf.cast((total + 2**15) // 2**16, tf.uint8)
+    red, green, blue = (tf.cast(image[..., c : c + 1], tf.int32) for c in range(3))
+    total = 19595 * red + 38470 * green + 7471 * blue + 2**15
+    return tf.cast(tf.bitwise.right_shift(total, 16), tf.uint8)
 
 
 def _resized(image, size, view):

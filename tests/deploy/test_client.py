@@ -105,7 +105,7 @@ def test_a_folder_is_answered_line_by_line(
     for line, each, path in zip(lines, wanted, files, strict=True):
         assert_same(line, each, path)
     assert "1 files without an image's extension left out" in told
-    assert "13 answered, 11 unreadable, 0 failed" in told and "p99" in told
+    assert "13 answered, 11 unreadable, 0 refused, 0 failed" in told and "p99" in told
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     assert numbers["requests"] == 5 and numbers["repeated"] == 0
     assert 0 < numbers["latency_ms"]["p50"] <= numbers["latency_ms"]["max"]
@@ -207,7 +207,7 @@ def test_tls_both_ways(scheme, server, certificates, images):
     status, (line,), _ = client(*command, trusted, *own, path)
     assert status == 0 and line["classes"]
     strange = f"--ca={certificates}/stranger.pem"
-    for flags in ((strange, *own), (trusted,)):  # who is it, and who am I
+    for flags in ((strange, *own), (trusted,)):  # who is it; who am I
         status, (line,), told = client(*command, *flags, path)
         assert status == 3 and "error" in line, told
 
@@ -275,8 +275,9 @@ def test_busy_servers_are_asked_again(four):
 
 def test_a_refused_batch_is_taken_apart(four):
     with scripted(*[strict] * 7) as (address, bodies):
-        status, lines, _ = client(address, "--model=m", four)
+        status, lines, told = client(address, "--model=m", four)
     assert status == 1 and [len(each) for each in bodies] == [4, 2, 2, 1, 1]
+    assert "3 answered, 0 unreadable, 1 refused, 0 failed" in told
     assert ["classes" in line for line in lines] == [True, True, False, True]
     assert "Unknown image file format" in lines[2]["error"]
 
