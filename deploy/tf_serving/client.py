@@ -525,12 +525,15 @@ def answers(asked, contents):
         rows = asked(contents)
         if len(rows) != len(contents):
             raise Failed("server", f"{len(rows)} answers for {len(contents)} images")
+        return [answered(row) for row in rows]
     except Failed as error:
-        if error.kind == "refused" and len(contents) > 1:
-            half = len(contents) // 2
-            return answers(asked, contents[:half]) + answers(asked, contents[half:])
-        return [{"error": str(error), "kind": error.kind}] * len(contents)
-    return [answered(row) for row in rows]
+        failed = error
+    except Exception as error:  # there is no end to what a server may send
+        failed = Failed("server", f"an answer of no known form: {error!r}")
+    if failed.kind == "refused" and len(contents) > 1:
+        half = len(contents) // 2
+        return answers(asked, contents[:half]) + answers(asked, contents[half:])
+    return [{"error": str(failed), "kind": failed.kind} for _ in contents]
 
 
 def answered(row):
@@ -554,7 +557,7 @@ def lines(batch, asked, top, stopped):
             found[place] = {"error": f"{error.strerror or error}", "kind": "unreadable"}
     if stopped and contents:
         kind, reason = stopped[0]
-        rows = [{"error": f"not sent: {reason}", "kind": kind}] * len(contents)
+        rows = [{"error": f"not sent: {reason}", "kind": kind} for _ in contents]
     else:
         rows = answers(asked, list(contents.values())) if contents else []
     for row in rows:
@@ -661,6 +664,8 @@ def classify(ask, args, statistics):
 def main(arguments=None):
     args = parsed(arguments)
     statistics = types.SimpleNamespace(seconds=[], pauses=[])
+    # File names may be no UTF-8; what comes out then is still JSON.
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         if args.summary:
             pathlib.Path(args.summary).touch()

@@ -47,7 +47,7 @@ def classify_bytes(model, image_shape=None, labels=None, view="resize"):
     shape = wanted_shape(model, image_shape)
     check_decodable(shape, view)
     units = model.outputs[0].shape[-1]
-    names = [str(n) for n in range(units)] if labels is None else list(labels)
+    names = [str(name) for name in (range(units) if labels is None else labels)]
     if len(names) != units:
         raise ModelError(
             f"{model.name!r} has {units} outputs, but there are {len(names)} labels. "

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import pathlib
 import shutil
 import socket
 import subprocess
@@ -309,6 +310,14 @@ def test_a_server_that_never_answers(scheme, four):
             address, "--model=m", "--timeout=1", "--retry-for=0", four / "1.jpg"
         )
     assert status == 5 and "within 1 s" in lines[0]["error"]
+
+
+def test_names_of_any_bytes(four):
+    name = os.fsencode(four) + b"/caf\xe9.jpg"
+    pathlib.Path(os.fsdecode(name)).write_bytes(b"good")
+    with scripted() as (address, _):
+        status, lines, _ = client(address, "--model=m", four)
+    assert status == 0 and os.fsencode(lines[-1]["image"]) == name
 
 
 def test_rest_needs_the_standard_library_only(four):

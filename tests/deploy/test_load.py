@@ -55,6 +55,7 @@ def started(scheme, port, files):
     return process, lines, thread
 
 
+@pytest.mark.slow
 def test_no_answer_is_wrong_and_none_is_lost(tmp_path):
     versions = serving.export_versions(tmp_path / "models")
     config = tmp_path / "models.config"
@@ -101,6 +102,7 @@ def test_no_answer_is_wrong_and_none_is_lost(tmp_path):
             thread.join()
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_down_leaves_no_image_unreported(tmp_path):
     """Killed while it is asked: every image has an answer, or an error."""
     versions = serving.export_versions(tmp_path / "models", 1)
