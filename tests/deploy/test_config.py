@@ -250,6 +250,7 @@ def test_kubernetes_updates_without_a_gap(container, published):
     assert str(threads) == resources["limits"]["cpu"]
 
 
+@pytest.mark.slow
 @needs_protos
 def test_probes_answer_on_the_protocol_server(container, tmp_path):
     """With models.config itself, but for the place of the models."""
