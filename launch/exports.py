@@ -51,16 +51,7 @@ def write(model, folder, name, images, labels, view="resize", formats=FORMATS):
         if kind == "tflite":
             exporting.tflite(model, path, images.shape[1:])
         else:
-            classes = [tuple(t.shape[1:]) for t in model.outputs] == [(len(labels),)]
-            exporting.saved_model(
-                model,
-                path.parents[1],
-                path.parent.name,
-                version=int(path.name),
-                labels=labels if classes else None,
-                view=view,
-                image_shape=images.shape[1:],
-            )
+            saved_model(model, path, images.shape[1:], labels, view)
         parity = exporting.parity(model, path, images)
         found[kind] = dataclasses.asdict(parity)
         if not parity.max_abs <= TOLERANCE * max(parity.spread, 1e-12):
@@ -70,6 +61,20 @@ def write(model, folder, name, images, labels, view="resize", formats=FORMATS):
                 f"spread ({parity.spread:.3g}); do not deploy this file."
             )
     return found
+
+
+def saved_model(model, path, image_shape, labels, view):
+    """Writes `path`, a version of a model, with class names if they are the model's."""
+    classes = [tuple(tensor.shape[1:]) for tensor in model.outputs] == [(len(labels),)]
+    exporting.saved_model(
+        model,
+        path.parents[1],
+        path.parent.name,
+        version=int(path.name),
+        labels=labels if classes else None,
+        view=view,
+        image_shape=image_shape,
+    )
 
 
 def parity_line(parity):

@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import hh_keras as hh
@@ -94,7 +95,11 @@ def test_export_writes_files_that_agree(tmp_path):
     parity = json.loads((out / "export.json").read_text())
     assert parity["saved_model"]["relative"] < 1e-5
     assert parity["tflite"]["relative"] < 1e-4
-    assert (out / "model.tflite").exists() and (out / "saved_model/model/1").is_dir()
+    assert (out / "model.tflite").exists()
+    served = tf.saved_model.load(str(out / "saved_model/model/1"))
+    png = tf.io.encode_png(np.zeros((28, 28, 1), "uint8"))[None]
+    named = served.signatures["classify_bytes"](image_bytes=png)["classes"]
+    assert b"T-shirt/top" in named.numpy() and named.shape == (1, 10)
 
 
 def test_shrink_leaves_a_plan_and_two_models(tmp_path):
