@@ -8,13 +8,14 @@ from hh_keras.export.lite import QUANTIZE, tflite
 from hh_keras.export.parity import Parity, parity
 from hh_keras.export.prediction import input_shape, open_model, predict
 from hh_keras.export.serving import saved_model
-from hh_keras.export.timing import Latency, latencies, latency
+from hh_keras.export.timing import Latency, input_sizes, latencies, latency
 
 __all__ = [
     "QUANTIZE",
     "Latency",
     "Parity",
     "input_shape",
+    "input_sizes",
     "latencies",
     "latency",
     "open_model",
