@@ -19,7 +19,7 @@ import hh_keras.data
 import hh_keras.models
 from hh_keras import latency
 from hh_keras.latency.building import convert
-from hh_keras.latency.measuring import time_files
+from hh_keras.latency.measuring import time_files, typical
 
 _APPLICATIONS = {
     "resnet50": ("ResNet50", 160),
@@ -101,21 +101,18 @@ def half_the_macs(names, kinds):
         ]  # fmt: skip
         shares = [1.0, *(hh.cost(m).macs / hh.cost(model).macs for m in found)]
         for quantize in kinds:
-            ms = measured([model, *found], quantize)
+            contents = [convert(each, quantize) for each in (model, *found)]
+            ms = time_files(contents, 1, 100, again=True)
             for step, share, row in zip(("original", *steps), shares, ms):
-                low, middle, high = np.percentile(row / ms[0], [25, 50, 75])
+                low, high = np.percentile(row / ms[0], [25, 75])
                 print(
                     f"| {name} | {quantize} | {step} | {share:.3f} | "
-                    f"{np.median(row):.2f} | {middle:.3f} | {low:.3f} to {high:.3f} |",
+                    f"{typical(row[None])[0]:.2f} | "
+                    f"{typical(row[None])[0] / typical(ms[:1])[0]:.3f} | "
+                    f"{low:.3f} to {high:.3f} |",
                     flush=True,
                 )
     print()
-
-
-def measured(models, quantize, rounds=100):
-    """Milliseconds of networks that run in turns, `(models, rounds)`."""
-    contents = [convert(model, quantize) for model in models]
-    return time_files(contents, 1, rounds, again=True)
 
 
 def _batches(model):
@@ -151,14 +148,14 @@ def budgets_in_milliseconds(names, kinds):
 
 def _of_equal_latency(model, table, quantize, ratio, scores):
     """The plan by MACs whose network measures the same latency."""
-    channel_map = hh.trace(model)
+    channel_map, content = hh.trace(model), convert(model, quantize)
     low, high = 0.1, 1.0
     for _ in range(6):
         middle = (low + high) / 2
         budget = hh.Budget(macs=middle * hh.cost(model).macs)
         plan = hh.select_channels(channel_map, scores, budget)
         small = hh.rebuild(model, plan, "fresh", 0)
-        _, found = latency.compare([model, small], quantize, rounds=30)
+        _, found = latency.compare([content, small], quantize)
         low, high = (low, middle) if found[1] > ratio else (middle, high)
     return plan
 

@@ -22,14 +22,13 @@ def plot_latencies(found):
     figure = Figure((8, 1.4 + 0.5 * len(files)), layout="constrained")
     axes = figure.subplots()
     rows = np.arange(len(files))
-    low, middle, high, rare = (
+    low, middle, high = (
         np.array([each[key] for each in files])
-        for key in ("p10_ms", "median_ms", "p90_ms", "p99_ms")
+        for key in ("p10_ms", "median_ms", "p90_ms")
     )
     colours = [_FIRST] + [_OTHERS] * (len(files) - 1)
     axes.hlines(rows, low, high, color=colours, lw=5, alpha=0.55)
     axes.scatter(middle, rows, color=colours, s=70, zorder=3)
-    axes.plot(rare, rows, "|", color="#555555", ms=9)
     for row, each in enumerate(files):
         label = f"{each['median_ms']:.3g} ms"
         if row:
@@ -41,14 +40,14 @@ def plot_latencies(found):
     if middle.max() > 8 * middle.min():
         axes.set_xscale("log")
     else:
-        axes.set_xlim(0, 1.05 * max(rare.max(), high.max()))
+        axes.set_xlim(0, 1.05 * high.max())
     axes.grid(axis="x", color="#dddddd", lw=0.6)
     axes.set_axisbelow(True)
     axes.set_ylim(-0.6, len(files) - 0.4)
     names = [textwrap.fill(each["name"], 32) for each in files]
     axes.set_yticks(rows, names, fontsize=9)
     axes.invert_yaxis()
-    axes.set_xlabel("milliseconds: dot median, band 10 to 90 %, tick 99 %")
+    axes.set_xlabel("milliseconds: dot median, band 10 to 90 %")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     threads = found["threads"]
