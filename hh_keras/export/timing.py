@@ -145,12 +145,16 @@ def timed_run(model, threads=1, batch=1, image_shape=None):
 
 
 def _tflite_run(given, name, threads, sizes=()):
-    with quiet():
-        interpreter = interpreter_class()(num_threads=threads, **given)
-        for detail, (shape, _) in zip(interpreter.get_input_details(), sizes):
-            if tuple(detail["shape"]) != shape:
-                interpreter.resize_tensor_input(detail["index"], shape)
-        interpreter.allocate_tensors()
+    try:
+        with quiet():
+            interpreter = interpreter_class()(num_threads=threads, **given)
+            for detail, (shape, _) in zip(interpreter.get_input_details(), sizes):
+                if tuple(detail["shape"]) != shape:
+                    interpreter.resize_tensor_input(detail["index"], shape)
+            interpreter.allocate_tensors()
+    except Exception as error:  # such as operations that the runtime lacks
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{name} cannot be run: {reason}") from error
     inputs = [
         (detail["index"], _pixels(detail["shape"], np.dtype(detail["dtype"]), name))
         for detail in interpreter.get_input_details()

@@ -49,7 +49,8 @@ async function servedModels() {
   const listed = answer?.ok ? await answer.text() : "";
   const links = new DOMParser().parseFromString(listed, "text/html").links;
   return Array.from(links, (link) => decodeURIComponent(link.getAttribute("href")))
-    .filter((name) => name.endsWith(".tflite"));
+    .filter((name) => name.endsWith(".tflite"))
+    .map((path) => path.split("/").pop());
 }
 
 async function fetched(name) {

@@ -49,12 +49,14 @@ export async function openModel({ name, bytes, description }) {
       environment, wasm.LiteRtTensorBufferType.HOST_MEMORY, type, type.bytes(),
     );
   } catch (error) {
+    wasm._free(place);
     throw new Problem(`${name} does not run in LiteRT: ${error.message ?? error}`);
   }
 
   function fill(array) {
     const content = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    wasm.HEAPU8.set(content, buffer.lock(wasm.LiteRtTensorBufferLockMode.WRITE));
+    const start = buffer.lock(wasm.LiteRtTensorBufferLockMode.WRITE);
+    wasm.HEAPU8.set(content, start);
     buffer.unlock();
   }
 
