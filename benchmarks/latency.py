@@ -19,7 +19,7 @@ import hh_keras.data
 import hh_keras.models
 from hh_keras import latency
 from hh_keras.latency.building import convert
-from hh_keras.latency.measuring import time_files, typical
+from hh_keras.latency.measuring import time_files
 
 _APPLICATIONS = {
     "resnet50": ("ResNet50", 160),
@@ -104,12 +104,10 @@ def half_the_macs(names, kinds):
             contents = [convert(each, quantize) for each in (model, *found)]
             ms = time_files(contents, 1, 100, again=True)
             for step, share, row in zip(("original", *steps), shares, ms):
-                low, high = np.percentile(row / ms[0], [25, 75])
+                low, middle, high = np.percentile(row / ms[0], [25, 50, 75])
                 print(
                     f"| {name} | {quantize} | {step} | {share:.3f} | "
-                    f"{typical(row[None])[0]:.2f} | "
-                    f"{typical(row[None])[0] / typical(ms[:1])[0]:.3f} | "
-                    f"{low:.3f} to {high:.3f} |",
+                    f"{np.median(row):.2f} | {middle:.3f} | {low:.3f} to {high:.3f} |",
                     flush=True,
                 )
     print()
