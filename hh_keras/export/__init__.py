@@ -9,7 +9,7 @@ from hh_keras.export.parity import Parity, parity
 from hh_keras.export.prediction import input_shape, open_model, predict
 from hh_keras.export.serving import saved_model
 from hh_keras.export.signatures import Signature
-from hh_keras.export.timing import Latency, latencies, latency
+from hh_keras.export.timing import Latency, input_sizes, latencies, latency
 
 __all__ = [
     "QUANTIZE",
@@ -17,6 +17,7 @@ __all__ = [
     "Parity",
     "Signature",
     "input_shape",
+    "input_sizes",
     "latencies",
     "latency",
     "open_model",

@@ -1,5 +1,7 @@
 """Exported files say what the model says, and refuse what they cannot."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 import hh_keras as hh
 from hh_keras import export
 from hh_keras.errors import ModelError
+from hh_keras.export.timing import in_turns
 
 
 def classifier(size=8):
@@ -120,9 +123,30 @@ def test_wrong_inputs_are_explained(tmp_path, images):
 def test_latencies_of_several_files(tmp_path):
     model = classifier()
     path = export.tflite(model, tmp_path / "m.tflite")
-    found = export.latencies([path, model], (8, 8, 3), runs=4, warmup=1)
+    found = export.latencies([path, model], runs=4, warmup=1)
     for each in found:
         assert each.runs == 4
-        assert 0 < each.p10_ms <= each.median_ms <= each.p90_ms
+        assert 0 < each.p10_ms <= each.median_ms <= each.p90_ms <= each.p99_ms
+        assert each.ratio_p25 <= each.ratio <= each.ratio_p75
+    assert found[0].ratio == 1
     with pytest.raises(ValueError, match="runs"):
-        export.latency(path, (8, 8, 3), runs=0)
+        export.latency(path, runs=0)
+
+
+def test_turns_are_taken_and_rotate():
+    order = []
+
+    def runner(name, ms):
+        return lambda: order.append(name) or ms
+
+    found = in_turns([runner("a", 1.0), runner("b", 3.0)], rounds=2, warmup=1)
+    np.testing.assert_array_equal(found, [[1, 1], [3, 3]])
+    assert order == ["b", "a", "a", "b", "b", "a"]
+    order.clear()
+    in_turns([runner("a", 1.0), runner("b", 3.0)], rounds=1, warmup=0, again=True)
+    assert order == ["a", "a", "b", "b"]
+
+
+def test_rounds_go_on_for_the_wanted_time():
+    waits = in_turns([lambda: time.sleep(0.01) or 1.0], 1, seconds=0.1, warmup=0)
+    assert 2 <= waits.shape[1] <= 11
