@@ -1,5 +1,7 @@
 """Writing a file or folder whole or not at all."""
 
+import contextlib
+import errno
 import os
 import pathlib
 import shutil
@@ -24,16 +26,55 @@ def replace(path, make):
         WorkdirError: the file system refuses; the message names `path`.
     """
     path = pathlib.Path(path)
+    with _made(path, make) as new:
+        if path.is_dir() and not path.is_symlink():
+            _swap(path, new, new.with_name("old folder"))
+        else:
+            os.replace(new, path)
+
+
+def add(paths, make):
+    """Has `make` produce a folder, then moves it to the first path that is free.
+
+    As `replace`, but what is there stays, also if another process adds at the same
+    time.
+
+    Args:
+        paths: iterable of paths in one folder, as many as it takes.
+        make: function of a path that has the first one's name.
+
+    Returns:
+        The path that was free, a `pathlib.Path`.
+
+    Raises:
+        WorkdirError: the file system refuses; the message names the first path.
+    """
+    paths = map(pathlib.Path, paths)
+    path = next(paths)
+    with _made(path, make) as new:
+        while True:
+            try:
+                os.rename(new, path)
+                return path
+            except OSError as error:
+                if error.errno not in _TAKEN:
+                    raise
+            path = next(paths)
+
+
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+
+
+@contextlib.contextmanager
+def _made(path, make):
+    """What `make` produced, in a hidden folder beside `path` that goes away after."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{path.name}{_MARK}"
         with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
             new = pathlib.Path(folder, path.name)
             make(new)
-            if path.is_dir() and not path.is_symlink():
-                _swap(path, new, pathlib.Path(folder, "old folder"))
-            else:
-                os.replace(new, path)
+            yield new
     except OSError as error:
         reason = error.strerror or error
         raise WorkdirError(f"cannot write {path}: {reason}.") from error

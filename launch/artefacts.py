@@ -16,9 +16,9 @@ from launch import exports, steps, workdir
 
 # What a run and an export must have in common: the data, and how training sees them.
 _OF_THE_RUN = (
-    "dataset", "image_size", "limit", "memory_mb", "on_bad_image", "batch_size", "seed",
-    "augment", "rand_augment", "mixup", "cutmix", "label_smoothing", "learning_rate",
-    "momentum",
+    "dataset", "image_size", "limit", "memory_mb", "on_bad_image", "view", "batch_size",
+    "seed", "augment", "rand_augment", "mixup", "cutmix", "label_smoothing",
+    "learning_rate", "momentum",
 )  # fmt: skip
 _NETWORKS = {
     "run": ("original", "lw_dna"),
@@ -159,11 +159,11 @@ def _expected(network, data, args):
 
 def _made(network, data, args, kind, path, expected):
     """Writes one file; returns what was found about it."""
-    labels = None if expected["accuracy"] is None else data.class_names
     settings = {
+        "labels": exports.labels_of(network, data.class_names),
+        "view": exports.view(args),
         "representative": steps.first_images(data.search, args.representative_images),
         "integer_io": args.integer_io,
-        "labels": labels,
         "batch": args.tflite_batch,
     }
     images = steps.first_images(data.validation, args.check_images)

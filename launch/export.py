@@ -10,8 +10,9 @@ float32 file that differs by more than 1e-4 of the outputs' spread is an error, 
 is one of the others that loses more accuracy than --max_drop, unless --allow_drop. The
 files and the report are kept all the same.
 
-Leaves in --workdir (by default RUN/export, or runs/export): saved_model/NAME/1,
-NAME.tflite (float32), NAME.float16.tflite, NAME.dynamic.tflite, NAME.int8.tflite,
+Leaves in --workdir (by default RUN/export, or runs/export): saved_model/NAME/1
+(takes pixels, or JPEG and PNG files, and then answers with class names), NAME.tflite
+(float32), NAME.float16.tflite, NAME.dynamic.tflite, NAME.int8.tflite,
 NAME.qat.tflite, beside each a .json for apps (pixels, labels, quantisation);
 export.json and export.md (the parity report); run.json (all settings). Started again,
 it makes only what is missing.
@@ -37,7 +38,7 @@ GROUPS = {
         dataclasses.replace(flags.model_flag(None), required=False),
         *flags.MODEL_ARGS,
     ),
-    "Data": (*flags.DATA, flags.BATCH_SIZE),
+    "Data": (*flags.DATA, flags.ONE_VIEW, flags.BATCH_SIZE),
     "Export": flags.EXPORT,
     "Training for int8": [flags.named(flags.TRAINING, name) for name in _TRAINING],
     "Other": (flags.SEED, flags.NAME, *flags.workdir_flags(None)),

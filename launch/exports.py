@@ -24,7 +24,15 @@ def _path(folder, name, kind):
     return folder / (f"{name}.tflite" if kind == "float32" else f"{name}.{kind}.tflite")
 
 
-def write(model, path, kind, image_shape, **settings):
+def view(args):
+    """How the flags bring an image file to the model's shape: resize or center."""
+    if "view" in args and args.view:
+        return args.view
+    imagenet = "augment" in args and args.augment == "imagenet"
+    return "center" if imagenet else "resize"
+
+
+def write(model, path, kind, image_shape, labels, view="resize", **settings):
     """Writes one file.
 
     Args:
@@ -32,19 +40,35 @@ def write(model, path, kind, image_shape, **settings):
         path: where it goes.
         kind: one of `launch.flags.FORMATS`.
         image_shape: `(height, width, channels)`.
+        labels: class names; None where the model has other outputs.
+        view: how image files come to the model's shape.
         **settings: of `hh_keras.export.tflite`; those that the kind does not take are
             left out.
     """
     if kind == "saved_model":
-        exporting.saved_model(model, path)
+        exporting.saved_model(
+            model,
+            path.parents[1],
+            path.parent.name,
+            version=int(path.name),
+            labels=labels,
+            view=view,
+            image_shape=image_shape,
+        )
         return
     if kind not in ("int8", "qat"):
         settings = {**settings, "representative": None, "integer_io": False}
     quantize = "int8" if kind == "qat" else kind
-    exporting.tflite(model, path, image_shape, quantize, **settings)
+    exporting.tflite(model, path, image_shape, quantize, labels=labels, **settings)
 
 
-def write_exact(model, folder, name, images, formats=EXACT):
+def labels_of(model, class_names):
+    """The class names if the model has one output for each, otherwise None."""
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.outputs]
+    return class_names if shapes == [(len(class_names),)] else None
+
+
+def write_exact(model, folder, name, images, class_names, view, formats=EXACT):
     """Writes files that must say what the model says, and checks that they do.
 
     Args:
@@ -52,6 +76,8 @@ def write_exact(model, folder, name, images, formats=EXACT):
         folder: the work directory.
         name: of the model in the file names.
         images: what the check runs on, float32 `(n, h, w, c)`.
+        class_names: of the data.
+        view: how image files come to the model's shape.
         formats: some of `EXACT`.
 
     Returns:
@@ -62,7 +88,8 @@ def write_exact(model, folder, name, images, formats=EXACT):
     """
     found = {}
     for kind, path in paths(folder, name, formats).items():
-        write(model, path, kind, images.shape[1:])
+        labels = labels_of(model, class_names)
+        write(model, path, kind, images.shape[1:], labels, view)
         parity = exporting.parity(model, path, images)
         found[kind] = dataclasses.asdict(parity)
         problem = inexact(path, found[kind])

@@ -629,6 +629,45 @@ FILE = Flag(
     required=True,
 )
 
+ONE_VIEW = Flag(
+    "view",
+    Choice(("resize", "center")),
+    None,
+    "How images come to the model's size: resize the whole, or cut out the center, as "
+    "on ImageNet (256 to 224). Default: resize.",
+)
+
+TIMED_FILES = (
+    Flag(
+        "model",
+        Text("FILE"),
+        None,
+        "A .tflite file, SavedModel folder or .keras file. Repeat it to compare files; "
+        "ratios are to the first.",
+        repeated=True,
+        required=True,
+    ),
+    Flag("batch", _COUNT, 1, "Examples at once, for files that leave the number open."),
+    named(DATA, "image_size"),
+)
+
+TIMING = (
+    Flag(
+        "threads",
+        _COUNT,
+        1,
+        "Threads that a file may use, no more than there are CPUs.",
+    ),
+    Flag("rounds", _COUNT, 100, "Timed runs of each file, at least."),
+    Flag(
+        "seconds",
+        Number(float, least=0),
+        5.0,
+        "Rounds go on for so long at least, all files together.",
+    ),
+    Flag("warmup", Number(int, least=0), 10, "Runs of each file before them."),
+)
+
 VIEW = Flag(
     "view",
     Choice(("resize", "center", "five", "ten")),

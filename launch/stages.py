@@ -131,7 +131,9 @@ def deployment(run, data, args):
     parity = {}
     for name in NAMES:
         model = steps.load_saved(run.path / f"{name}.keras")
-        parity[name] = exports.write_exact(model, run.path, name, images)
+        parity[name] = exports.write_exact(
+            model, run.path, name, images, data.class_names, exports.view(args)
+        )
         for kind, each in parity[name].items():
             print(f"  {name} {kind}: {exports.parity_line(each)}")
     paths = [run.path / f"{name}.tflite" for name in NAMES]

@@ -30,6 +30,16 @@ def _folder(path, name):
     (path / name).write_text("here")
 
 
+def test_added_folders_leave_what_is_there(tmp_path):
+    paths = [tmp_path / name for name in ("1", "2", "3")]
+    _folder(paths[0], "mine")
+    paths[1].write_text("a file")
+    assert files.add(paths, lambda new: _folder(new, "new")) == paths[2]
+    assert [p.name for p in paths[0].iterdir()] == ["mine"]
+    assert [p.name for p in paths[2].iterdir()] == ["new"]
+    assert set(tmp_path.iterdir()) == set(paths)
+
+
 def test_a_failure_leaves_the_old_content(tmp_path):
     path = tmp_path / "a"
     files.write(path, "precious")

@@ -22,7 +22,7 @@ Cut = tuple[tuple[float, float, float, float], bool]
 Cuts = Callable[[int, int], "list[Cut]"]
 """`cuts(width, height)` gives the cuts of an image of that size."""
 
-_MARGIN = 256 / 224
+MARGIN = 256 / 224
 
 
 def number_of_cuts(view: str) -> int:
@@ -37,7 +37,7 @@ def cuts_of(view: str, image_shape: tuple[int, int, int]) -> Cuts:
     def cuts(width, height):
         if view == "resize":
             return [((0, 0, width, height), False)]
-        shrink = min(width / wanted_width, height / wanted_height) / _MARGIN
+        shrink = min(width / wanted_width, height / wanted_height) / MARGIN
         size = wanted_width * shrink, wanted_height * shrink
         right, low = width - size[0], height - size[1]
         corners = [(right / 2, low / 2)]

@@ -15,7 +15,8 @@ from hh_keras.export.quantizing import (
     quantization_aware,
 )
 from hh_keras.export.serving import saved_model
-from hh_keras.export.timing import Latency, latencies, latency
+from hh_keras.export.signatures import Signature
+from hh_keras.export.timing import Latency, input_sizes, latencies, latency
 
 __all__ = [
     "QUANTIZE",
@@ -23,9 +24,11 @@ __all__ = [
     "Latency",
     "Parity",
     "QuantizationAware",
+    "Signature",
     "agreement",
     "carry",
     "input_shape",
+    "input_sizes",
     "latencies",
     "latency",
     "open_model",

@@ -84,25 +84,56 @@ def input_shape(path):
     Raises:
         ModelError: no such file, a corrupt one, or one with several inputs.
     """
-    path = Path(path)
+    specs = input_specs(path)
+    if len(specs) != 1:
+        raise ModelError(f"{path} has {len(specs)} inputs; exactly one is needed.")
+    return specs[0][0][1:]
+
+
+def input_specs(model):
+    """What a model or a file takes.
+
+    Args:
+        model: a Keras model, a `.keras` file, a SavedModel directory or a `.tflite`
+            file.
+
+    Returns:
+        A list of `(shape, dtype)`, one per input: the shape with the batch, None where
+        any size will do, and a numpy dtype.
+
+    Raises:
+        ModelError: no such file, or a corrupt one.
+    """
+    if isinstance(model, keras.Model):
+        return _keras_specs(model)
+    path = Path(model)
     opener = _opener(path)
     try:
         if opener is _open_tflite:
-            details = interpreter_class()(model_path=str(path)).get_input_details()
-            shapes = [tuple(int(n) for n in detail["shape"]) for detail in details]
-        elif opener is _open_saved_model:
+            with quiet():
+                interpreter = interpreter_class()(model_path=str(path))
+            return [
+                (
+                    tuple(None if n < 0 else int(n) for n in detail["shape_signature"]),
+                    np.dtype(detail["dtype"]),
+                )
+                for detail in interpreter.get_input_details()
+            ]
+        if opener is _open_saved_model:
             signature = tf.saved_model.load(str(path)).signatures["serving_default"]
             specs = signature.structured_input_signature[1].values()
-            shapes = [tuple(spec.shape) for spec in specs]
-        else:
-            model = keras.saving.load_model(path, compile=False)
-            shapes = [tuple(tensor.shape) for tensor in model.inputs]
+            return [
+                (tuple(spec.shape), np.dtype(spec.dtype.as_numpy_dtype))
+                for spec in specs
+            ]
+        return _keras_specs(keras.saving.load_model(path, compile=False))
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{path} cannot be loaded: {reason}") from error
-    if len(shapes) != 1:
-        raise ModelError(f"{path} has {len(shapes)} inputs; exactly one is needed.")
-    return shapes[0][1:]
+
+
+def _keras_specs(model):
+    return [(tuple(x.shape), np.dtype(str(x.dtype))) for x in model.inputs]
 
 
 def _opener(path):

@@ -1,50 +1,165 @@
 """Writing a SavedModel, as TF Serving takes it."""
 
+import itertools
+import re
+import warnings
 from pathlib import Path
+
+import keras
+import tensorflow as tf
 
 from hh_keras import files
 from hh_keras.errors import ModelError, WorkdirError
-from hh_keras.export.checks import check_built, failed
+from hh_keras.export import warm_up as warming
+from hh_keras.export.checks import check_built, failed, structure
+from hh_keras.export.classify_bytes import classify_bytes
 from hh_keras.export.quiet import quiet
+from hh_keras.export.signatures import is_image_classifier, serving_default
 
 
-def saved_model(model, path):
-    """Writes a TensorFlow SavedModel, all of it or nothing.
+def saved_model(
+    model,
+    root,
+    name=None,
+    *,
+    version=None,
+    labels=None,
+    view="resize",
+    image_shape=None,
+    encoded="auto",
+    warm_up=None,
+):
+    """Writes `root/NAME/VERSION`, a SavedModel, all of it or nothing.
 
-    It is written beside `path` and renamed when complete, so that a server watching
-    the directory never sees half a model and a failure leaves the old one in place.
+    It is made in a hidden folder beside the versions and renamed when complete, so that
+    a server watching `root/NAME` never loads half a model.
+
+    Its signatures are `serving_default` (float pixels 0..255 to the model's outputs by
+    name) and, of an image classifier, `classify_bytes` (JPEG and PNG files to class
+    names and probabilities). Both are called once when a server loads the model.
 
     Args:
         model: a built Keras model.
-        path: directory to write; an older SavedModel there is replaced.
+        root: folder of models, what a server's base path begins with.
+        name: of the model on the server; None is the model's own.
+        version: number of the version; an older SavedModel of that number is replaced.
+            None is one more than the largest there is, however many processes export
+            at once.
+        labels: class names in the order of the outputs; None numbers them from "0".
+        view: how encoded images come to the model's shape, "resize" or "center", as
+            `hh_keras.data.load` had it in validation.
+        image_shape: `(height, width, channels)` that encoded images are brought to, for
+            a model that takes any size.
+        encoded: the signature for encoded images: "auto" is `classify_bytes` for image
+            classifiers and none for other models; None is none; or a function
+            `(model, image_shape)` that returns a `hh_keras.export.Signature`.
+        warm_up: whether to write warm-up requests, which needs tensorflow-serving-api.
+            None writes them if it is installed and warns if not.
 
     Returns:
-        The path, a `pathlib.Path`.
+        The version's path, a `pathlib.Path`.
 
     Raises:
-        ModelError: the model is not built or cannot be exported.
-        WorkdirError: `path` is something other than a SavedModel, or not writable.
+        ModelError: the model is not built or cannot be exported; labels, view or
+            shape do not fit it; `warm_up=True` and tensorflow-serving-api is missing.
+        WorkdirError: the version exists and is no SavedModel, or is not writable.
+
+    Example:
+        >>> saved_model(model, "models", "clothes")    # doctest: +SKIP
+        PosixPath('models/clothes/1')
     """
-    path = Path(path)
     check_built(model)
-    if path.exists() and not _replaceable(path):
+    folder = Path(root) / _checked_name(name or model.name)
+    signatures = [serving_default(model, image_shape)]
+    signatures += _encoded(model, image_shape, labels, view, encoded)
+    if warm_up is None and not warming.available():
+        warnings.warn(
+            f"{folder} gets no warm-up requests, so the first answers of a server "
+            f"will be slow: {warming.MISSING}, or pass warm_up=False.",
+            stacklevel=1,  # the scripts show warnings that come from this package
+        )
+    wanted = warming.available() if warm_up is None else warm_up
+
+    def make(new):
+        _write(model, signatures, new, folder)
+        if wanted:
+            warming.write_warm_up(new, folder.name, signatures)
+
+    if version is None:
+        return files.add(_free_versions(folder), make)
+    return _replace(folder / str(_checked_version(version)), make)
+
+
+def _checked_name(name):
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise ModelError(
+            f"{name!r} cannot be a model's name on a server; use letters, digits, "
+            "underscores, dots and hyphens."
+        )
+    return name
+
+
+def _checked_version(version):
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ModelError(
+            f"version={version!r}: the version of a model is a whole number from 1."
+        )
+    return version
+
+
+def _free_versions(folder):
+    """The numbers after the largest that is taken, as paths."""
+    taken = [int(p.name) for p in folder.glob("*") if re.fullmatch("[0-9]+", p.name)]
+    return (folder / str(n) for n in itertools.count(max(taken, default=0) + 1))
+
+
+def _replace(path, make):
+    replaceable = path.is_dir() and (
+        (path / "saved_model.pb").is_file() or not any(path.iterdir())
+    )
+    if path.exists() and not replaceable:
         raise WorkdirError(
             f"{path} exists and is not a SavedModel; it is left alone. "
-            "Choose another path, or remove it."
+            "Choose another version, or remove it."
         )
-
-    def export(new):
-        try:
-            with quiet():
-                model.export(str(new), format="tf_saved_model", verbose=False)
-        except Exception as error:  # tracing runs every layer's code
-            raise ModelError(failed(model, path, error)) from error
-
-    files.replace(path, export)
+    files.replace(path, make)
     return path
 
 
-def _replaceable(path):
-    if not path.is_dir():
-        return False
-    return (path / "saved_model.pb").is_file() or not any(path.iterdir())
+def _encoded(model, image_shape, labels, view, encoded):
+    """The signature for encoded images, a list of one or none."""
+    if callable(encoded):
+        return [encoded(model, image_shape)]
+    if encoded == "auto" and is_image_classifier(model):
+        return [classify_bytes(model, image_shape, labels, view)]
+    if labels is not None:
+        raise ModelError(
+            f"{model.name!r} is exported without classify_bytes, which is where labels "
+            "go; it takes a classifier of one grey or RGB image. Leave labels out."
+        )
+    return []
+
+
+def _write(model, signatures, new, folder):
+    try:
+        with quiet():
+            archive = keras.export.ExportArchive()
+            archive.track(model)
+            for signature in signatures:
+                archive.add_endpoint(
+                    signature.name, signature.call, list(signature.inputs)
+                )
+            # What Keras itself writes and reads; unlike a signature it keeps the
+            # structure and order of several outputs.
+            archive.add_endpoint(
+                "serve",
+                lambda inputs: model(inputs, training=False),
+                [tf.nest.map_structure(_spec, structure(model)[0])],
+            )
+            archive.write_out(str(new), verbose=False)
+    except Exception as error:  # tracing runs every layer's code
+        raise ModelError(failed(model, folder, error)) from error
+
+
+def _spec(tensor):
+    return tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=tensor.name)

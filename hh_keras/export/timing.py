@@ -1,85 +1,211 @@
-"""Measured time of one image through a model."""
+"""How long a model takes, by one clock for every kind of file."""
 
 import dataclasses
 import time
+from pathlib import Path
 
+import keras
 import numpy as np
+import tensorflow as tf
 
-from hh_keras.export.prediction import open_model
+from hh_keras.errors import ModelError
+from hh_keras.export.prediction import input_specs, interpreter_class, open_model
+from hh_keras.export.quiet import quiet
 
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
-    """Time of one image through a model, over repeated runs.
+    """Time of one run of a model, over repeated runs, in milliseconds.
 
     Attributes:
-        median_ms: median in milliseconds.
-        p10_ms: 10th percentile in milliseconds.
-        p90_ms: 90th percentile in milliseconds.
+        median_ms: median.
+        p10_ms, p90_ms, p99_ms: percentiles.
         runs: number of timed runs.
+        ratio: the median over the rounds of this model's time divided by that of the
+            first model in the same round.
+        ratio_p25, ratio_p75: the middle half of those ratios.
     """
 
     median_ms: float
     p10_ms: float
     p90_ms: float
+    p99_ms: float
     runs: int
+    ratio: float = 1.0
+    ratio_p25: float = 1.0
+    ratio_p75: float = 1.0
 
 
-def latency(path, image_shape, runs=50, warmup=5, threads=1):
-    """Times one image through a model or an exported file on this machine.
+def latency(path, image_shape=None, **settings):
+    """Times a model or an exported file on this machine.
 
     Args:
-        path: `.tflite` file, SavedModel directory, `.keras` file or Keras model.
-        image_shape: `(height, width, channels)`.
-        runs: timed runs.
-        warmup: runs before them, not timed.
-        threads: of the `.tflite` interpreter; the other kinds use TensorFlow's own
-            setting.
+        path: as one of `latencies`.
+        image_shape, **settings: as for `latencies`.
 
     Returns:
         A `Latency`.
-
-    Raises:
-        ModelError: no such file, or a corrupt one.
     """
-    return latencies([path], image_shape, runs, warmup, threads)[0]
+    return latencies([path], image_shape, **settings)[0]
 
 
-def latencies(paths, image_shape, runs=50, warmup=5, threads=1):
+def latencies(
+    paths, image_shape=None, runs=50, warmup=5, threads=1, seconds=0.0, batch=1
+):
     """Times several models in turns, so that their ratios hold on a busy machine.
 
-    Every round runs each model once, starting with another one each time: whatever
-    slows the machine down for a while slows all of them.
+    The models may differ in kind and in input. The clock starts when the input is in
+    the runtime's memory and stops when the output is; pixels are random.
 
     Args:
-        paths: models as for `latency`.
-        image_shape: `(height, width, channels)`, the same for all.
-        runs: rounds.
+        paths: `.tflite` files, SavedModel directories, `.keras` files, Keras models.
+        image_shape: `(height, width, channels)`, for inputs whose size is open; None
+            in it is the model's business.
+        runs: least number of rounds; each runs every model once.
         warmup: rounds before them, not timed.
-        threads: as for `latency`.
+        threads: of `.tflite` interpreters. The other kinds use TensorFlow's own
+            setting.
+        seconds: rounds go on for so long at least.
+        batch: examples at once, where the file leaves it open.
 
     Returns:
         A list of `Latency` in the order of `paths`.
 
     Raises:
-        ModelError: no such file, or a corrupt one.
+        ModelError: no such file, a corrupt one, or one whose input cannot be made up.
         ValueError: `runs` is not positive.
     """
-    if runs < 1:
-        raise ValueError(f"runs must be at least 1; got {runs}.")
-    models = [open_model(path, threads) for path in paths]
-    image = np.random.default_rng(0).uniform(0, 255, (1, *image_shape))
-    inputs = [image.astype("float32")]
-    seconds = np.zeros((len(models), warmup + runs))
-    for round_ in range(warmup + runs):
-        for turn in range(len(models)):
-            index = (turn + round_) % len(models)
-            start = time.perf_counter()
-            models[index](inputs)
-            seconds[index, round_] = time.perf_counter() - start
-    return [_summary(row[warmup:] * 1000) for row in seconds]
+    runners = [timed_run(path, threads, batch, image_shape) for path in paths]
+    milliseconds = in_turns(runners, runs, seconds, warmup)
+    return [_summary(row, row / milliseconds[0]) for row in milliseconds]
 
 
-def _summary(milliseconds):
-    p10, median, p90 = np.percentile(milliseconds, [10, 50, 90])
-    return Latency(float(median), float(p10), float(p90), len(milliseconds))
+def in_turns(runners, rounds, seconds=0.0, warmup=5, again=False):
+    """Runs several things in turns, starting with another one in each round.
+
+    Whatever slows the machine down for a while slows all of them.
+
+    Args:
+        runners: functions that run once and return milliseconds, as `timed_run` makes
+            them.
+        rounds: least number of timed rounds.
+        seconds: rounds go on for so long at least.
+        warmup: rounds before them.
+        again: each turn runs twice and the second counts: as if it ran alone.
+
+    Returns:
+        Milliseconds, float array `(runners, rounds or more)`.
+
+    Raises:
+        ValueError: `rounds` is not positive.
+    """
+    if rounds < 1:
+        raise ValueError(f"runs must be at least 1; got {rounds}.")
+    taken, started = [], None
+    for round_ in range(-warmup, 2**62):
+        if round_ == 0:
+            started = time.perf_counter()
+        if round_ >= rounds and time.perf_counter() - started >= seconds:
+            break
+        row = np.zeros(len(runners))
+        for turn in range(len(runners)):
+            index = (turn + round_) % len(runners)
+            if again:
+                runners[index]()
+            row[index] = runners[index]()
+        if round_ >= 0:
+            taken.append(row)
+    return np.array(taken).T
+
+
+def timed_run(model, threads=1, batch=1, image_shape=None):
+    """Opens a model for timing; the arguments are those of `latencies`.
+
+    Args:
+        model: what `latencies` takes, or the bytes of a `.tflite` file.
+
+    Returns:
+        A function without arguments that runs it once and returns milliseconds.
+    """
+    if isinstance(model, bytes):
+        return _tflite_run({"model_content": model}, "file", threads)
+    sizes = input_sizes(model, batch, image_shape)
+    name = model.name if isinstance(model, keras.Model) else Path(model)
+    if isinstance(name, Path) and name.suffix == ".tflite":
+        return _tflite_run({"model_path": str(name)}, name, threads, sizes)
+    run = open_model(model)
+    inputs = [tf.constant(_pixels(*size, name)) for size in sizes]
+
+    def timed():
+        started = time.perf_counter()
+        run(inputs)
+        return (time.perf_counter() - started) * 1000
+
+    return timed
+
+
+def _tflite_run(given, name, threads, sizes=()):
+    try:
+        with quiet():
+            interpreter = interpreter_class()(num_threads=threads, **given)
+            for detail, (shape, _) in zip(interpreter.get_input_details(), sizes):
+                if tuple(detail["shape"]) != shape:
+                    interpreter.resize_tensor_input(detail["index"], shape)
+            interpreter.allocate_tensors()
+    except Exception as error:  # such as operations that the runtime lacks
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{name} cannot be run: {reason}") from error
+    inputs = [
+        (detail["index"], _pixels(detail["shape"], np.dtype(detail["dtype"]), name))
+        for detail in interpreter.get_input_details()
+    ]
+
+    def timed():
+        for index, array in inputs:
+            interpreter.set_tensor(index, array)
+        started = time.perf_counter()
+        interpreter.invoke()
+        return (time.perf_counter() - started) * 1000
+
+    return timed
+
+
+def input_sizes(model, batch=1, image_shape=None):
+    """What a model is given to be timed; the arguments are those of `latencies`.
+
+    Returns:
+        A list of `(shape, dtype)`, one per input: the shape with the batch.
+
+    Raises:
+        ModelError: a size is open and `image_shape` does not say what it is.
+    """
+    found = []
+    for (first, *rest), dtype in input_specs(model):
+        if image_shape is not None and len(rest) == len(image_shape):
+            rest = [b if a is None else a for a, b in zip(rest, image_shape)]
+        if None in rest:
+            name = model.name if isinstance(model, keras.Model) else model
+            raise ModelError(
+                f"{name} takes inputs of any size; say which to time: image_size."
+            )
+        found.append(((batch if first is None else first, *rest), dtype))
+    return found
+
+
+def _pixels(shape, dtype, name):
+    """An input of that kind: random pixels, or zeros where integers may be indices."""
+    draw = np.random.default_rng(0)
+    if dtype in (np.int8, np.uint8):
+        limits = np.iinfo(dtype)
+        return draw.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    if np.issubdtype(dtype, np.floating):
+        return draw.uniform(0, 255, shape).astype(dtype)
+    if np.issubdtype(dtype, np.integer) or dtype == np.bool_:
+        return np.zeros(shape, dtype)
+    raise ModelError(f"{name} takes {dtype} inputs; only numbers can be made up.")
+
+
+def _summary(milliseconds, ratios):
+    p10, median, p90, p99 = np.percentile(milliseconds, [10, 50, 90, 99]).tolist()
+    low, ratio, high = np.percentile(ratios, [25, 50, 75]).tolist()
+    return Latency(median, p10, p90, p99, len(milliseconds), ratio, low, high)

@@ -1,20 +1,23 @@
 """Predicted latency corrected by measured latency."""
 
 import dataclasses
+import math
 
+from hh_keras.errors import BudgetError
+from hh_keras.latency.building import convert
 from hh_keras.latency.comparing import compare
 from hh_keras.latency.measure import device
 from hh_keras.latency.prediction import predict_latency
 
 _NEAR = 0.02  # of the wanted latency
-_TRIES = 4
+_TRIES = 6
 
 
 def keep_to_latency(attempt, model, budget, measure=True):
     """Selects channels so that the result's measured latency is the wanted one.
 
     A table is right on the average; this network's error is found by running it beside
-    the original, and taken off the limit of the next attempt.
+    the original, and the next attempt's limit is chosen by what was measured so far.
 
     Args:
         attempt: function of a `Budget` that returns `(plan, model)`.
@@ -24,22 +27,50 @@ def keep_to_latency(attempt, model, budget, measure=True):
 
     Returns:
         `(plan, model, latency)`, see `hh_keras.ShrinkResult`.
+
+    Raises:
+        BudgetError: no plan fits the budget.
     """
     table, target = budget.latency_table, budget.latency_ms
-    original, aim, best = predict_latency(model, table), target, None
+    found = {"target": target, "original": predict_latency(model, table)}
+    if not measure or table.device != device():
+        plan, slim = attempt(budget)
+        return plan, slim, {**found, "predicted": predict_latency(slim, table)}
+    content = convert(model, table.quantize)
+    aim, seen, tried = target, [], []
     for _ in range(_TRIES):
-        plan, slim = attempt(dataclasses.replace(budget, latency_ms=aim))
-        predicted = predict_latency(slim, table)
-        found = {"target": target, "original": original, "predicted": predicted}
-        if not measure or table.device != device():
-            return plan, slim, found
-        _, ratios = compare([model, slim], table.quantize, table.threads)
-        found["measured"] = float(ratios[1]) * original
-        error = found["measured"] / target - 1
-        if best is None or abs(error) < abs(best[3]):
-            best = plan, slim, found, error
-        # Below the target with the whole limit left over, other limits bind.
-        if abs(error) <= _NEAR or predicted < 0.9 * aim:
+        try:
+            plan, slim = attempt(dataclasses.replace(budget, latency_ms=aim))
+        except BudgetError:
+            if not tried:
+                raise
             break
-        aim /= 1 + error
-    return best[:3]
+        predicted = predict_latency(slim, table)
+        _, ratios = compare([content, slim], table.quantize, table.threads)
+        measured = float(ratios[1]) * found["original"]
+        figures = {**found, "predicted": predicted, "measured": measured}
+        error = abs(measured / target - 1)
+        tried.append((error, plan, slim, figures))
+        # Below the target with the whole limit left over, other limits bind.
+        others_bind = measured < target and predicted < 0.9 * aim
+        if error <= _NEAR or others_bind:
+            break
+        seen.append((aim, measured))
+        aim = _next_aim(seen, target)
+    return min(tried, key=lambda each: each[0])[1:]
+
+
+def _next_aim(seen, target):
+    """The limit to try after `seen`, pairs of a limit and the latency it led to.
+
+    Between a limit that led too low and one that led too high: latency rises faster
+    than the limit where the table is wrong about small layers, so scaling the limit
+    would jump to and fro.
+    """
+    below = max((pair for pair in seen if pair[1] <= target), default=None)
+    above = min((pair for pair in seen if pair[1] > target), default=None)
+    if below is None or above is None:
+        aim, measured = seen[-1]
+        return aim * target / measured
+    share = math.log(target / below[1]) / math.log(above[1] / below[1])
+    return below[0] * (above[0] / below[0]) ** share

@@ -1,11 +1,10 @@
 """Timing many small files in turns."""
 
-import time
-
 import numpy as np
 
-from hh_keras.export.prediction import interpreter_class
-from hh_keras.export.quiet import quiet
+from hh_keras.export.timing import in_turns, timed_run
+
+_WARMUP, _SECONDS = 3, 1.0
 
 
 def time_files(contents, threads=1, rounds=30, again=False):
@@ -24,20 +23,8 @@ def time_files(contents, threads=1, rounds=30, again=False):
     Returns:
         Milliseconds, float array `(files, rounds or more)`.
     """
-    with quiet():
-        runs = [_runner(content, threads) for content in contents]
-    taken, started = [], time.perf_counter()
-    while len(taken) < _WARMUP + rounds or time.perf_counter() - started < _SECONDS:
-        row = []
-        for run in runs:
-            if again:
-                run()
-            row.append(run())
-        taken.append(row)
-    return np.array(taken[_WARMUP:]).T
-
-
-_WARMUP, _SECONDS = 3, 1.0
+    runners = [timed_run(content, threads) for content in contents]
+    return in_turns(runners, rounds, _SECONDS, _WARMUP, again)
 
 
 def typical(milliseconds):
@@ -46,21 +33,3 @@ def typical(milliseconds):
     Other programs make runs longer and never shorter.
     """
     return np.percentile(milliseconds, 25, axis=1)
-
-
-def _runner(content, threads):
-    interpreter = interpreter_class()(model_content=content, num_threads=threads)
-    interpreter.allocate_tensors()
-    inputs = [
-        (d["index"], np.ones(d["shape"], d["dtype"]))
-        for d in interpreter.get_input_details()
-    ]
-
-    def run():
-        for index, array in inputs:
-            interpreter.set_tensor(index, array)
-        started = time.perf_counter()
-        interpreter.invoke()
-        return (time.perf_counter() - started) * 1000
-
-    return run

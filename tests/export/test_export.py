@@ -1,12 +1,15 @@
 """Exported files say what the model says, and refuse what they cannot."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
 
 import hh_keras as hh
 from hh_keras import export
-from hh_keras.errors import ModelError, WorkdirError
+from hh_keras.errors import ModelError
+from hh_keras.export.timing import in_turns
 
 
 def classifier(size=8):
@@ -31,7 +34,12 @@ def images():
     return np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 3)).astype("float32")
 
 
-WRITERS = {"saved_model": export.saved_model, "model.tflite": export.tflite}
+def save(model, path):
+    """A SavedModel at a path of its own kind: in a folder, by number."""
+    return export.saved_model(model, path.parent, path.name)
+
+
+WRITERS = {"saved_model": save, "model.tflite": export.tflite}
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -41,7 +49,7 @@ def test_files_agree_with_the_model(name, tmp_path, images):
     found = export.parity(model, path, images)
     assert found.examples == 5 and found.relative < 1e-5 and found.top1_agreement == 1
     assert export.input_shape(path) == (8, 8, 3)
-    assert {p.name for p in path.parent.iterdir()} <= {name, "model.json"}
+    assert {p.name for p in path.parent.iterdir()} <= {"1", name, "model.json"}
     opened = export.open_model(path)
     np.testing.assert_array_equal(
         export.predict(opened, images), export.predict(path, images)
@@ -55,6 +63,15 @@ def test_several_inputs_and_outputs_keep_their_order(name, tmp_path):
     rng = np.random.default_rng(1)
     arrays = [rng.normal(size=(3, 4, 4, 2)).astype("float32") for _ in range(2)]
     assert export.parity(model, path, arrays).relative < 1e-5
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_sequential_that_was_never_called(name, tmp_path):
+    flat, dense = keras.layers.Flatten(), keras.layers.Dense(3)
+    model = keras.Sequential([keras.Input((4, 4, 1)), flat, dense])
+    path = WRITERS[name](model, tmp_path / name)
+    ramp = np.arange(48, dtype="float32").reshape(3, 4, 4, 1)
+    assert export.parity(model, path, ramp).relative < 1e-5
 
 
 def test_parity_sees_another_model(tmp_path, images):
@@ -94,14 +111,6 @@ def test_unbuilt_models_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_other_folders_are_left_alone(tmp_path):
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "a.txt").write_text("mine")
-    with pytest.raises(WorkdirError, match="photos"):
-        export.saved_model(classifier(), tmp_path / "photos")
-    assert (tmp_path / "photos" / "a.txt").read_text() == "mine"
-
-
 @pytest.mark.parametrize("name", ["m.keras", "m.tflite", "m.txt", "saved", "none"])
 def test_corrupt_files_are_named(name, tmp_path, images):
     path = tmp_path / name
@@ -123,9 +132,30 @@ def test_wrong_inputs_are_explained(tmp_path, images):
 def test_latencies_of_several_files(tmp_path):
     model = classifier()
     path = export.tflite(model, tmp_path / "m.tflite")
-    found = export.latencies([path, model], (8, 8, 3), runs=4, warmup=1)
+    found = export.latencies([path, model], runs=4, warmup=1)
     for each in found:
         assert each.runs == 4
-        assert 0 < each.p10_ms <= each.median_ms <= each.p90_ms
+        assert 0 < each.p10_ms <= each.median_ms <= each.p90_ms <= each.p99_ms
+        assert each.ratio_p25 <= each.ratio <= each.ratio_p75
+    assert found[0].ratio == 1
     with pytest.raises(ValueError, match="runs"):
-        export.latency(path, (8, 8, 3), runs=0)
+        export.latency(path, runs=0)
+
+
+def test_turns_are_taken_and_rotate():
+    order = []
+
+    def runner(name, ms):
+        return lambda: order.append(name) or ms
+
+    found = in_turns([runner("a", 1.0), runner("b", 3.0)], rounds=2, warmup=1)
+    np.testing.assert_array_equal(found, [[1, 1], [3, 3]])
+    assert order == ["b", "a", "a", "b", "b", "a"]
+    order.clear()
+    in_turns([runner("a", 1.0), runner("b", 3.0)], rounds=1, warmup=0, again=True)
+    assert order == ["a", "a", "b", "b"]
+
+
+def test_rounds_go_on_for_the_wanted_time():
+    waits = in_turns([lambda: time.sleep(0.01) or 1.0], 1, seconds=0.1, warmup=0)
+    assert 2 <= waits.shape[1] <= 11

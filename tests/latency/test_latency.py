@@ -10,6 +10,7 @@ import pytest
 import hh_keras as hh
 from hh_keras import latency
 from hh_keras.errors import BudgetError, HHError, LatencyError
+from hh_keras.latency import correcting
 from hh_keras.latency.building import build, convert
 from hh_keras.latency.measure import _best_step
 from hh_keras.latency.table import Grid
@@ -241,6 +242,35 @@ def test_measured_tables_predict_the_network_they_were_made_for(quantize):
     assert again.grids.keys() == table.grids.keys()
     with pytest.raises(LatencyError, match="threads"):
         latency.measure([model], quantize, threads=2, table=table)
+
+
+def test_the_wanted_latency_is_found_where_the_table_is_wrong(monkeypatch):
+    model = network()
+    table = dataclasses.replace(table_of([model], product), device=latency.device())
+    original = latency.predict_latency(model, table)
+    aims = []
+
+    def attempt(budget):
+        aims.append(budget.latency_ms)
+        if budget.latency_ms < 0.3 * original:
+            raise BudgetError("too little")
+        return None, model
+
+    def measured(contents, *_):
+        # Far below the table for small networks, about right for large ones.
+        share = aims[-1] / original
+        return None, np.array([1, 0.2 * share + 0.8 * share**3])
+
+    monkeypatch.setattr(correcting, "compare", measured)
+    for wanted in (0.35, 0.5, 0.8):
+        aims.clear()
+        budget = hh.Budget(latency_ms=wanted * original, latency_table=table)
+        *_, found = correcting.keep_to_latency(attempt, model, budget)
+        assert found["measured"] == pytest.approx(wanted * original, rel=0.02)
+        assert 2 <= len(aims) <= 5
+    monkeypatch.setattr(correcting, "compare", lambda *_: (None, np.array([1, 9.0])))
+    *_, found = correcting.keep_to_latency(attempt, model, budget)
+    assert found["measured"] == 9 * original  # what there is, rather than an error
 
 
 @pytest.mark.slow

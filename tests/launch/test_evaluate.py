@@ -13,7 +13,7 @@ from hh_keras import export
 from launch import evaluate, flags
 
 L = keras.layers
-KINDS = ("model.keras", "saved_model", "model.tflite")
+KINDS = ("model.keras", "saved/1", "model.tflite")
 
 
 def classifier(shape, classes, activation=None):
@@ -27,7 +27,7 @@ def classifier(shape, classes, activation=None):
 def files_of(model, folder):
     """The model as each of `KINDS`."""
     model.save(folder / "model.keras")
-    export.saved_model(model, folder / "saved_model")
+    export.saved_model(model, folder, "saved")
     export.tflite(model, folder / "model.tflite")
     return {kind: folder / kind for kind in KINDS}
 

@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import hh_keras as hh
@@ -83,6 +84,26 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     assert done.returncode == 0 and done.stdout.count("reused") == 2, done.stderr
     assert all((out / name).exists() for name in FILES)
     assert not list(out.glob(".*"))
+
+
+def test_export_writes_files_that_agree(tmp_path):
+    path = tmp_path / "model.keras"
+    hh.models.build("resnet20", (28, 28, 1), 10).save(path)
+    out = tmp_path / "out"
+    done = run(
+        "export", f"--model={path}", f"--workdir={out}", "--limit=20",
+        "--formats=saved_model,float32",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((out / "export.json").read_text())
+    parity = found["models"]["model"]["files"]
+    assert parity["saved_model"]["relative"] < 1e-5
+    assert parity["float32"]["relative"] < 1e-4
+    assert (out / "model.tflite").exists()
+    served = tf.saved_model.load(str(out / "saved_model/model/1"))
+    png = tf.io.encode_png(np.zeros((28, 28, 1), "uint8"))[None]
+    named = served.signatures["classify_bytes"](image_bytes=png)["classes"]
+    assert b"T-shirt/top" in named.numpy() and named.shape == (1, 10)
 
 
 def test_shrink_leaves_a_plan_and_two_models(tmp_path):

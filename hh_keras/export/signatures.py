@@ -1,0 +1,115 @@
+"""A signature: one way to call a served model."""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from hh_keras.errors import ModelError
+from hh_keras.export.checks import structure
+from hh_keras.tasks import classification
+
+DEFAULT = "serving_default"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One way to call a served model.
+
+    Attributes:
+        name: what a request names it by.
+        inputs: one `tf.TensorSpec` per input, named, with the batch first and unknown.
+        call: function of as many tensors, in TensorFlow operations; returns a dict of
+            output name to tensor.
+        examples: requests to warm a server up with, each a dict of input name to
+            array; may be empty.
+    """
+
+    name: str
+    inputs: tuple
+    call: Callable
+    examples: tuple = ()
+
+
+def serving_default(model, image_shape=None):
+    """The model as it is: float pixels in, its outputs by name out.
+
+    One input is called `images`; several have the names of the model's inputs. The
+    output of a classifier is called `logits` or `probabilities`; outputs of other
+    models have the names of their dict or of their layers.
+
+    Args:
+        model: a built Keras model.
+        image_shape: `(height, width, channels)` of the warm-up request, for a model
+            with one input whose spatial size is unknown.
+
+    Returns:
+        A `Signature`.
+    """
+    tensors = tf.nest.flatten(structure(model)[0])
+    names = ["images"] if len(tensors) == 1 else [tensor.name for tensor in tensors]
+    inputs = tuple(
+        tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
+        for name, tensor in zip(names, tensors, strict=True)
+    )
+    outputs = _output_names(model)
+
+    def call(*arrays):
+        structured = tf.nest.pack_sequence_as(structure(model)[0], list(arrays))
+        found = tf.nest.flatten(model(structured, training=False))
+        return dict(zip(outputs, found, strict=True))
+
+    shapes = [tuple(tensor.shape[1:]) for tensor in tensors]
+    if image_shape is not None and len(shapes) == 1:
+        shapes = [tuple(image_shape)]
+    if any(None in shape for shape in shapes):
+        return Signature(DEFAULT, inputs, call)
+    example = {
+        spec.name: tf.zeros((1, *shape), spec.dtype).numpy()
+        for spec, shape in zip(inputs, shapes, strict=True)
+    }
+    return Signature(DEFAULT, inputs, call, (example,))
+
+
+def is_image_classifier(model):
+    """Whether a model takes one grey or RGB image and gives one value per class."""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        return False
+    takes, gives = model.inputs[0].shape, model.outputs[0].shape
+    classes = len(gives) == 2 and gives[-1] is not None and gives[-1] > 1
+    return classes and len(takes) == 4 and takes[-1] in (1, 3)
+
+
+def wanted_shape(model, image_shape):
+    """The `(height, width, channels)` that encoded images are brought to.
+
+    Raises:
+        ModelError: neither the model nor `image_shape` tells, or they differ.
+    """
+    takes = tuple(model.inputs[0].shape[1:])
+    given = takes if image_shape is None else tuple(image_shape)
+    if None in given:
+        raise ModelError(
+            f"{model.name!r} takes images of any size, {takes}; encoded images must be "
+            "brought to one. Give image_shape, or encoded=None."
+        )
+    if any(own not in (None, size) for own, size in zip(takes, given, strict=True)):
+        raise ModelError(
+            f"image_shape={given} does not fit {model.name!r}, which takes {takes}."
+        )
+    return given
+
+
+def _output_names(model):
+    if is_image_classifier(model):
+        return ["logits" if classification.from_logits(model) else "probabilities"]
+    # In the order of tf.nest.flatten, which sorts the keys of a dict.
+    outputs = structure(model)[1]
+    if isinstance(outputs, dict) and len(outputs) == len(model.outputs):
+        return sorted(outputs)
+    by_tensor = {id(t): name for t, name in zip(model.outputs, model.output_names)}
+    names = [by_tensor[id(tensor)] for tensor in tf.nest.flatten(outputs)]
+    return [
+        name if names.count(name) == 1 else f"{name}_{place}"
+        for place, name in enumerate(names)
+    ]
