@@ -30,7 +30,7 @@ def dncnn_s(image_shape=(None, None, 1), depth=17, width=64):
         x = _conv(x, width, f"conv{layer}", use_bias=False)
         x = layers.BatchNormalization(momentum=0.9, epsilon=1e-4, name=f"bn{layer}")(x)
         x = layers.ReLU(name=f"relu{layer}")(x)
-    noise = _conv(x, image_shape[-1], f"conv{depth}")
+    noise = _faint(image_shape[-1], 3, f"conv{depth}")(x)
     return keras.Model(inputs, _without(inputs, noise), name=f"dncnn{depth}")
 
 
@@ -84,7 +84,7 @@ def unet(image_shape=(None, None, 1), width=32, levels=4):
         )(x)
         x = layers.Concatenate(name=f"{name}_skip")([x, skips[level]])
         x = _pair(x, filters, name)
-    noise = layers.Conv2D(image_shape[-1], 1, name="noise")(x)
+    noise = _faint(image_shape[-1], 1, "noise")(x)
     return keras.Model(inputs, _without(inputs, noise), name="unet")
 
 
@@ -96,6 +96,14 @@ def _rescaled(image_shape):
 def _without(inputs, noise):
     noise = layers.Rescaling(255.0, name="noise_pixels")(noise)
     return layers.Subtract(dtype="float32", name="pixels")([inputs, noise])
+
+
+def _faint(filters, kernel_size, name):
+    """The last layer starts near to "no noise", but lets gradients through."""
+    start = keras.initializers.VarianceScaling(0.01, "fan_in")
+    return layers.Conv2D(
+        filters, kernel_size, padding="same", kernel_initializer=start, name=name
+    )
 
 
 def _conv(x, filters, name, use_bias=True):

@@ -104,7 +104,7 @@ def test_rearranging_layers_say_the_same(monkeypatch):
     inputs = keras.Input((3, 5, 18))
     expected = x.reshape(2, 3, 5, 3, 3, 2).transpose(0, 1, 3, 2, 4, 5)
     expected = expected.reshape(2, 9, 15, 2)
-    for turn in range(2):
+    for _ in range(2):
         model = keras.Model(inputs, shuffling.depth_to_space(inputs, 3))
         np.testing.assert_array_equal(model(x), expected)
         monkeypatch.delattr(keras.ops, "depth_to_space", raising=False)
