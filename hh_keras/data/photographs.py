@@ -8,6 +8,9 @@ import os
 import pathlib
 from collections.abc import Callable
 
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
 from hh_keras.data.embedded import PHOTOGRAPHS
 from hh_keras.data.folders import HELD_OUT, images_below, read_file
 from hh_keras.errors import DataError
@@ -177,10 +180,13 @@ def _records(path):
 
 
 def _feature(path, place, key):
-    import tensorflow as tf
-
+    """The bytes of one feature of a record; raises ValueError if it is damaged."""
     offset, length = place
     with open(path, "rb") as file:
         file.seek(offset)
-        example = tf.train.Example.FromString(file.read(length))
-    return example.features.feature[key].bytes_list.value[0]
+        content = file.read(length)
+    try:
+        example = tf.train.Example.FromString(content)
+        return example.features.feature[key].bytes_list.value[0]
+    except (DecodeError, IndexError) as error:
+        raise ValueError("its record is damaged") from error

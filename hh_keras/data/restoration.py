@@ -31,6 +31,7 @@ IN_MEMORY_BYTES = 1024 * 2**20
 """Sets whose pixels take no more are decoded once and kept in memory."""
 
 _SEARCH, _VALIDATION = -1, -2  # in place of an epoch's number
+_LEAST_SIDE = 16  # of validation images; the window of SSIM has 11
 
 
 def load_pairs(
@@ -96,8 +97,9 @@ def load_pairs(
     pairs, window = _opened(
         source.train[:limit], degradation, channels, note, most, patch, 1
     )
+    least = max(multiple, _LEAST_SIDE)
     whole, _ = _opened(
-        source.validation[:limit], degradation, channels, note, most, multiple, multiple
+        source.validation[:limit], degradation, channels, note, most, least, multiple
     )
     atexit.register(end_decoding)
     cut = functools.partial(_batch, pairs, degradation, patch, channels)
@@ -127,17 +129,13 @@ def load_pairs(
         answer()
         return _whole(whole, degradation, int(step), int(own), wanted, channels)
 
+    every = _numbered(_own_seed(seed, _VALIDATION), 0, len(whole))
+    open_shapes = [(None, None, None, channels)] * 2
     return ImageData(
         name=source.name,
         train=batches(_anew(seed, steps), augment),
         epoch=epoch,
-        validation=ready(
-            _called(
-                image,
-                _numbered(_own_seed(seed, _VALIDATION), 0, len(whole)),
-                [(None, None, None, channels)] * 2,
-            )
-        ),
+        validation=ready(_called(image, every, open_shapes).filter(_is_there)),
         search=batches(_numbered(_own_seed(seed, _SEARCH), 0, steps), "none"),
         class_names=(),
         num_train=count,
@@ -339,6 +337,11 @@ def _whole(images, degradation, index, own, wanted, channels):
     else:
         worse = small[y:, x:][: sides[0] // scale, : sides[1] // scale]
     return worse[None].astype(np.float32), clean[None].astype(np.float32)
+
+
+def _is_there(degraded, clean):
+    """Whether an image could be read."""
+    return tf.shape(clean)[0] > 0
 
 
 def _own_seed(seed, number):

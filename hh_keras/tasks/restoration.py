@@ -20,10 +20,13 @@ from hh_keras.tasks.tiling import restore
 
 _LEAST_ERROR = 1e-4  # squared grey levels: PSNR of training ends at 88 dB
 
+# With them, the small networks pass what they are compared with in some three minutes
+# on two cores.
 _DEFAULTS = {
     "optimizer": "adam",
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "weight_decay": 0.0,
+    "epochs": 24,
     "schedule": "cosine",
     "batch_size": 16,
     "augment": "flip_rotate",
