@@ -73,7 +73,8 @@ def load_pairs(
         memory_bytes: what decoded images may take; None is `IN_MEMORY_BYTES`. Larger
             sets are decoded while they are used, a few images at a time.
         on_bad_image: "skip" leaves out images that cannot be read or are smaller than
-            a patch, and notes them in `skipped`; "fail" raises.
+            a patch, and notes them in `skipped`; "fail" raises. One that is met only in
+            use leaves its batch smaller; of a validation image, empty.
 
     Returns:
         An `hh_keras.data.ImageData` without classes; in place of labels it has clean
@@ -135,7 +136,7 @@ def load_pairs(
         name=source.name,
         train=batches(_anew(seed, steps), augment),
         epoch=epoch,
-        validation=ready(_called(image, every, open_shapes).filter(_is_there)),
+        validation=ready(_called(image, every, open_shapes)),
         search=batches(_numbered(_own_seed(seed, _SEARCH), 0, steps), "none"),
         class_names=(),
         num_train=count,
@@ -337,11 +338,6 @@ def _whole(images, degradation, index, own, wanted, channels):
     else:
         worse = small[y:, x:][: sides[0] // scale, : sides[1] // scale]
     return worse[None].astype(np.float32), clean[None].astype(np.float32)
-
-
-def _is_there(degraded, clean):
-    """Whether an image could be read."""
-    return tf.shape(clean)[0] > 0
 
 
 def _own_seed(seed, number):

@@ -172,7 +172,7 @@ def _quantised(converter, quantize, examples, integer_io):
 
 def _logits(model):
     """Whether a classifier puts out logits; None for other models."""
-    if len(model.outputs) != 1:
+    if len(model.outputs) != 1 or len(model.outputs[0].shape) != 2:
         return None
     if isinstance(model, keras.Model):
         return classification.from_logits(model)

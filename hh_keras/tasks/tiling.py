@@ -15,7 +15,23 @@ _TILE = 512  # pixels of the result; a layer of 64 channels then takes 64 MiB
 
 
 def restore(model, image, tile=None, overlap=None, progress=None, channels=None):
-    """Runs a network over an image, tile by tile, in little memory.
+    """Runs a network over one image, tile by tile, in little memory.
+
+    Args:
+        model, tile, overlap, channels: as for `restorer`.
+        image, progress: as for what it returns.
+
+    Returns:
+        The restored image.
+
+    Raises:
+        What `restorer` and its function raise.
+    """
+    return restorer(model, tile, overlap, channels)(image, progress)
+
+
+def restorer(model, tile=None, overlap=None, channels=None):
+    """Returns a function that restores images of any size, tile by tile.
 
     With the overlap that is derived from the network's graph, the result is the same as
     that of the whole image; a smaller one is faster and may leave seams.
@@ -28,23 +44,22 @@ def restore(model, image, tile=None, overlap=None, progress=None, channels=None)
         model: a Keras model from pixels 0..255 to pixels, channels last, or a function
             of arrays `(1, tile, tile, channels)` that returns such arrays; a function
             needs `tile`, `overlap` and `channels`.
-        image: `(height, width)` or `(height, width, channels)` with 1 (grey), 2 (grey
-            and alpha), 3 (RGB) or 4 (RGBA) channels; uint8, uint16, or floats 0..255.
         tile: side of the tiles that the network is given; None chooses one.
         overlap: pixels by which a tile reaches beyond what is kept of it, on each side.
-        progress: called with the share that is done, 0 to 1, after every tile.
         channels: of a function's arrays, 1 or 3.
 
     Returns:
-        An array of the same rank and dtype, `scale` times as high and wide; integers
-        are rounded, floats not clipped.
+        `f(image, progress=None) → image`. It takes arrays `(height, width)` or
+        `(height, width, channels)` with 1 (grey), 2 (grey and alpha), 3 (RGB) or 4
+        (RGBA) channels; uint8, uint16, or floats 0..255. It returns an array of the
+        same rank and dtype, `scale` times as high and wide; integers are rounded,
+        floats not clipped. `progress` is called with the share that is done, 0 to 1,
+        after every tile. It raises `DataError` if the image has another shape or dtype.
 
     Raises:
-        DataError: the image has another shape or dtype.
         HHError: the tile is too small for the overlap.
         ModelError: how far the network sees is not known, and `overlap` is not given.
     """
-    pixels = _checked(image)
     fixed = True
     if isinstance(model, keras.Model):
         run, channels = _runner(model), model.inputs[0].shape[-1]
@@ -55,18 +70,22 @@ def restore(model, image, tile=None, overlap=None, progress=None, channels=None)
         raise HHError("restore: a function needs tile, overlap and channels.")
     else:
         run, seen = model, Reach(overlap, 1, None)
-    opaque = pixels.shape[-1] - (pixels.shape[-1] in (2, 4))
-    colours, alpha = pixels[..., :opaque], pixels[..., opaque:]
-    passes = _passes(colours, channels)
-    parts = []
-    for k, one in enumerate(passes):
-        tell = progress and functools.partial(_tell, progress, k, len(passes))
-        kept = _kept(image.dtype, one)
-        parts.append(_restored(run, one, tile, fixed, seen, kept, tell))
-    result = np.concatenate(parts, -1)
-    if alpha.shape[-1]:
-        result = np.concatenate([result, _alpha(alpha, result)], -1)
-    return result if image.ndim == 3 else result[..., 0]
+
+    def restored(image, progress=None):
+        pixels = _checked(image)
+        opaque = pixels.shape[-1] - (pixels.shape[-1] in (2, 4))
+        colours, alpha = pixels[..., :opaque], pixels[..., opaque:]
+        passes, parts = _passes(colours, channels), []
+        for k, one in enumerate(passes):
+            tell = progress and functools.partial(_tell, progress, k, len(passes))
+            kept = _kept(image.dtype, one)
+            parts.append(_restored(run, one, tile, fixed, seen, kept, tell))
+        result = parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
+        if alpha.shape[-1]:
+            result = np.concatenate([result, _alpha(alpha, result)], -1)
+        return result if image.ndim == 3 else result[..., 0]
+
+    return restored
 
 
 def _tell(progress, done, passes, share):

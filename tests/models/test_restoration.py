@@ -1,5 +1,6 @@
 """Networks that restore images: published costs, any size, nothing but Keras inside."""
 
+import json
 import subprocess
 import sys
 
@@ -97,6 +98,8 @@ def test_lite_files_have_their_own_operation(tmp_path, scale):
     names = [each["op_name"] for each in interpreter._get_ops_details()]
     assert names.count("DEPTH_TO_SPACE") == (2 if scale == 4 else 1)
     assert not {"RESHAPE", "TRANSPOSE"} & set(names)
+    described = json.loads(path.with_suffix(".json").read_text())
+    assert described["output"]["logits"] is None
 
 
 def test_rearranging_layers_say_the_same(monkeypatch):
