@@ -58,10 +58,12 @@ def restorer(model, tile=None, overlap=None, channels=None):
 
     Raises:
         HHError: the tile is too small for the overlap.
-        ModelError: how far the network sees is not known, and `overlap` is not given.
+        ModelError: the model does not make images of images; or how far it sees is not
+            known, and `overlap` is not given.
     """
     fixed = True
     if isinstance(model, keras.Model):
+        _check_images(model)
         run, channels = _runner(model), model.inputs[0].shape[-1]
         seen = _seen(model, overlap)
         own = _own_size(model)
@@ -109,6 +111,19 @@ def _checked(image):
             f"{image.shape}."
         )
     return pixels
+
+
+def _check_images(model):
+    """Raises unless a model makes images of images."""
+    takes = [tuple(x.shape[1:]) for x in model.inputs]
+    gives = [tuple(x.shape[1:]) for x in model.outputs]
+    images = [len(s) == 3 and s[-1] in (1, 3) for s in (*takes, *gives)]
+    if len(takes) != 1 or len(gives) != 1 or not all(images):
+        raise ModelError(
+            f"model '{model.name}' takes {takes} and returns {gives}: that is no "
+            "network from one image (height, width, channels) to another, with 1 or 3 "
+            "channels."
+        )
 
 
 def _runner(model):

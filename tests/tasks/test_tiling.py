@@ -20,7 +20,7 @@ needs_operation = pytest.mark.skipif(
 def dilated():
     i = keras.Input((None, None, 3))
     x = L.Conv2D(4, 5, dilation_rate=2, padding="same", activation="relu")(i)
-    x = L.DepthwiseConv2D(4, padding="same")(L.Conv2D(4, (3, 1), padding="same")(x))
+    x = L.DepthwiseConv2D(4, padding="same")(L.Conv2D(1, (3, 1), padding="same")(x))
     return keras.Model(
         i, L.Concatenate()([x, L.SeparableConv2D(2, 3, padding="same")(i)])
     )
