@@ -70,6 +70,7 @@ def main(args):
 
     jobs = listed(args.images.split(","), args.output)
     restored = opened(args)
+    back = "\r" if sys.stdout.isatty() else ""
     skipped, written = [], set()
     for number, (path, output) in enumerate(jobs, start=1):
         label = f"[{number}/{len(jobs)}] {path}"
@@ -82,10 +83,10 @@ def main(args):
             written.add(output)
         except DataError as error:
             skipped.append(str(error))
-            print(f"\r{label}: skipped", flush=True)
+            print(f"{back}{label}: skipped", flush=True)
             continue
         size = f"{result.shape[1]}x{result.shape[0]}"
-        print(f"\r{label} -> {output} ({size})", flush=True)
+        print(f"{back}{label} -> {output} ({size})", flush=True)
     if skipped:
         print(f"\n{len(skipped)} of {len(jobs)} images were skipped:")
         print("\n".join(f"  {text}" for text in skipped))

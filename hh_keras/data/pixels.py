@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hh_keras import files
 from hh_keras.data.decoding import unreadable
@@ -37,6 +37,9 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             pixels = tf.io.decode_png(content, dtype=tf.uint16).numpy()
         else:
             pixels = _by_pillow(content)
+    except UnidentifiedImageError as error:
+        told = ValueError("it holds no image of a known format")
+        raise unreadable(os.fsencode(path), told) from error
     except Exception as error:  # Pillow and TensorFlow raise whatever they stumble over
         raise unreadable(os.fsencode(path), _short(error)) from error
     return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels

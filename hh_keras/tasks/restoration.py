@@ -6,6 +6,7 @@ same range. The labels of a batch are clean images.
 
 import math
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -31,6 +32,7 @@ _DEFAULTS = {
     "epochs": 24,
     "schedule": "cosine",
     "batch_size": 16,
+    "channels": 3,
     "augment": "flip_rotate",
 }
 
@@ -68,6 +70,7 @@ def _task(name, noun, kind, scale, on_luma, defaults):
     shave = scale if scale > 1 else 0
 
     def evaluate(model, dataset):
+        """Of a Keras model, or a function of an image as `score_images` takes it."""
         return averaged(score_images(_restorer(model), dataset, kind, scale, on_luma))
 
     return Task(
@@ -192,6 +195,8 @@ def averaged(rows):
 
 def _restorer(model):
     """`f(image) → image`, in tiles if the model's graph allows it, else whole."""
+    if not isinstance(model, keras.Model):
+        return model
     try:
         return restorer(model)
     except ModelError:

@@ -11,10 +11,6 @@ from hh_keras.tasks.tiling import restore
 from tests.zoo import randomize
 
 L = keras.layers
-needs_operation = pytest.mark.skipif(
-    not hasattr(keras.ops, "depth_to_space"),
-    reason="Keras has depth_to_space from 3.14 on",
-)
 
 
 def dilated():
