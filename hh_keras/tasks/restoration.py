@@ -8,7 +8,6 @@ import math
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from hh_keras.data.degradation import Degradation
@@ -268,43 +267,8 @@ def preview(model, dataset, count, scale=1):
     return rows
 
 
-def encoded(model):
-    """A function from image files to PNG files, for a SavedModel's signature.
+def encoded(model, image_shape=None):
+    """The signature from image files to PNG files, see `hh_keras.export`."""
+    from hh_keras.export.restore_bytes import restore_bytes  # export needs the tasks
 
-    Args:
-        model: a network for images of any size, one input and one output.
-
-    Returns:
-        A `tf.function` of strings `(batch,)`, the bytes of PNG, JPEG, BMP or GIF files
-        of any size, that returns strings `(batch,)`, the bytes of PNG files.
-
-    Raises:
-        ModelError: the model takes images of one size only.
-    """
-    channels, multiple = model.inputs[0].shape[-1], size_multiple(model)
-    if None not in model.inputs[0].shape[1:3]:
-        raise ModelError(
-            f"model '{model.name}' takes images of one size; build it for any, "
-            "(None, None, channels), to restore files."
-        )
-
-    def one(content):
-        image = tf.io.decode_image(content, channels, expand_animations=False)
-        image.set_shape([None, None, channels])
-        size = tf.shape(image)[:2]
-        pixels = tf.cast(image, tf.float32)
-        for axis in (0, 1):  # up to a multiple, the last pixels go on
-            padded = -(-size[axis] // multiple) * multiple
-            places = tf.minimum(tf.range(padded), size[axis] - 1)
-            pixels = tf.gather(pixels, places, axis=axis)
-        found = model(pixels[None], training=False)[0]
-        scale = tf.shape(found)[0] // tf.shape(pixels)[0]
-        found = found[: size[0] * scale, : size[1] * scale]
-        found = tf.clip_by_value(tf.round(tf.cast(found, tf.float32)), 0.0, 255.0)
-        return tf.io.encode_png(tf.cast(found, tf.uint8))
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def files(image_bytes):
-        return {"png": tf.map_fn(one, image_bytes, fn_output_signature=tf.string)}
-
-    return files
+    return restore_bytes(model, image_shape)

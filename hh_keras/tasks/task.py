@@ -25,8 +25,8 @@ class Task:
         defaults: flag → value, where the task wants another than classification does.
         preview: `preview(model, dataset, count)` returns a list of rows of uint8
             images, name → `(height, width, channels)`, to look at; or None.
-        encoded: `encoded(model)` returns a `tf.function` from files' bytes, strings
-            `(batch,)`, to what a client wants of them; or None.
+        encoded: what `hh_keras.export.saved_model` takes as `encoded`: "auto", None, or
+            `encoded(model, image_shape)` that returns a `Signature`.
         distills: values of `Recipe.distill` that make sense.
         unfit: fields of `Recipe` that must stay at their defaults.
     """
@@ -40,7 +40,7 @@ class Task:
     check: Callable
     defaults: Mapping = dataclasses.field(default_factory=dict)
     preview: Callable | None = None
-    encoded: Callable | None = None
+    encoded: Callable | str | None = "auto"
     distills: tuple = ("none",)
     unfit: tuple = ()
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 import hh_keras as hh
 from hh_keras.data.degradation import Degradation
 from hh_keras.data.restoration import load_pairs
+from hh_keras.export import saved_model
 from hh_keras.models import denoising, superresolution
 from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import classification, fidelity, restoration
@@ -210,20 +211,21 @@ def test_files_in_files_out(kind, tmp_path):
     }[kind]
     model, rng = build(), np.random.default_rng(0)
     images = [rng.integers(0, 256, (h, 21, 3), np.uint8) for h in (9, 30)]
-    module = tf.Module()
-    module.model, module.files = model, restoration.encoded(model)
-    signatures = {"serving_default": module.files}
-    tf.saved_model.save(module, str(tmp_path), signatures)
-    serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
-    content = [tf.io.encode_png(image) for image in images]
-    found = serve(image_bytes=tf.stack(content))["png"]
-    for file, image in zip(found, images):
-        expected = restore(model, image)
-        difference = tf.io.decode_png(file).numpy().astype(int) - expected
-        assert np.abs(difference).max() <= 1
+    encode = restoration.denoising().encoded
+    path = saved_model(model, tmp_path, encoded=encode, warm_up=False)
+    serve = tf.saved_model.load(str(path)).signatures["restore_bytes"]
+    content = [tf.io.encode_png(image).numpy() for image in images]
+    bad = [content[1][:200], b"GIF89a", b""]
+    found = serve(image_bytes=tf.constant([*content, *bad]))
+    errors = [error.decode() for error in found["error"].numpy()]
+    assert errors[:2] == ["", ""] and all(errors[2:]) and "damaged" in errors[2]
+    assert found["png"].numpy()[2:].tolist() == [b""] * 3
+    for file, image in zip(found["png"].numpy(), images):
+        expected = restore(model, image).astype(int)
+        assert np.abs(tf.io.decode_png(file).numpy() - expected).max() <= 1
     fixed = denoising.dncnn_s((8, 8, 3), 3, 4)
     with pytest.raises(hh.ModelError, match="images of one size"):
-        restoration.encoded(fixed)
+        encode(fixed)
 
 
 def test_outputs_that_are_not_finite(data):
