@@ -5,6 +5,8 @@ import numpy as np
 from keras import layers as L
 from keras import ops
 
+from hh_keras.models import denoising, shuffling, superresolution
+
 ZOO = {}
 
 
@@ -48,6 +50,13 @@ def example(model, batch=2, seed=1):
         if not isinstance(model, keras.Sequential)
         else model.inputs[0],
     )
+
+
+def size(model):
+    """A shape for models whose own is unknown, as `cost` and `trace` take it."""
+    shapes = [tuple(n or 8 for n in t.shape[1:]) for t in model.inputs]
+    known = all(None not in t.shape[1:] for t in model.inputs)
+    return None if known else shapes[0]
 
 
 def _bn_relu(x):
@@ -289,3 +298,50 @@ def channels_first():
     x = L.BatchNormalization(axis=1)(x)
     x = L.GlobalAveragePooling2D(**f)(L.UpSampling2D(**f)(x))
     return keras.Model(i, L.Dense(4)(x))
+
+
+@pattern
+def any_size_shuffle():
+    """Super-resolution without BatchNorm: long skip, scaled blocks, any image size."""
+    return superresolution.edsr(blocks=2, width=6, residual_scale=0.1, scale=4)
+
+
+@pattern
+def any_size_shuffle_odd():
+    return superresolution.edsr((None, None, 1), blocks=1, width=4, scale=3)
+
+
+@pattern
+def normalised_shuffle():
+    return superresolution.srresnet((8, 8, 3), blocks=2, width=6, scale=2)
+
+
+@pattern
+def shuffled_layers():
+    """Depth to space where Keras has no operation for it."""
+    i = keras.Input((4, 4, 3))
+    x = shuffling._rearranged(L.Conv2D(12, 3, padding="same")(i), 2)
+    return keras.Model(i, L.Conv2D(3, 3, padding="same")(x))
+
+
+@pattern
+def input_minus_noise():
+    return denoising.dncnn_s(depth=4, width=6)
+
+
+@pattern
+def any_size_unet():
+    return denoising.unet((None, None, 3), width=4, levels=2)
+
+
+@pattern
+def space_to_depth():
+    i = keras.Input((None, None, 3))
+    x = L.Conv2D(5, 3, padding="same", activation="relu")(i)
+    x = L.Conv2D(8, 1)(ops.space_to_depth(x, 2))
+    return keras.Model(i, ops.depth_to_space(x, 2))
+
+
+if not hasattr(ops, "depth_to_space"):  # Keras 3.14 has it
+    for name in ("any_size_shuffle", "any_size_shuffle_odd", "space_to_depth"):
+        del ZOO[name]

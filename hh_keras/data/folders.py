@@ -97,7 +97,7 @@ def _check_same_classes(train, train_names, held_out, held_out_names) -> None:
 def _split(part: pathlib.Path, names: tuple[str, ...]) -> Split:
     paths, labels = [], []
     for label, name in enumerate(names):
-        found = _images_below(part / name)
+        found = images_below(part / name)
         if not found:
             raise DataError(
                 f"class folder '{part / name}' holds no images "
@@ -112,10 +112,11 @@ def _split(part: pathlib.Path, names: tuple[str, ...]) -> Split:
         return tf.data.Dataset.from_tensor_slices((paths, paths, labels))
 
     # A record is no more than a path: all of them can be shuffled.
-    return Split(len(labels), records, _read_file, len(labels))
+    return Split(len(labels), records, read_file, len(labels))
 
 
-def _images_below(folder: pathlib.Path) -> list[bytes]:
+def images_below(folder: pathlib.Path) -> list[bytes]:
+    """Paths of the image files in a folder and in the folders inside it, sorted."""
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -127,6 +128,7 @@ def _images_below(folder: pathlib.Path) -> list[bytes]:
     return sorted(found)
 
 
-def _read_file(path: bytes) -> bytes:
+def read_file(path: bytes) -> bytes:
+    """The content of a file; raises OSError."""
     with open(path, "rb") as file:
         return file.read()

@@ -85,12 +85,10 @@ def stream(
     several = number_of_cuts(view) > 1
     shape = (number_of_cuts(view), *image_shape) if several else image_shape
 
-    atexit.register(_end_decoding)
+    atexit.register(end_decoding)
 
     def pixels(place, content, label, seed):
-        _last_call[0] = time.monotonic()
-        if _ending.is_set():
-            raise StopIteration
+        answer()
         cuts = random_cut(tuple(seed)) if view == RANDOM else cuts_of(view, image_shape)
         record = place, content, label
         found, label = _pixels(split, record, image_shape, num_classes, cuts, note)
@@ -119,7 +117,18 @@ _ending = threading.Event()
 _last_call = [0.0]
 
 
-def _end_decoding():
+def answer():
+    """To be called first by every function that TensorFlow's threads call.
+
+    Raises:
+        StopIteration: Python is about to end; so does the stream.
+    """
+    _last_call[0] = time.monotonic()
+    if _ending.is_set():
+        raise StopIteration
+
+
+def end_decoding():
     """Lets the streams that are still open run dry while Python is there to answer.
 
     TensorFlow decodes ahead in threads of its own and waits for them when it ends: for

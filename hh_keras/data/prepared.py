@@ -27,10 +27,7 @@ def open_tfds(spec: str) -> Source:
     """Opens a set of tensorflow-datasets; downloads it if it is not there yet.
 
     Args:
-        spec: "tfds:NAME", also with a configuration or a version:
-            "tfds:NAME/CONFIG:1.0.0". Sets below the environment variable
-            TFDS_DATA_DIR (or below tensorflow-datasets' own folder) are found
-            without a network, whether tensorflow-datasets knows their name or not.
+        spec: as for `prepared_builder`.
 
     Returns:
         A `Source` in which images are still encoded.
@@ -38,6 +35,21 @@ def open_tfds(spec: str) -> Source:
     Raises:
         DataError: no such set, it cannot be prepared, or it does not hold images
             with one label each in a training and a held-out split.
+    """
+    return _source(spec, prepared_builder(spec))
+
+
+def prepared_builder(spec: str) -> tfds.core.DatasetBuilder:
+    """Finds a set of tensorflow-datasets and sees to it that it is on the disk.
+
+    Args:
+        spec: "tfds:NAME", also with a configuration or a version:
+            "tfds:NAME/CONFIG:1.0.0". Sets below the environment variable
+            TFDS_DATA_DIR (or below tensorflow-datasets' own folder) are found
+            without a network, whether tensorflow-datasets knows their name or not.
+
+    Raises:
+        DataError: no such set, or it cannot be prepared.
     """
     name = spec.removeprefix("tfds:")
     # tensorflow-datasets itself looks at the variable once, when it is imported.
@@ -62,7 +74,7 @@ def open_tfds(spec: str) -> Source:
             f"data set '{name}' cannot be prepared ({_reason(error)}). Prepare it "
             "where there is a network, and set TFDS_DATA_DIR to its folder."
         ) from error
-    return _source(spec, builder)
+    return builder
 
 
 def nearest(name: str) -> list[str]:
@@ -74,13 +86,7 @@ def nearest(name: str) -> list[str]:
 def _source(spec: str, builder: tfds.core.DatasetBuilder) -> Source:
     info = builder.info
     image, names = _features(spec, info)
-    held_out = next((s for s in ("validation", "test") if s in info.splits), None)
-    if "train" not in info.splits or held_out is None:
-        raise DataError(
-            f"data set '{spec}' has the splits {', '.join(info.splits) or '(none)'}; "
-            "it needs train, and validation or test."
-        )
-    splits = [_split(spec, builder, part) for part in ("train", held_out)]
+    splits = [_split(spec, builder, part) for part in parts(spec, info)]
     return Source(
         name=spec,
         class_names=names,
@@ -92,6 +98,21 @@ def _source(spec: str, builder: tfds.core.DatasetBuilder) -> Source:
             "text": (info.description or "").strip(),
         },
     )
+
+
+def parts(spec: str, info: tfds.core.DatasetInfo) -> tuple[str, str]:
+    """Names of the split to train on and of the one to measure on.
+
+    Raises:
+        DataError: one of them is missing.
+    """
+    held_out = next((s for s in ("validation", "test") if s in info.splits), None)
+    if "train" not in info.splits or held_out is None:
+        raise DataError(
+            f"data set '{spec}' has the splits {', '.join(info.splits) or '(none)'}; "
+            "it needs train, and validation or test."
+        )
+    return "train", held_out
 
 
 def _features(spec: str, info: tfds.core.DatasetInfo):

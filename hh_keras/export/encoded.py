@@ -58,7 +58,7 @@ def decode_batch(encoded, image_shape, view="resize"):
     """
     check_decodable(image_shape, view)
     count = tf.size(encoded)
-    errors = _refusals(encoded)
+    errors = refusals(encoded)
     # tf.data is the one place where TensorFlow lets a graph survive an error. What
     # comes out are the good images with their positions.
     places = tf.range(count)
@@ -97,7 +97,7 @@ def _begins(content, head):
     return tf.strings.substr(content, 0, len(head)) == head
 
 
-def _refusals(encoded):
+def refusals(encoded):
     """What is wrong with files as their first bytes tell; empty where nothing is."""
     heads = tf.strings.substr(encoded, 0, _HEAD)
     heads = tf.strings.substr(tf.strings.join([heads, b"\0" * _HEAD]), 0, _HEAD)

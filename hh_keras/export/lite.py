@@ -205,6 +205,7 @@ def _check_integer(model, content):
 
 def _logits(model):
     """Whether a classifier puts out logits; None for other models."""
-    if len(getattr(model, "outputs", None) or ()) != 1:
+    outputs = getattr(model, "outputs", None) or ()
+    if len(outputs) != 1 or len(outputs[0].shape) != 2:
         return None
     return classification.from_logits(model)

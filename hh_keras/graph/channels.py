@@ -223,8 +223,8 @@ def trace(model, input_shape=None):
     Args:
         model: a functional or Sequential Keras 3 model.
         input_shape: shape of an input without the batch, for models whose spatial
-            size is unknown; a list or dict of shapes for several inputs. Only `cost`
-            needs it.
+            size is unknown; a list or dict of shapes for several inputs. The channels
+            are the same at any size; what they cost is not.
 
     Returns:
         A `ChannelMap`.
@@ -246,9 +246,12 @@ def trace(model, input_shape=None):
     effects = collections.defaultdict(list)  # path → [(op, RuleCall, Effect)]
     unknown = {}
 
+    shapes_in = _input_shapes(graph, input_shape)
+    infer = any(s != tuple(t.shape) for s, t in zip(shapes_in, graph.inputs))
+
     def step(path, call, args, kwargs):
         flat = _tensors(args, kwargs)
-        shapes = _output_shapes(call, args, kwargs, input_shape is not None)
+        shapes = _output_shapes(call, args, kwargs, infer)
         rule_call = RuleCall(path, flat, args, kwargs, shapes, book)
         rule = find_rule(call.op)
         if rule is None:
@@ -262,7 +265,7 @@ def trace(model, input_shape=None):
 
     inputs = [
         book.fixed(shape, f"model input '{t._keras_history.operation.name}'")
-        for t, shape in zip(graph.inputs, _input_shapes(graph, input_shape))
+        for t, shape in zip(graph.inputs, shapes_in)
     ]
     with calls.collection_paused():
         outputs = calls.interpret(model, inputs, step)

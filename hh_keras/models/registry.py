@@ -7,10 +7,12 @@ import keras
 from hh_keras.errors import ModelError
 from hh_keras.models import sources
 from hh_keras.models.applications import application, list_applications
+from hh_keras.models.denoising import dncnn_b, dncnn_s, dncnn_small, unet
 from hh_keras.models.densenet import densenet40
 from hh_keras.models.mobilenet import mobilenetv2_small
 from hh_keras.models.resnet import resnet20, resnet32, resnet56
 from hh_keras.models.suggestions import did_you_mean
+from hh_keras.models.superresolution import edsr, edsr_large, edsr_small, srresnet
 from hh_keras.models.vgg import vgg11_small
 
 _MODELS = {
@@ -21,11 +23,30 @@ _MODELS = {
     "resnet56": resnet56,
     "vgg11_small": vgg11_small,
 }
+# From images to images: these have no classes, and their input may be of any size.
+_RESTORATION = {
+    "denoise": {
+        "dncnn_b": dncnn_b,
+        "dncnn_s": dncnn_s,
+        "dncnn_small": dncnn_small,
+        "unet": unet,
+    },
+    "sr": {
+        "edsr": edsr,
+        "edsr_large": edsr_large,
+        "edsr_small": edsr_small,
+        "srresnet": srresnet,
+    },
+}
+_RESTORERS = {name: f for found in _RESTORATION.values() for name, f in found.items()}
 _APPLICATIONS = "keras.applications."
 
 
-def list_models():
+def list_models(task="classify"):
     """Names of the package's own networks.
+
+    Args:
+        task: what they are for: "classify", "denoise" or "sr".
 
     Returns:
         A sorted list of names that `build` takes. It also takes
@@ -34,8 +55,10 @@ def list_models():
     Example:
         >>> "resnet20" in list_models()
         True
+        >>> list_models("sr")
+        ['edsr', 'edsr_large', 'edsr_small', 'srresnet']
     """
-    return sorted(_MODELS)
+    return sorted({"classify": _MODELS, **_RESTORATION}[task])
 
 
 def build(spec, image_shape=None, num_classes=None, weights=None, model_args=None):
@@ -47,8 +70,10 @@ def build(spec, image_shape=None, num_classes=None, weights=None, model_args=Non
     Args:
         spec: a name of `list_models()`; `"keras.applications.NAME"`; an import path
             `"module:function"`; or the path of a `.keras` file.
-        image_shape: `(height, width, channels)`. A file may leave it out.
-        num_classes: number of classes. A file may leave it out and keeps its own.
+        image_shape: `(height, width, channels)`. A file may leave it out. Networks
+            that restore images take None for height and width: any size.
+        num_classes: number of classes. A file may leave it out and keeps its own;
+            networks that restore images have none.
         weights: None, or the path of a weights file (`.weights.h5`, or a `.keras` file
             of the same network); for keras.applications also `"imagenet"`.
         model_args: dict of further arguments of the network, such as `width`.
@@ -66,10 +91,16 @@ def build(spec, image_shape=None, num_classes=None, weights=None, model_args=Non
         274042
     """
     is_file = spec.endswith(".keras")
+    restores = spec in _RESTORERS or (":" in spec and num_classes is None)
     if not is_file or image_shape is not None:
-        image_shape = _checked_shape(image_shape)
-    if not is_file:
+        image_shape = _checked_shape(image_shape, any_size=restores or is_file)
+    if not (is_file or restores):
         _check_classes(num_classes)
+    if spec in _RESTORERS and num_classes is not None:
+        raise ModelError(
+            f"{spec} restores images and has no classes; choose a classifier, one of "
+            f"{', '.join(list_models())}, or another task."
+        )
     if spec.startswith(_APPLICATIONS):
         name = spec[len(_APPLICATIONS) :]
         if weights not in (None, "imagenet"):
@@ -94,6 +125,9 @@ def _own_model(spec, image_shape, num_classes, model_args):
             "num_classes": num_classes,
         }
         return sources.call(_MODELS[spec], arguments, spec)
+    if spec in _RESTORERS:
+        arguments = {**(model_args or {}), "image_shape": image_shape}
+        return sources.call(_RESTORERS[spec], arguments, spec)
     if spec.endswith(".keras"):
         if model_args:
             raise ModelError(f"{spec} is a file: it takes no model arguments.")
@@ -111,9 +145,10 @@ def _unknown(spec):
     applications = [_APPLICATIONS + name for name in list_applications()]
     # A bare "ResNet50" is nearer to the application than its full name shows.
     short = did_you_mean(spec, list_applications(), prefix=_APPLICATIONS)
-    hint = did_you_mean(spec, [*list_models(), *applications]) or short
+    own = sorted([*_MODELS, *_RESTORERS])
+    hint = did_you_mean(spec, [*own, *applications]) or short
     return (
-        f"Unknown model {spec!r}.{hint} Known are: {', '.join(list_models())}, "
+        f"Unknown model {spec!r}.{hint} Known are: {', '.join(own)}, "
         "keras.applications.NAME, module:function, and .keras files."
     )
 
@@ -124,7 +159,7 @@ def _check_takes(model, image_shape, spec):
         return
     takes = tuple(model.inputs[0].shape[1:])
     fits = len(takes) == 3 and all(
-        size is None or size == asked
+        size is None or asked is None or size == asked
         for size, asked in zip(takes, image_shape, strict=True)
     )
     if not fits:
@@ -134,9 +169,10 @@ def _check_takes(model, image_shape, spec):
         )
 
 
-def _checked_shape(image_shape):
+def _checked_shape(image_shape, any_size=False):
     shape = tuple(image_shape) if image_shape is not None else ()
-    if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+    known = [n for n in shape[:2] if not (any_size and n is None)] + [*shape[2:]]
+    if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in known):
         raise ModelError(
             "image_shape must be three positive integers (height, width, channels); "
             f"got {image_shape!r}."

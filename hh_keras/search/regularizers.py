@@ -9,8 +9,17 @@ from hh_keras.search.scales import scale_layer
 
 
 def channel_costs(channel_map):
-    """MACs that each channel costs, relative to the mean; float `(size,)`."""
+    """MACs that each channel costs, relative to the mean; float `(size,)`.
+
+    Raises:
+        ModelError: the size of the model's input is unknown.
+    """
     marginal = cost_model(channel_map).marginal()
+    if np.isnan(marginal).any():
+        raise ModelError(
+            f"what channels of '{channel_map.model_name}' cost depends on its input "
+            "size: trace it with input_shape=(height, width, channels)."
+        )
     sizes = [len(g) for g in channel_map.groups]
     costs = np.repeat(marginal, sizes) * channel_map.removable
     mean = costs[costs > 0].mean() if (costs > 0).any() else 1.0

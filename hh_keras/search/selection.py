@@ -70,7 +70,8 @@ def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
         A `Plan`; `plan.keep` is bool `(channel_map.size,)`.
 
     Raises:
-        BudgetError: no plan fits; the message gives the smallest reachable cost.
+        BudgetError: no plan fits; the message gives the smallest reachable cost. Or
+            MACs are limited, and the size of the model's input is unknown.
         HHError: scores of the wrong shape or not finite, or a bad `min_keep`.
     """
     scores = np.asarray(scores, float)
@@ -90,6 +91,7 @@ def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
         steps = [_common(*s, len(g)) for *s, g in zip(steps, own, channel_map.groups)]
     floors = _floors(channel_map, min_keep, steps)
     limits = budget.limits
+    _check_known(channel_map, costs(floors), limits)
     _check_reachable(channel_map, costs, floors, limits)
     counts = _fill(channel_map, costs, scores, floors, steps, limits)
     keep = np.zeros(channel_map.size, bool)
@@ -160,6 +162,15 @@ def _floors(channel_map, min_keep, steps):
         least = max(1, math.ceil(share * n - 1e-9))
         floors.append(n if group.frozen else min(n, math.ceil(least / step) * step))
     return np.array(floors)
+
+
+def _check_known(channel_map, reached, limits):
+    """A MAC count that is not known must not pass for one that fits."""
+    if reached[0] != reached[0] and limits[0] < math.inf:
+        raise BudgetError(
+            f"the MACs of model '{channel_map.model_name}' depend on its input size, "
+            "which is unknown: trace it with input_shape=(height, width, channels)."
+        )
 
 
 def _check_reachable(channel_map, costs, floors, limits):

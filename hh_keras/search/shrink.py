@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hh_keras.errors import ModelError
 from hh_keras.graph.channels import trace
 from hh_keras.graph.cost import Cost, cost
 from hh_keras.latency.correcting import keep_to_latency
@@ -54,6 +55,7 @@ def shrink(
     seed=0,
     prepare=None,
     measure_latency=True,
+    input_shape=None,
 ):
     """Widens a network, scores its channels, and shrinks it to a budget.
 
@@ -74,23 +76,27 @@ def shrink(
         measure_latency: with a latency budget and on the table's own device, also run
             the result beside the given model, and select again with a corrected limit
             until the measured latency is the wanted one.
+        input_shape: `(height, width, channels)` at which costs are counted, for a model
+            that takes images of any size.
 
     Returns:
         A `ShrinkResult`.
 
     Raises:
         BudgetError: no plan fits the budget.
+        ModelError: the model takes any size, and `input_shape` is missing.
 
     Reference: Li et al., The Heterogeneity Hypothesis, CVPR 2021, arXiv:2006.16242.
     """
-    before = cost(model)
+    before = cost(model, input_shape)
+    _check_latency(model, budget)
     budget = budget or Budget(macs=before.macs, params=before.params)
     kind = "preserve" if weights == "inherit" else "fresh"
     wide = model if width == 1 else widen(model, width, kind, seed)
     ready = prepare(wide) if prepare else wide
     scores = score_channels(ready, data, loss, criterion, batches, seed)
     source = ready if weights == "inherit" else wide
-    channel_map = trace(wide)
+    channel_map = trace(wide, input_shape)
 
     def attempt(limits):
         plan = select_channels(channel_map, scores, limits, min_keep, round_to)
@@ -110,5 +116,15 @@ def shrink(
         "budget": [v if v < math.inf else None for v in budget.limits],
     }
     plan = dataclasses.replace(plan, notes=notes)
-    costs = before, cost(wide), cost(slim)
+    costs = before, cost(wide, input_shape), cost(slim, input_shape)
     return ShrinkResult(slim, plan, wide, scores, *costs, latency)
+
+
+def _check_latency(model, budget):
+    """Latency is that of one size; the models it is measured with have it."""
+    unknown = any(None in tensor.shape[1:] for tensor in model.inputs)
+    if unknown and budget is not None and budget.latency_ms is not None:
+        raise ModelError(
+            f"a budget in milliseconds needs images of one size, but model "
+            f"'{model.name}' takes any; build it with that size."
+        )

@@ -30,8 +30,9 @@ def train_scales(
     the network that is left without their channels is costed.
 
     Args:
-        model: the wide classifier; it is not changed.
-        data, recipe: as for `hh_keras.training.train`.
+        model: the wide network; it is not changed.
+        data, recipe: as for `hh_keras.training.train`. At the `image_shape` of the
+            data, costs are counted.
         strength: of the penalty; a scale loses at most this, times the learning rate
             and the relative cost of its channel, per step. None: what takes a scale of
             a channel of mean cost, which the loss does not hold, to zero in half of
@@ -53,7 +54,7 @@ def train_scales(
     Reference: Liu et al., Network Slimming, arXiv:1708.06519; proximal form as in
     DHP, arXiv:2003.13683.
     """
-    channel_map = trace(model)
+    channel_map = trace(model, getattr(data, "image_shape", None))
     if strength is None:
         strength = 2 / _sum_of_rates(recipe, steps_per_epoch(data.train))
     with model.distribute_strategy.scope():

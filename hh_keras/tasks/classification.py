@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from hh_keras.errors import DataError, ModelError
+from hh_keras.tasks.task import Task, single_output
 
 _NORMALISED = ("softmax", "sigmoid")
 
@@ -112,24 +113,19 @@ def check_head(model, num_classes):
         )
 
 
-def single_output(model):
-    """Returns the one output of a classifier, a symbolic tensor.
+def _evaluate(model, dataset):
+    from hh_keras.training.evaluation import evaluate  # which needs this module
 
-    Raises:
-        ModelError: the model was never built, is subclassed, or has several outputs.
-    """
-    try:
-        outputs = model.outputs
-    except (AttributeError, ValueError):
-        outputs = None
-    if not outputs:
-        raise ModelError(
-            f"model {model.name!r} has no known outputs: it is subclassed or was "
-            "never built. Make it functional, or call it once on an input."
-        )
-    if len(outputs) != 1:
-        raise ModelError(
-            f"model {model.name!r} has {len(outputs)} outputs; classification needs "
-            "a model with exactly one."
-        )
-    return outputs[0]
+    return evaluate(model, dataset)
+
+
+TASK = Task(
+    name="classify",
+    noun="classifier",
+    loss=loss,
+    measures={"accuracy": accuracy},
+    goal="accuracy",
+    evaluate=_evaluate,
+    check=lambda model, data: check_head(model, len(data.class_names)),
+    distills=("none", "kd", "sp"),
+)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.graph.calls import calls
-from hh_keras.tasks import classification
+from hh_keras.tasks.task import single_output
 
 
 def kd_loss(
@@ -108,8 +108,8 @@ def check_teacher(student, teacher):
         ("takes images", student.inputs[0].shape, teacher.inputs[0].shape),
         (
             "gives outputs",
-            classification.single_output(student).shape,
-            classification.single_output(teacher).shape,
+            single_output(student).shape,
+            single_output(teacher).shape,
         ),
     ):
         pairs = zip(ours[1:], theirs[1:])

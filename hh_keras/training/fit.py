@@ -1,4 +1,4 @@
-"""Training a classifier by a recipe."""
+"""Training a network by a recipe."""
 
 import dataclasses
 import sys
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from hh_keras.errors import HHError
 from hh_keras.tasks import classification
+from hh_keras.tasks.task import single_output
 from hh_keras.training.averaging import swap
 from hh_keras.training.keeper import Keeper, NotFinite
 from hh_keras.training.layerwise import changed, for_recipe
@@ -25,9 +26,9 @@ class Trained:
 
     Attributes:
         model: the trained model; the one that was given, if one was.
-        history: a list with one dict per epoch: epoch (from 1), loss and accuracy
-            (means over the epoch's training examples), val_loss and val_accuracy,
-            learning_rate (at the epoch's first step) and seconds.
+        history: a list with one dict per epoch: epoch (from 1), loss and the task's
+            measures, such as accuracy (means over the epoch's training examples),
+            val_loss, val_accuracy, learning_rate (at the epoch's first step), seconds.
     """
 
     model: keras.Model
@@ -51,6 +52,7 @@ def train(
     epoch_models=False,
     steps_per_execution=1,
     jit_compile=None,
+    task=classification.TASK,
 ):
     """Trains a model by a recipe, on one device, many, or many machines.
 
@@ -63,11 +65,13 @@ def train(
     a training that was never interrupted. SIGTERM writes a checkpoint and stops.
 
     Args:
-        build_or_model: a Keras classifier `(batch, h, w, c) -> (batch, classes)`, which
-            is trained in place, or a function without arguments that makes one.
-        data: has `train` and `validation`, tf.data datasets of (images, integer
-            labels) batches, as `hh_keras.data.load` makes them with the recipe's
-            `batch_size`, `augment` and `seed`. `validation` may be None. If it has
+        build_or_model: a Keras model for the task, for instance a classifier
+            `(batch, h, w, c) -> (batch, classes)`, which is trained in place, or a
+            function without arguments that makes one.
+        data: has `train` and `validation`, tf.data datasets of (images, labels)
+            batches, as `hh_keras.data.load` makes them with the recipe's `batch_size`,
+            `augment` and `seed`; labels are integers, or what else the task's loss
+            takes, such as clean images. `validation` may be None. If it has
             `epoch`, see `hh_keras.data.ImageData`, that is trained on instead.
         recipe: a `Recipe`.
         strategy: a `tf.distribute.Strategy`; None is the one that the model was made
@@ -75,7 +79,7 @@ def train(
         workdir: if given, `history/NAME.csv` and `.jsonl` are kept up to date
             there after every epoch, and `checkpoints/NAME-*.npz`. Workers share it.
         name: of the network, in the files' names and on the screen.
-        teacher: a trained classifier, for recipes that distil.
+        teacher: a trained network, for recipes that distil.
         callbacks: further Keras callbacks; what they remember is not in checkpoints.
         until: function of the history; training ends behind the epoch at which it is
             true.
@@ -84,17 +88,20 @@ def train(
         on_nan: when the loss is NaN or infinite, "stop", or "rollback": go on from the
             last checkpoint with half the learning rate, up to five times.
         epoch_models: whether to write `epoch_models/NAME_last.keras` and
-            `NAME_best.keras` (by validation accuracy) there after every epoch.
+            `NAME_best.keras` (by the task's goal on the validation data) there after
+            every epoch.
         steps_per_execution: steps that TensorFlow takes at a time; more is faster for
             small networks. Losses, checkpoints and signals are seen to in between.
         jit_compile: whether XLA compiles the step; None leaves it to Keras on GPUs and
             is False on CPUs, where XLA takes longer to compile and to run.
+        task: a `hh_keras.tasks.Task`, classification if not said otherwise.
 
     Returns:
         A `Trained`.
 
     Raises:
-        HHError: the loss became NaN or infinite; the message says where.
+        HHError: the loss became NaN or infinite; the message says where. Or the recipe
+            asks for what the task has no use for.
         ModelError: the model does not have exactly one known output, or the teacher
             does not fit.
         Stopped: SIGTERM came; a checkpoint has been written.
@@ -108,12 +115,12 @@ def train(
         strategy = _strategy_of(build_or_model)
     network = _made_under(strategy, build_or_model)
     teacher = None if teacher is None else _made_under(strategy, teacher)
-    classification.single_output(network)
+    single_output(network)
     steps = steps_per_epoch(data.train)
     changes = for_recipe(network, recipe)
     with changed(changes) as plain, termination() as asked_to_stop:
         trainee = compiled(
-            network, recipe, steps, teacher, steps_per_execution, jit_compile
+            network, recipe, steps, teacher, steps_per_execution, jit_compile, task
         )
         keeper = Keeper(
             network,
@@ -126,6 +133,7 @@ def train(
             epoch_models,
             asked_to_stop,
             until,
+            task.goal,
         )
         _fit(trainee, data, keeper, callbacks, resume, on_nan)
     return Trained(_handed_back(network, build_or_model), keeper.rows)
@@ -157,7 +165,15 @@ def _handed_back(network, build_or_model):
     return build_or_model
 
 
-def compiled(network, recipe, steps, teacher, steps_per_execution, jit_compile):
+def compiled(
+    network,
+    recipe,
+    steps,
+    teacher,
+    steps_per_execution,
+    jit_compile,
+    task=classification.TASK,
+):
     """The same layers and weights, compiled beside the model.
 
     The caller's model is left uncompiled, so its file loads without this package's
@@ -168,14 +184,11 @@ def compiled(network, recipe, steps, teacher, steps_per_execution, jit_compile):
     if jit_compile is None:
         jit_compile = "auto" if tf.config.list_physical_devices("GPU") else False
     with strategy.scope():
-        features, learnt = objective(recipe, network, teacher)
+        features, learnt = objective(recipe, network, teacher, task)
         trainee = Trainee(
             network.inputs, [network.outputs[0], *features], name=network.name
         )
-        trainee.learn(
-            learnt,
-            {"loss": classification.loss(network), "accuracy": classification.accuracy},
-        )
+        trainee.learn(learnt, {"loss": task.loss(network), **task.measures})
         trainee.compile(
             optimizer=optimizer(recipe, steps),
             steps_per_execution=steps_per_execution,

@@ -33,17 +33,19 @@ def read_history(workdir, name):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def best_epoch(rows):
-    """The number of the epoch with the best validation accuracy, the first of equals.
+def best_epoch(rows, goal="accuracy"):
+    """The number of the epoch with the best validation measure, the first of equals.
 
     Without validation, the one with the lowest loss. 0 if there are no rows.
     """
     if not rows:
         return 0
-    scores = [row.get("val_accuracy", -row["loss"]) for row in rows]
+    scores = [row.get(f"val_{goal}", -row["loss"]) for row in rows]
     return rows[scores.index(max(scores))]["epoch"]
 
 
-def exhausted(rows, patience):
+def exhausted(rows, patience, goal="accuracy"):
     """Whether the last `patience` epochs brought nothing better; never, if it is 0."""
-    return bool(patience and rows) and rows[-1]["epoch"] - best_epoch(rows) >= patience
+    if not (patience and rows):
+        return False
+    return rows[-1]["epoch"] - best_epoch(rows, goal) >= patience

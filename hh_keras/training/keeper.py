@@ -39,6 +39,7 @@ class Keeper(keras.callbacks.Callback):
         workdir, name, checkpoint_steps, epoch_models: as of `train`.
         asked_to_stop: a `threading.Event`.
         until: as of `train`.
+        goal: the measure that tells the best epoch.
     """
 
     def __init__(
@@ -53,13 +54,14 @@ class Keeper(keras.callbacks.Callback):
         epoch_models,
         asked_to_stop,
         until=None,
+        goal="accuracy",
     ):
         super().__init__()
         self.network, self.plain = network, plain
         self.recipe, self.steps, self.name = recipe, steps, name
         self.workdir = None if workdir is None else pathlib.Path(workdir)
         self.checkpoint_steps, self.epoch_models = checkpoint_steps, epoch_models
-        self.asked_to_stop, self.until = asked_to_stop, until
+        self.asked_to_stop, self.until, self.goal = asked_to_stop, until, goal
         self.identity = {"recipe": dataclasses.asdict(recipe), "steps": steps}
         self.folder = self.workdir and self.workdir / "checkpoints"
         self.writes = is_chief(network.distribute_strategy)
@@ -74,7 +76,7 @@ class Keeper(keras.callbacks.Callback):
 
     def _ends_early(self):
         satisfied = bool(self.until and self.rows and self.until(self.rows))
-        return satisfied or exhausted(self.rows, self.recipe.patience)
+        return satisfied or exhausted(self.rows, self.recipe.patience, self.goal)
 
     def resume(self):
         """Goes back to the newest whole checkpoint; returns whether there is one."""
@@ -172,12 +174,12 @@ class Keeper(keras.callbacks.Callback):
         if self.workdir is not None and self.writes:
             write_history(self.rows, self.workdir, self.name)
         self.save()
-        self.say(epoch_line(self.name, self.rows, self.recipe.epochs))
+        self.say(epoch_line(self.name, self.rows, self.recipe.epochs, self.goal))
         if self._ends_early() and self.epoch < self.recipe.epochs:
             self.model.stop_training = True
             self.say(
                 f"  {self.name}: training ends here; the best epoch was "
-                f"{best_epoch(self.rows)}"
+                f"{best_epoch(self.rows, self.goal)}"
             )
 
     def _rate(self, step):
@@ -190,7 +192,7 @@ class Keeper(keras.callbacks.Callback):
         swap(self.model)
         with changed(self.plain):
             folder = self.workdir / "epoch_models"
-            if best_epoch(self.rows) == len(self.rows):
+            if best_epoch(self.rows, self.goal) == len(self.rows):
                 files.replace(folder / f"{self.name}_best.keras", self.network.save)
             files.replace(folder / f"{self.name}_last.keras", self.network.save)
         swap(self.model)
@@ -238,13 +240,13 @@ def _number(variable):
     return float(keras.ops.convert_to_numpy(variable))
 
 
-def epoch_line(name, rows, epochs):
+def epoch_line(name, rows, epochs, goal="accuracy"):
     """Formats the last row of a history for the screen."""
     row = rows[-1]
     parts = [f"  {name}: epoch {row['epoch']}/{epochs}"]
-    for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
+    for key in ("loss", goal, "val_loss", f"val_{goal}"):
         if key in row:
-            parts.append(f"{key} {row[key]:.4f}")
+            parts.append(f"{key} {row[key]:.{4 if abs(row[key]) < 10 else 2}f}")
     if "macs" in row:  # of a sparse search
         parts.append(f"{row['macs'] / 1e6:.3g} M MACs left ({row['zeros']:.0%} zeros)")
     parts.append(f"{row['seconds']:.0f} s")

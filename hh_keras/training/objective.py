@@ -9,7 +9,7 @@ from hh_keras.training import distillation
 WEIGHTS = {"kd": 0.4, "sp": 3000.0}  # of the paper's code
 
 
-def objective(recipe, model, teacher=None):
+def objective(recipe, model, teacher=None, task=classification.TASK):
     """Returns the losses of a recipe.
 
     kd:  w · T² KL(teacher/T ‖ student/T) + (1 − w) · loss    (arXiv:1503.02531)
@@ -20,19 +20,22 @@ def objective(recipe, model, teacher=None):
 
     Args:
         recipe: a `Recipe`.
-        model: the classifier to train.
-        teacher: a trained classifier of the same images and classes, made under the
-            same strategy.
+        model: the network to train.
+        teacher: a trained network of the same images and outputs, made under the same
+            strategy.
+        task: a `hh_keras.tasks.Task`.
 
     Returns:
         `(features, f)`: tensors of the model's graph that `f(images, labels, outputs)
         → (batch,)` wants behind the model's output.
 
     Raises:
-        HHError: a teacher is missing, or is not wanted.
+        HHError: a teacher is missing, or is not wanted; or the recipe asks for what
+            the task has no use for.
         ModelError: teacher and model do not fit, or a layer's name is unknown.
     """
-    loss = classification.loss(model, recipe.label_smoothing)
+    task.check_recipe(recipe)
+    loss = task.loss(model, recipe.label_smoothing)
     if recipe.distill == "none":
         if teacher is not None:
             raise HHError("a teacher was given, but distill is none; choose kd or sp.")

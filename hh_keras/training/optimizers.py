@@ -1,4 +1,4 @@
-"""The paper's optimiser: SGD with momentum, coupled weight decay, a schedule."""
+"""The optimisers of a recipe: coupled weight decay, a schedule."""
 
 import math
 
@@ -8,35 +8,12 @@ from keras import ops
 from hh_keras.errors import HHError
 
 
-@keras.saving.register_keras_serializable("hh_keras")
-class CoupledSGD(keras.optimizers.SGD):
-    """SGD whose weight decay is part of the gradient, as in the paper's code.
-
-    With gradient g, weight w, velocity v, momentum m and learning rate lr:
-
-        g' = g + decay * w;   v = m * v - lr * g';   w = w + v
-
-    This is what `torch.optim.SGD(weight_decay=decay)` computes, and what an L2
-    penalty of decay/2 on every trainable weight would do. `keras.optimizers.SGD
-    (weight_decay=decay)` computes something else: `w -= lr * decay * w` beside
-    the momentum step, decoupled as in AdamW. The momentum then does not
-    accumulate the decay, which makes it 1/(1 - m) times weaker: ten times at 0.9.
-
-    The decay is added once per step, to the gradient summed over the replicas.
-    The layers' own regularisers are left alone and act besides.
-
-    Args:
-        learning_rate: a number or a schedule.
-        coupled_decay: the decay above.
-        decay_vectors: whether weights of one axis decay too: biases, and the gains
-            and offsets of normalisations.
-        summed_gradients: whether gradients come summed over the replicas already.
-        **kwargs: of `keras.optimizers.SGD`.
-    """
+class _Coupled:
+    """What both optimisers add to Keras's; see `CoupledSGD`."""
 
     def __init__(
         self,
-        learning_rate=0.1,
+        learning_rate,
         coupled_decay=0.0,
         decay_vectors=True,
         summed_gradients=False,
@@ -73,6 +50,49 @@ class CoupledSGD(keras.optimizers.SGD):
             "decay_vectors": self.decay_vectors,
             "summed_gradients": self.summed_gradients,
         }
+
+
+@keras.saving.register_keras_serializable("hh_keras")
+class CoupledSGD(_Coupled, keras.optimizers.SGD):
+    """SGD whose weight decay is part of the gradient, as in the paper's code.
+
+    With gradient g, weight w, velocity v, momentum m and learning rate lr:
+
+        g' = g + decay * w;   v = m * v - lr * g';   w = w + v
+
+    This is what `torch.optim.SGD(weight_decay=decay)` computes, and what an L2
+    penalty of decay/2 on every trainable weight would do. `keras.optimizers.SGD
+    (weight_decay=decay)` computes something else: `w -= lr * decay * w` beside
+    the momentum step, decoupled as in AdamW. The momentum then does not
+    accumulate the decay, which makes it 1/(1 - m) times weaker: ten times at 0.9.
+
+    The decay is added once per step, to the gradient summed over the replicas.
+    The layers' own regularisers are left alone and act besides.
+
+    Args:
+        learning_rate: a number or a schedule.
+        coupled_decay: the decay above.
+        decay_vectors: whether weights of one axis decay too: biases, and the gains
+            and offsets of normalisations.
+        summed_gradients: whether gradients come summed over the replicas already.
+        **kwargs: of `keras.optimizers.SGD`.
+    """
+
+    def __init__(self, learning_rate=0.1, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+
+
+@keras.saving.register_keras_serializable("hh_keras")
+class CoupledAdam(_Coupled, keras.optimizers.Adam):
+    """Adam whose weight decay is part of the gradient, as `torch.optim.Adam` has it.
+
+    Arguments as of `CoupledSGD`, and those of `keras.optimizers.Adam`.
+
+    Reference: Kingma and Ba, arXiv:1412.6980.
+    """
+
+    def __init__(self, learning_rate=0.001, **kwargs):
+        super().__init__(learning_rate, **kwargs)
 
 
 @keras.saving.register_keras_serializable("hh_keras")
@@ -124,8 +144,8 @@ def optimizer(recipe, steps_per_epoch):
         steps_per_epoch: batches in one pass over the training data, at least 1.
 
     Returns:
-        A `CoupledSGD` for gradients that are summed over the replicas; for precision
-        "mixed_float16" within a `keras.optimizers.LossScaleOptimizer`.
+        A `CoupledSGD` or `CoupledAdam` for gradients that are summed over the replicas;
+        for precision "mixed_float16" within a `keras.optimizers.LossScaleOptimizer`.
 
     Raises:
         HHError: there is not a single batch to train on.
@@ -133,20 +153,24 @@ def optimizer(recipe, steps_per_epoch):
     if steps_per_epoch < 1:
         raise HHError("training: the training data hold not a single batch.")
     schedule = schedule_of(recipe, steps_per_epoch)
-    sgd = CoupledSGD(
-        schedule,
-        coupled_decay=float(recipe.weight_decay),
-        decay_vectors=recipe.decay_vectors,
-        summed_gradients=True,
-        momentum=float(recipe.momentum),
-        nesterov=recipe.nesterov,
-        global_clipnorm=float(recipe.clip_norm) or None,
-        use_ema=recipe.ema > 0,
-        ema_momentum=float(recipe.ema) or 0.99,
-    )
+    common = {
+        "coupled_decay": float(recipe.weight_decay),
+        "decay_vectors": recipe.decay_vectors,
+        "summed_gradients": True,
+        "global_clipnorm": float(recipe.clip_norm) or None,
+        "use_ema": recipe.ema > 0,
+        "ema_momentum": float(recipe.ema) or 0.99,
+    }
+    momentum = float(recipe.momentum)
+    if recipe.optimizer == "adam":
+        made = CoupledAdam(schedule, beta_1=momentum, **common)
+    else:
+        made = CoupledSGD(
+            schedule, momentum=momentum, nesterov=recipe.nesterov, **common
+        )
     if recipe.precision == "mixed_float16":
-        return keras.optimizers.LossScaleOptimizer(sgd)
-    return sgd
+        return keras.optimizers.LossScaleOptimizer(made)
+    return made
 
 
 def schedule_of(recipe, steps_per_epoch):

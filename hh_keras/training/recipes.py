@@ -10,6 +10,7 @@ import math
 
 from hh_keras.errors import HHError
 
+OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "step", "constant")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTILLATIONS = ("none", "kd", "sp")
@@ -17,7 +18,7 @@ DISTILLATIONS = ("none", "kd", "sp")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: SGD with momentum, as in the paper.
+    """How a network is trained, by default with SGD with momentum, as in the paper.
 
     The defaults are the paper's ImageNet protocol (batch 256, 150 epochs there)
     scaled to small data; `schedule="step"` is its CIFAR protocol.
@@ -28,7 +29,9 @@ class Recipe:
         learning_rate: the peak, reached at the end of the warm-up.
         lr_batch_size: the batch size that `learning_rate` is meant for; with another
             `batch_size` it is scaled linearly (arXiv:1706.02677). 0: as it stands.
-        momentum: of SGD, in [0, 1).
+        optimizer: "sgd", or "adam" (arXiv:1412.6980), which networks that restore
+            images are trained with.
+        momentum: of SGD, or Adam's first beta, in [0, 1).
         nesterov: whether to use Nesterov's momentum.
         weight_decay: added to the gradient as `weight_decay * w` for every
             trainable weight (see `CoupledSGD`).
@@ -47,7 +50,7 @@ class Recipe:
             Weights are float32 in any case; the last layer computes in it.
         sync_batch_norm: whether BatchNormalization sees the statistics of the global
             batch rather than of a replica's share.
-        patience: training ends when validation accuracy has not risen for so many
+        patience: training ends when the validation measure has not risen for so many
             epochs; 0 for never.
         distill: what a teacher adds to the loss: "kd" (its softened outputs,
             arXiv:1503.02531), "sp" (similarities within the batch, arXiv:1907.09682)
@@ -73,6 +76,7 @@ class Recipe:
     batch_size: int = 64
     learning_rate: float = 0.1
     lr_batch_size: int = 0
+    optimizer: str = "sgd"
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4
@@ -109,6 +113,11 @@ class Recipe:
             raise HHError(
                 "recipe: distill_layers are compared by distill='sp' only; choose it, "
                 "or leave them out."
+            )
+        if self.nesterov and self.optimizer != "sgd":
+            raise HHError(
+                f"recipe: nesterov is for sgd, the optimizer is {self.optimizer}; "
+                "choose one of them."
             )
         if self.warmup_epochs > self.epochs:
             raise HHError(
@@ -178,6 +187,7 @@ _RULES = (
     ("batch_size", *_POSITIVE_COUNT),
     ("learning_rate", *_POSITIVE),
     ("lr_batch_size", *_COUNT),
+    ("optimizer", *_one_of(OPTIMIZERS)),
     ("momentum", *_SHARE),
     ("nesterov", *_SWITCH),
     ("weight_decay", *_AMOUNT),

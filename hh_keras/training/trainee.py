@@ -130,5 +130,7 @@ def weighted(dataset, replicas=1):
 
 
 def _filled_up(batch, missing):
-    zeros = tf.zeros([missing, *batch.shape[1:]], batch.dtype)
-    return tf.concat([batch, zeros], 0)
+    # Images that are validated on may have any size.
+    shape = tf.concat([[missing], tf.shape(batch)[1:]], 0)
+    filled = tf.concat([batch, tf.zeros(shape, batch.dtype)], 0)
+    return tf.ensure_shape(filled, [None, *batch.shape[1:]])

@@ -100,6 +100,32 @@ def unit_axes(op, call):
     return Effect(IdTensor(ids, tuple(call.shape)))
 
 
+def _channels_last_but(op, call):
+    """The channel axis, or None if ids differ along another one."""
+    axis = 1 if op.data_format == "channels_first" else call.x.rank - 1
+    return axis if set(call.x.varying) <= {axis} else None
+
+
+@register_rule("keras.ops.DepthToSpace")
+def depth_to_space(op, call):
+    """A channel of the output is one channel of each of the block_size² runs."""
+    axis = _channels_last_but(op, call)
+    if axis is None:
+        return call.stops("shuffles an axis of channels in space")
+    runs = call.along(call.x, axis).reshape(op.block_size**2, -1)
+    call.tie(np.broadcast_to(runs[:1], runs.shape), runs)
+    return Effect(call.produced(runs[0], axis))
+
+
+@register_rule("keras.ops.SpaceToDepth")
+def space_to_depth(op, call):
+    axis = _channels_last_but(op, call)
+    if axis is None:
+        return call.stops("shuffles an axis of channels in space")
+    ids = call.along(call.x, axis)
+    return Effect(call.produced(np.tile(ids, op.block_size**2), axis))
+
+
 @register_rule(_L.RepeatVector)
 def repeat_vector(layer, call):
     return Effect(IdTensor(call.x.ids[:, None, :], tuple(call.shape)))
