@@ -13,7 +13,7 @@ import hh_keras
 from hh_keras import data as datasets
 from hh_keras import files, latency, models, training
 from hh_keras.errors import BudgetError, HHError, ModelError
-from hh_keras.export import input_shape
+from hh_keras.export import input_shape, tiles_of
 from hh_keras.models import sources
 from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import classification, restoration
@@ -94,6 +94,26 @@ def load_photographs(args, channels, multiple=1):
         memory_bytes=args.memory_mb * 2**20,
         on_bad_image=args.on_bad_image,
     )
+
+
+def load_photographs_for_file(args):
+    """The same with the channels, and the multiple, of the file --model.
+
+    Raises:
+        ModelError: it takes no grey or RGB images.
+    """
+    takes = input_shape(args.model)
+    if len(takes) != 3 or takes[2] not in (1, 3):
+        raise ModelError(
+            f"--model={args.model} takes inputs of shape {takes}; for "
+            f"--task={args.task} it must take grey or RGB images."
+        )
+    if args["channels"].present and args.channels != takes[2]:
+        raise ModelError(
+            f"--channels={args.channels}: --model={args.model} takes {takes[2]}."
+        )
+    told = tiles_of(args.model)
+    return load_photographs(args, takes[2], told["multiple"] if told else 1)
 
 
 def again(args, data):

@@ -58,7 +58,10 @@ def apply(args):
             f"--task={args.task} take any; use --macs, which is proportional to it."
         )
     args.degrade = str(_degradation(args))
-    set_defaults(args, {**of(args).defaults, **_DEFAULTS})
+    defaults = {**of(args).defaults, **_DEFAULTS}
+    if args["model"].default is None:  # it has to be given
+        del defaults["model"]
+    set_defaults(args, defaults)
 
 
 _TURNS = "flip_rotate"

@@ -75,6 +75,34 @@ def _tiles(image, size):
     return [image[y : y + size, x : x + size] for y in starts[0] for x in starts[1]]
 
 
+def patched(dataset, size, count):
+    """Tiles laid out with patches, which may be smaller or larger than they.
+
+    Args:
+        dataset: batches of (degraded, clean) patches.
+        size: the tiles' side.
+        count: how many patches at least, as far as there are.
+
+    Returns:
+        float32 `(n, size, size, channels)`.
+    """
+    found, left = [], count
+    for images, _ in dataset.as_numpy_iterator():
+        found.append(images)
+        left -= len(images)
+        if left <= 0:
+            break
+    patches = np.concatenate(found)
+    patch, side = patches.shape[1], math.ceil(size / patches.shape[1])
+    patches = np.resize(
+        patches, (math.ceil(len(patches) / side**2), side, side, *patches.shape[1:])
+    )
+    laid = patches.swapaxes(2, 3).reshape(
+        -1, side * patch, side * patch, patches.shape[-1]
+    )
+    return laid[:, :size, :size]
+
+
 def runner(path, model=None):
     """An exported file as `f(image) → image`, float32 `(h, w, c)`.
 
