@@ -121,7 +121,8 @@ def _rows(found):
 def _against_keras(row):
     """The change, and how alike the outputs are."""
     if "psnr" in row:
-        return f"{0 - row['drop']:+.2f} dB", f"{row['psnr_to_keras']:.1f} dB"
+        change = round(0 - row["drop"], 2) + 0.0  # never -0.00
+        return f"{change:+.2f} dB", f"{row['psnr_to_keras']:.1f} dB"
     change = "" if row["drop"] is None else f"{0 - 100 * row['drop']:+.2f} points"
     return change, f"{row['top1_agreement']:.2%}"
 

@@ -180,8 +180,7 @@ def results(run, data, recipe, args, seconds):
         "dataset": {
             **data.description,
             "name": data.name,
-            "classes": list(data.class_names),
-            "num_train": data.num_train,
+            **_examples(args, data),
             "num_validation": data.num_validation,
             "image_shape": list(data.image_shape),
             **_tile(args, exported),
@@ -214,6 +213,12 @@ def results(run, data, recipe, args, seconds):
             "this start": round(seconds, 1),
         },
     }
+
+
+def _examples(args, data):
+    if tasks.restores(args):
+        return {"patches per epoch": data.num_train}
+    return {"classes": list(data.class_names), "num_train": data.num_train}
 
 
 def _tile(args, exported):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from hh_keras.errors import ModelError
+from hh_keras.errors import HHError, ModelError
 from hh_keras.models.suggestions import did_you_mean
 
 
@@ -103,6 +103,8 @@ def call(function, arguments, culprit):
         ) from error
     try:
         return function(**arguments)
+    except HHError as error:  # it says what to do
+        raise ModelError(f"{culprit}: {error}") from error
     except Exception as error:  # a user's function may raise anything
         raise ModelError(
             f"{culprit} failed with {type(error).__name__}: {error}"

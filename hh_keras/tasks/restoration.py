@@ -234,9 +234,12 @@ def check_model(model, data, scale):
             f"{' '.join(str(error).split())[:200]}"
         ) from error
     if made != (scale * shape[0], scale * shape[1]):
+        wanted = (
+            f"enlarge by {scale}" if scale > 1 else "keep images as large as they are"
+        )
         raise ModelError(
             f"model '{model.name}' makes {made[0]}x{made[1]} of {shape[0]}x{shape[1]}, "
-            f"but the task is to enlarge by {scale}: build it for that scale."
+            f"but the task is to {wanted}: take a network that does."
         )
 
 
