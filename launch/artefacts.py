@@ -15,6 +15,7 @@ from hh_keras.errors import DataError, HHError, ModelError, WorkdirError
 from hh_keras.tasks import classification
 from hh_keras.training import Recipe
 from launch import exports, steps, tasks, tiles, workdir
+from launch.flags import FORMATS
 
 # What a run and an export must have in common: the data, and how training sees them.
 _OF_THE_RUN = (
@@ -101,7 +102,9 @@ def digests(found):
 
 
 def export(run, name, model, args):
-    """Writes and checks all files of one network that are not there yet.
+    """Writes and checks the files of one network that are asked for and not there yet.
+
+    What is found tells of those made before, too.
 
     Args:
         run: the `launch.workdir.Run`.
@@ -127,9 +130,11 @@ def export(run, name, model, args):
         "files": {},
         "left_out": {},
     }
-    for kind, path in exports.paths(run.path, name, args.formats).items():
+    for kind, path in exports.paths(run.path, name, FORMATS).items():
         stage, file = f"{name} {kind}", str(path.relative_to(run.path))
         if not workdir.is_finished(run, stage, (file,)):
+            if kind not in args.formats:
+                continue
             try:
                 made = functools.partial(kit.made, kind, path)
                 _keep(run, stage, file, made, expected, goal)

@@ -49,13 +49,17 @@ def apply(args):
     if not restores(args):
         _refuse(args, _OF_IMAGES, "it is for --task=denoise and --task=sr")
         _check_augment(args, [name for name in _augments(args) if name != _TURNS])
+        if "max_drop" in args and args.max_drop > 1:
+            raise HHError(
+                f"--max_drop={args.max_drop:g} is a share of the images, at most 1."
+            )
         return
     _refuse(args, _OF_CLASSES, "it is for classifiers")
     _check_augment(args, pairs.AUGMENTATIONS)
     if "latency" in args and args.latency.value != float("inf"):
         raise HHError(
             f"--latency={args.latency} needs images of one size, and networks for "
-            f"--task={args.task} take any; use --macs, which is proportional to it."
+            f"--task={args.task} take any; limit them by --macs instead."
         )
     args.degrade = str(_degradation(args))
     defaults = {**of(args).defaults, **_DEFAULTS}
