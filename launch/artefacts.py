@@ -1,10 +1,12 @@
 """The parts of launch/export.py: which networks, with which data, into which files."""
 
+import dataclasses
 import functools
 import hashlib
 import json
 import pathlib
 import time
+from collections.abc import Callable
 
 import keras
 
@@ -12,14 +14,15 @@ from hh_keras import export as library
 from hh_keras.errors import DataError, HHError, ModelError, WorkdirError
 from hh_keras.tasks import classification
 from hh_keras.training import Recipe
-from launch import exports, steps, workdir
+from launch import exports, steps, tasks, tiles, workdir
 from launch.flags import FORMATS
 
 # What a run and an export must have in common: the data, and how training sees them.
 _OF_THE_RUN = (
     "dataset", "image_size", "limit", "memory_mb", "on_bad_image", "view", "batch_size",
     "seed", "augment", "rand_augment", "mixup", "cutmix", "label_smoothing",
-    "learning_rate", "momentum",
+    "learning_rate", "momentum", "task", "scale", "degrade", "patch", "channels",
+    "patches_per_image", "validation_size", "tile",
 )  # fmt: skip
 _NETWORKS = {
     "run": ("original", "lw_dna"),
@@ -49,6 +52,7 @@ def networks(args):
         beside = pathlib.Path(args.model).parent / "run.json"
         if args.model.endswith(".keras") and beside.exists():
             _take_over(args, _config(beside))
+        tasks.apply(args)
         args.workdir = args.workdir or "runs/export"
         return {args.name: args.model}
     folder = pathlib.Path(args.run)
@@ -62,6 +66,7 @@ def networks(args):
                 "it again with the same flags; it goes on where it was."
             )
     _take_over(args, config)
+    tasks.apply(args)
     args.workdir = args.workdir or str(folder / "export")
     return {name: str(path) for name, path in found.items()}
 
@@ -112,13 +117,15 @@ def export(run, name, model, args):
     """
     args.model = model
     network, data = steps.load(args, labels=False)
+    kit = _of_images if tasks.restores(args) else _of_classes
+    kit = kit(network, data, args)
     workdir.claim(run)
     print(f"{name}: {model} on {data.name}", flush=True)
-    made = functools.partial(_made, network, data, args)
-    expected = functools.cache(functools.partial(_expected, network, data, args))
+    expected = functools.cache(kit.expected)
+    goal = tasks.of(args).goal
     keras_file = pathlib.Path(model)
     found = {
-        "accuracy": None,
+        goal: None,
         "bytes": keras_file.stat().st_size if keras_file.is_file() else None,
         "files": {},
         "left_out": {},
@@ -129,7 +136,8 @@ def export(run, name, model, args):
             if kind not in args.formats:
                 continue
             try:
-                _keep(run, stage, file, functools.partial(made, kind, path), expected)
+                made = functools.partial(kit.made, kind, path)
+                _keep(run, stage, file, made, expected, goal)
             except HHError as error:
                 asked = args["formats"].present or kind in exports.EXACT
                 if asked or isinstance(error, WorkdirError):
@@ -138,18 +146,64 @@ def export(run, name, model, args):
                 print(f"  {kind}: left out. {error}", flush=True)
                 continue
         facts = run.stages[stage]
-        found["accuracy"] = facts["keras_accuracy"]
+        found[goal] = facts[f"keras_{goal}"]
         found["files"][kind] = facts["row"]
         print(f"  {file}: {_line(facts['row'])}", flush=True)
     return found, data
 
 
-def _keep(run, stage, file, made, expected):
+def _keep(run, stage, file, made, expected, goal):
     """Makes one file and records what was found, so that it is made once."""
     started = time.perf_counter()
     row = {"file": file, **made(expected())}
-    accuracy = expected()["accuracy"]
-    workdir.finish(run, stage, started, keras_accuracy=accuracy, row=row)
+    scored = {f"keras_{goal}": expected()[goal]}
+    workdir.finish(run, stage, started, **scored, row=row)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kit:
+    """How files are made and checked.
+
+    Attributes:
+        expected: function that returns what files are compared with.
+        made: `made(kind, path, expected)` writes one and returns what was found.
+    """
+
+    expected: Callable
+    made: Callable
+
+
+def _of_classes(network, data, args):
+    return _Kit(
+        functools.partial(_expected, network, data, args),
+        functools.partial(_made, network, data, args),
+    )
+
+
+def _of_images(network, data, args):
+    """The same for networks that restore images: they are given tiles."""
+    task, side = tasks.of(args), tiles.side(network, args.tile)
+    images = tiles.cut(data.validation, side, args.check_images)
+    settings = {
+        "labels": None,
+        "encoded": task.encoded,
+        "representative": tiles.patched(data.search, side, args.representative_images),
+        "integer_io": args.integer_io,
+        "batch": args.tflite_batch,
+    }
+
+    def made(kind, path, expected):
+        if kind == "qat":
+            raise ModelError(
+                "training for int8 is for classifiers; int8 without it is measured "
+                "above."
+            )
+        exports.write(network, path, kind, images.shape[1:], **settings)
+        row = tiles.compare(task, network, path, expected, data, images)
+        return {"bytes": exports.file_size(path), **row}
+
+    expected = functools.partial(tiles.expectation, task, network, data, images)
+    return _Kit(expected, made)
 
 
 def _expected(network, data, args):
@@ -221,6 +275,11 @@ def _learnt(network, data, args):
 
 def _line(row):
     """One line on a file, for the screen."""
+    if "psnr" in row:
+        return (
+            f"{steps.millions(row['bytes'])}B, PSNR {row['psnr']:.2f} dB, "
+            f"{row['psnr_to_keras']:.1f} dB to Keras, {exports.parity_line(row)}"
+        )
     accuracy = ""
     if row["accuracy"] is not None:
         accuracy = f"accuracy {row['accuracy']:.2%}, "

@@ -1,4 +1,4 @@
-"""Measures loss and accuracy of a model file on the validation images.
+"""Measures loss and accuracy, or PSNR, of a model file on the validation images.
 
     python launch/evaluate.py --model=runs/resnet20/lw_dna.keras
     python launch/evaluate.py --model=runs/resnet20/saved_model/lw_dna/1
@@ -6,10 +6,12 @@
     python launch/evaluate.py --model=trained.keras --dataset=photos/
     python launch/evaluate.py --model=trained.keras --dataset=photos/ --view=ten \\
         --output=runs/evaluation
+    python launch/evaluate.py --task=denoise --degrade=noise:25 --dataset=BSD68/ \\
+        --validation_size=0 --model=runs/denoise/lw_dna.keras
 
 Takes Keras models, SavedModel folders and TensorFlow Lite files alike. Writes nothing
 but to the screen, unless --output says where: then evaluation.json (scores, and the
-accuracy of each class) and confusion.png.
+accuracy of each class) and confusion.png; for --task=denoise and sr before_after.png.
 """
 
 import pathlib
@@ -22,6 +24,7 @@ from launch import flags, program
 
 GROUPS = {
     "Model": (flags.FILE,),
+    "Task": flags.TASK,
     "Data": (*flags.DATA, flags.VIEW, flags.BATCH_SIZE),
     "Other": (flags.OUTPUT,),
 }
@@ -31,8 +34,12 @@ def main(args):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from hh_keras.tasks import classification
     from hh_keras.training import confusion, score_outputs
-    from launch import exports, steps
+    from launch import exports, steps, tasks
 
+    tasks.apply(args)
+    if tasks.restores(args):
+        _restored(args)
+        return
     model, logits = args.model, None
     if model.endswith(".keras"):
         model, data = steps.load(args)
@@ -46,6 +53,46 @@ def main(args):
     if args.output:
         counts = confusion(outputs, labels, logits)
         _write(pathlib.Path(args.output), args, data, scores, counts)
+
+
+def _restored(args):
+    """The same for a network that restores images."""
+    from launch import steps, tasks, tiles
+
+    task = tasks.of(args)
+    if args.model.endswith(".keras"):
+        model, data = steps.load(args)
+    else:
+        model = tiles.runner(args.model)
+        data = steps.load_photographs_for_file(args)
+    scores = task.evaluate(model, data.validation)
+    print(steps.scores_line(scores, data.num_validation))
+    if args.output:
+        preview = task.preview(model, data.validation, _SHOWN)
+        _write_restored(pathlib.Path(args.output), args, data, scores, preview)
+
+
+_SHOWN = 5  # images in before_after.png
+
+
+def _write_restored(folder, args, data, scores, preview):
+    """Leaves evaluation.json and before_after.png."""
+    from hh_keras import files
+    from hh_keras.report import pictures, plot_before_after
+    from launch import steps
+
+    found = {
+        "model": args.model,
+        "dataset": data.name,
+        "degradation": args.degrade,
+        "images": data.num_validation,
+        **scores,
+        "skipped": data.skipped,
+    }
+    files.write(folder / "evaluation.json", steps.to_json(found))
+    picture = pictures.png(plot_before_after(preview))
+    files.write(folder / "before_after.png", picture)
+    print(f"Written: {folder / 'evaluation.json'}, {folder / 'before_after.png'}")
 
 
 def _check_classes(path, outputs, data):

@@ -7,13 +7,13 @@
 With --run, or a .keras file in the folder of a run, the data are the run's. Every file
 is run on the validation images and compared with the Keras model. A SavedModel or
 float32 file that differs by more than 1e-4 of the outputs' spread is an error, and so
-is one of the others that loses more accuracy than --max_drop, unless --allow_drop. The
-files and the report are kept all the same.
+is one of the others that loses more accuracy (of restored images, decibels of PSNR)
+than --max_drop, unless --allow_drop. The files and the report are kept all the same.
 
 Leaves in --workdir (by default RUN/export, or runs/export): saved_model/NAME/1
 (takes pixels, or JPEG and PNG files, and then answers with class names), NAME.tflite
 (float32), NAME.float16.tflite, NAME.dynamic.tflite, NAME.int8.tflite,
-NAME.qat.tflite, beside each a .json for apps (pixels, labels, quantisation);
+NAME.qat.tflite, beside each a .json for apps (pixels, labels, tiles, quantisation);
 export.json and export.md (the parity report); run.json (all settings). Started again,
 it makes only what is missing.
 """
@@ -38,8 +38,9 @@ GROUPS = {
         dataclasses.replace(flags.model_flag(None), required=False),
         *flags.MODEL_ARGS,
     ),
+    "Task": flags.TASK,
     "Data": (*flags.DATA, flags.ONE_VIEW, flags.BATCH_SIZE),
-    "Export": flags.EXPORT,
+    "Export": (*flags.EXPORT, flags.TILE),
     "Training for int8": [flags.named(flags.TRAINING, name) for name in _TRAINING],
     "Other": (flags.SEED, flags.NAME, *flags.workdir_flags(None)),
 }

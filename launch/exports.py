@@ -32,7 +32,9 @@ def view(args):
     return "center" if imagenet else "resize"
 
 
-def write(model, path, kind, image_shape, labels, view="resize", **settings):
+def write(
+    model, path, kind, image_shape, labels, view="resize", encoded="auto", **settings
+):
     """Writes one file.
 
     Args:
@@ -42,6 +44,7 @@ def write(model, path, kind, image_shape, labels, view="resize", **settings):
         image_shape: `(height, width, channels)`.
         labels: class names; None where the model has other outputs.
         view: how image files come to the model's shape.
+        encoded: of `hh_keras.export.saved_model`.
         **settings: of `hh_keras.export.tflite`; those that the kind does not take are
             left out.
     """
@@ -54,6 +57,7 @@ def write(model, path, kind, image_shape, labels, view="resize", **settings):
             labels=labels,
             view=view,
             image_shape=image_shape,
+            encoded=encoded,
         )
         return
     if kind not in ("int8", "qat"):
@@ -68,7 +72,9 @@ def labels_of(model, class_names):
     return class_names if shapes == [(len(class_names),)] else None
 
 
-def write_exact(model, folder, name, images, class_names, view, formats=EXACT):
+def write_exact(
+    model, folder, name, images, class_names, view, encoded="auto", formats=EXACT
+):
     """Writes files that must say what the model says, and checks that they do.
 
     Args:
@@ -78,6 +84,7 @@ def write_exact(model, folder, name, images, class_names, view, formats=EXACT):
         images: what the check runs on, float32 `(n, h, w, c)`.
         class_names: of the data.
         view: how image files come to the model's shape.
+        encoded: of `hh_keras.export.saved_model`.
         formats: some of `EXACT`.
 
     Returns:
@@ -89,7 +96,7 @@ def write_exact(model, folder, name, images, class_names, view, formats=EXACT):
     found = {}
     for kind, path in paths(folder, name, formats).items():
         labels = labels_of(model, class_names)
-        write(model, path, kind, images.shape[1:], labels, view)
+        write(model, path, kind, images.shape[1:], labels, view, encoded)
         parity = exporting.parity(model, path, images)
         found[kind] = dataclasses.asdict(parity)
         problem = inexact(path, found[kind])

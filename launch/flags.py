@@ -12,7 +12,9 @@ from typing import Any
 from absl import flags
 
 CRITERIA = ("gradient", "taylor", "magnitude", "weight_norm", "uniform", "random")
-AUGMENTATIONS = ("none", "crop_flip", "flip", "imagenet")
+TASKS = ("classify", "denoise", "sr")
+AUGMENTATIONS = ("none", "crop_flip", "flip", "flip_rotate", "imagenet")
+OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "step", "constant")
 STRATEGIES = ("auto", "default", "mirrored", "multiworker", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -258,9 +260,10 @@ def model_flag(default):
         Text("MODEL"),
         default,
         "The network: a name of the package's registry (resnet20, resnet56, "
-        "mobilenetv2_small, ...), keras.applications.NAME, an import path "
-        "module:function (it may take image_shape and num_classes), or a .keras "
-        "file.",
+        "mobilenetv2_small, ...; dncnn_small, unet, edsr_small, srresnet, ... for "
+        "--task=denoise and sr), keras.applications.NAME, an import path "
+        "module:function (it may take image_shape, num_classes and scale), or a "
+        ".keras file.",
         required=default is None,
     )
 
@@ -280,6 +283,66 @@ MODEL_ARGS = (
     ),
 )
 
+TASK = (
+    Flag(
+        "task",
+        Choice(TASKS),
+        "classify",
+        "What the network is for: classify images, denoise them, or enlarge them (sr, "
+        "super-resolution). The last two train on patches of photographs and have "
+        "defaults of their own: docs/restoration.md.",
+    ),
+    Flag(
+        "scale",
+        _COUNT,
+        None,
+        "sr: how many times larger images become. Default: 2.",
+    ),
+    Flag(
+        "degrade",
+        Text("KIND:AMOUNT"),
+        None,
+        "denoise and sr: how clean photographs are made worse: noise:25 (Gaussian, of "
+        "that sigma), noise:0-55 (of any up to it), jpeg:10-40 (of such qualities), "
+        "bicubic:2 (smaller). Default: noise:25; of sr bicubic:SCALE.",
+    ),
+    Flag(
+        "patch",
+        _COUNT,
+        None,
+        "denoise and sr: side of the patches that training cuts out, in pixels that "
+        "the network takes. Default: 48, of sr 32.",
+    ),
+    Flag(
+        "channels",
+        Number(int, 1, 3),
+        None,
+        "denoise and sr: 3 for colour, 1 for grey. Default: 3, or what the file or "
+        "function --model takes.",
+    ),
+    Flag(
+        "patches_per_image",
+        _COUNT,
+        64,
+        "denoise and sr: patches that an epoch cuts out of every photograph.",
+    ),
+    Flag(
+        "validation_size",
+        Number(int, least=0),
+        512,
+        "denoise and sr: photographs to validate on are cut to this longest side, as "
+        "the network takes them; 0 leaves them whole.",
+    ),
+)
+
+TILE = Flag(
+    "tile",
+    _COUNT,
+    None,
+    "denoise and sr: side of the tiles that a .tflite file takes. Default: 128, or "
+    "four times as far as the network sees.",
+)
+
 DATA = (
     Flag(
         "dataset",
@@ -287,7 +350,8 @@ DATA = (
         "embedded",
         "The images: embedded (12,000 + 2,000 real images of clothes, in the "
         "package), tfds:NAME[/CONFIG] (TensorFlow Datasets), or an image folder "
-        "with train/CLASS/ and val/CLASS/.",
+        "with train/CLASS/ and val/CLASS/. To denoise and sr: embedded is 6 + 3 "
+        "photographs, and a folder needs no classes, nor train/ and val/.",
     ),
     Flag(
         "image_size",
@@ -420,8 +484,11 @@ TRAINING = (
         "it is scaled linearly. 0: as it stands.",
     ),
     Flag("schedule", Choice(SCHEDULES), "cosine", "How the learning rate decays."),
+    Flag("optimizer", Choice(OPTIMIZERS), "sgd", "What descends. Images: adam."),
     Flag("warmup_epochs", Number(float, least=0), 0.0, "Linear warm-up, in epochs."),
-    Flag("momentum", Number(float, 0, 0.999), 0.9, "Momentum of SGD."),
+    Flag(
+        "momentum", Number(float, 0, 0.999), 0.9, "Momentum of SGD, first beta of Adam."
+    ),
     Flag("nesterov", _SWITCH, False, "Use Nesterov's momentum."),
     Flag("weight_decay", Number(float, least=0), 1e-4, "Decay added to the gradient."),
     Flag(
@@ -460,15 +527,16 @@ TRAINING = (
         "patience",
         Number(int, least=0),
         0,
-        "End training when validation accuracy has not risen for so many epochs; 0 for "
-        "never.",
+        "End training when validation accuracy, or PSNR, has not risen for so many "
+        "epochs; 0 for never.",
     ),
     Flag(
         "augment",
         Choice(AUGMENTATIONS),
         "none",
         "Random changes to training images: crop_flip suits small photographs, "
-        "imagenet cuts out pieces of any size and flips.",
+        "imagenet cuts out pieces of any size and flips, flip_rotate is for denoise "
+        "and sr and turns patches, too.",
     ),
     Flag(
         "rand_augment",
@@ -556,7 +624,7 @@ RESUME = (
         "epoch_models",
         _SWITCH,
         True,
-        "Write epoch_models/NAME_best.keras (by validation accuracy) and "
+        "Write epoch_models/NAME_best.keras (by validation accuracy, or PSNR) and "
         "NAME_last.keras after every epoch.",
     ),
     Flag(
@@ -593,6 +661,18 @@ STAGE = Flag(
 )
 
 DEBUG = Flag("debug", _SWITCH, False, "Show tracebacks and all of TensorFlow's log.")
+
+
+def set_defaults(args, values):
+    """Sets the flags of parsed `args` that were not given; None leaves them alone."""
+    for name, value in values.items():
+        if name not in args or args[name].present or value is None:
+            continue
+        flag = args[name]
+        if isinstance(value, (tuple, list)) and isinstance(value[0], str):
+            flag.value = [flag.parser.parse(each) for each in value]
+        else:
+            flag.value = flag.parser.parse(value)
 
 
 def named(group, name):
@@ -680,7 +760,8 @@ OUTPUT = Flag(
     "output",
     Text("FOLDER"),
     None,
-    "Leave evaluation.json (also the accuracy of each class) and confusion.png here.",
+    "Leave evaluation.json (also the accuracy of each class) and confusion.png here; "
+    "of restored images, before_after.png in its stead.",
 )
 
 RUN = Flag(
@@ -724,10 +805,10 @@ EXPORT = (
     ),
     Flag(
         "max_drop",
-        Number(float, 0, 1),
+        Number(float, least=0),
         0.01,
         "How much accuracy a float16, dynamic, int8 or qat file may lose, as a share "
-        "of all validation images.",
+        "of all validation images; of restored images, decibels of PSNR (there 0.5).",
     ),
     Flag("allow_drop", _SWITCH, False, "Report larger losses, but do not fail."),
     Flag(

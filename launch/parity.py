@@ -3,7 +3,25 @@
 from hh_keras import files
 from launch import exports, steps
 
-_HEAD = ("file", "size", "accuracy", "change", "same class", "largest", "mean")
+_HEADS = {
+    "accuracy": (
+        "file", "size", "accuracy", "change", "same class", "largest", "mean",
+    ),
+    "psnr": ("file", "size", "PSNR", "change", "to Keras", "largest", "mean"),
+}  # fmt: skip
+_ABOUT = {
+    "accuracy": "`change`: of accuracy, in percentage points. `same class`: how often "
+    "file and Keras name the same class. `largest` and `mean`: difference of any "
+    "output to Keras's.",
+    "psnr": "`PSNR`: of the restored validation images, `change`: of it. `to Keras`: "
+    "PSNR of the file's pixels against Keras's, on tiles. `largest` and `mean`: "
+    "difference of any pixel to Keras's.",
+}
+
+
+def _goal(found):
+    """What networks are measured by: "accuracy" or "psnr"."""
+    return next(name for name in _HEADS if all(name in each for each in found.values()))
 
 
 def problems(found, max_drop):
@@ -23,11 +41,22 @@ def problems(found, max_drop):
                 inexact += filter(None, [exports.inexact(row["file"], row)])
             elif row["drop"] is not None and row["drop"] > max_drop + 1e-9:
                 drops.append(
-                    f"{row['file']} classifies {row['accuracy']:.2%} right, the Keras "
-                    f"model {network['accuracy']:.2%}: it loses {row['drop']:.4g}, "
-                    f"more than --max_drop={max_drop:g}"
+                    f"{row['file']} {_lost(network, row)}, more than "
+                    f"--max_drop={max_drop:g}"
                 )
     return inexact, drops
+
+
+def _lost(network, row):
+    if "psnr" in row:
+        return (
+            f"restores to {row['psnr']:.2f} dB, the Keras model to "
+            f"{network['psnr']:.2f} dB: it loses {row['drop']:.2f} dB"
+        )
+    return (
+        f"classifies {row['accuracy']:.2%} right, the Keras model "
+        f"{network['accuracy']:.2%}: it loses {row['drop']:.4g}"
+    )
 
 
 def write_report(folder, found, max_drop, data, facts):
@@ -36,9 +65,10 @@ def write_report(folder, found, max_drop, data, facts):
     Args:
         folder: where they go.
         found: network's name to dict of accuracy (of Keras, None if it is no
-            classifier of the data), bytes (of the .keras file, or None), files (kind to
-            what `launch.exports.compare` found, with its path `file`) and left_out
-            (kind to reason).
+            classifier of the data; psnr of a network that restores images), bytes (of
+            the .keras file, or None), files (kind to what `launch.exports.compare` or
+            `launch.tiles.compare` found, with its path `file`) and left_out (kind to
+            reason).
         max_drop: the limit.
         data: the `hh_keras.data.ImageData`.
         facts: what else the JSON says.
@@ -59,8 +89,9 @@ def write_report(folder, found, max_drop, data, facts):
 
 def table(found):
     """The report as lines of text."""
-    rows = [_HEAD, *_rows(found)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
+    head = _HEADS[_goal(found)]
+    rows = [head, *_rows(found)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     return "\n".join(
         "  " + row[0].ljust(widths[0])
         + "".join("  " + cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))
@@ -69,28 +100,39 @@ def table(found):
 
 
 def _rows(found):
+    goal = _goal(found)
+    write = {"accuracy": _share, "psnr": _decibels}[goal]
     for name, network in found.items():
         size = _bytes(network["bytes"])
-        yield (f"{name} (Keras)", size, _share(network["accuracy"]), "", "", "", "")
+        yield (f"{name} (Keras)", size, write(network[goal]), "", "", "", "")
         for row in network["files"].values():
-            change = (
-                "" if row["drop"] is None else f"{0 - 100 * row['drop']:+.2f} points"
-            )
             yield (
                 row["file"],
                 _bytes(row["bytes"]),
-                _share(row["accuracy"]),
-                change,
-                f"{row['top1_agreement']:.2%}",
+                write(row[goal]),
+                *_against_keras(row),
                 f"{row['max_abs']:.2g}",
                 f"{row['mean_abs']:.2g}",
             )
         for kind in network["left_out"]:
-            yield (f"{name} {kind}: left out", *[""] * (len(_HEAD) - 1))
+            yield (f"{name} {kind}: left out", *[""] * (len(_HEADS[goal]) - 1))
+
+
+def _against_keras(row):
+    """The change, and how alike the outputs are."""
+    if "psnr" in row:
+        change = round(0 - row["drop"], 2) + 0.0  # never -0.00
+        return f"{change:+.2f} dB", f"{row['psnr_to_keras']:.1f} dB"
+    change = "" if row["drop"] is None else f"{0 - 100 * row['drop']:+.2f} points"
+    return change, f"{row['top1_agreement']:.2%}"
 
 
 def _share(value):
     return "" if value is None else f"{value:.2%}"
+
+
+def _decibels(value):
+    return "" if value is None else f"{value:.2f} dB"
 
 
 def _bytes(count):
@@ -98,16 +140,16 @@ def _bytes(count):
 
 
 def _markdown(content):
+    goal = _goal(content["models"])
+    head = _HEADS[goal]
     lines = [
         "# Exported files against their Keras models",
         "",
         f"Data: {content['dataset']}, {content['validation_images']:,} validation "
-        "images. `change`: of accuracy, in percentage points. `same class`: how often "
-        "file and Keras name the same class. `largest` and `mean`: difference of any "
-        "output to Keras's.",
+        f"images. {_ABOUT[goal]}",
         "",
-        "| " + " | ".join(_HEAD) + " |",
-        "|---|" + "---:|" * (len(_HEAD) - 1),
+        "| " + " | ".join(head) + " |",
+        "|---|" + "---:|" * (len(head) - 1),
         *("| " + " | ".join(row) + " |" for row in _rows(content["models"])),
     ]
     left = [

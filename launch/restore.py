@@ -2,7 +2,7 @@
 
     python launch/restore.py --model=runs/denoise/lw_dna.keras --images=photo.jpg
     python launch/restore.py --model=edsr.keras --images=holiday/ --output=larger/
-    python launch/restore.py --model=tile.tflite --overlap=16 --images=a.png,b.png
+    python launch/restore.py --model=runs/denoise/lw_dna.tflite --images=a.png,b.png
 
 Takes grey, RGB and transparent images, also PNG of 16 bits, of any size. Writes
 NAME_restored.png beside each, or into --output; never over a file that is there, unless
@@ -57,7 +57,8 @@ GROUPS = {
             flags.Number(int, least=0),
             None,
             "Pixels by which tiles overlap on each side; less than the network's reach "
-            "is faster and may leave seams. Default: the network's reach.",
+            "is faster and may leave seams. Default: the network's reach; of "
+            "a .tflite file, what the .json beside it tells.",
         ),
     ),
 }
@@ -145,7 +146,7 @@ def opened(args):
 
 def opened_lite(args):
     from hh_keras.errors import ModelError
-    from hh_keras.export import input_shape, open_model
+    from hh_keras.export import input_shape, open_model, tiles_of
     from hh_keras.tasks.tiling import restorer
 
     run = open_model(args.model)
@@ -157,10 +158,12 @@ def opened_lite(args):
         )
     if args.tile not in (None, height):
         raise ModelError(f"--tile={args.tile}: {args.model} takes tiles of {height}.")
-    if args.overlap is None:
+    seen = tiles_of(args.model) or {"multiple": 1}
+    overlap = seen.get("overlap") if args.overlap is None else args.overlap
+    if overlap is None:
         raise ModelError(
-            f"{args.model} does not tell how far it sees: give --overlap, as much as "
-            "the .keras file it was made from needs."
+            f"{args.model} does not tell how far it sees, as its .json is missing: "
+            "give --overlap, as much as the .keras file it was made from needs."
         )
 
     def tile(x):
@@ -173,7 +176,7 @@ def opened_lite(args):
             )
         return out
 
-    return restorer(tile, height, args.overlap, channels)
+    return restorer(tile, height, overlap, channels, seen["multiple"])
 
 
 def bar(label):

@@ -9,6 +9,8 @@ recipe, exported, checked and measured.
     python launch/run.py --dataset=photos/ --image_size=64 --epochs=60 \\
         --augment=crop_flip --workdir=runs/photos
     python launch/run.py --limit=256 --epochs=1 --workdir=runs/try    # a quick try
+    python launch/run.py --task=denoise --workdir=runs/denoise
+    python launch/run.py --task=sr --scale=2 --dataset=holiday/ --workdir=runs/larger
 
 The first line takes about nine minutes on two cores. Open report.html afterwards.
 
@@ -31,6 +33,7 @@ from launch import flags, program
 
 GROUPS = {
     "Settings": flags.CONFIG,
+    "Task": flags.TASK,
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
     "Data": flags.DATA,
     "Search": flags.SEARCH,
@@ -40,6 +43,7 @@ GROUPS = {
     "Other": (
         flags.STAGE,
         flags.CHECK_IMAGES,
+        flags.TILE,
         flags.SEED,
         *flags.workdir_flags("runs/run"),
     ),
@@ -71,7 +75,7 @@ def main(args):
     stages.header(started, 5, "Report")
     seconds = time.perf_counter() - started
     found = stages.results(run, data, recipe, args, seconds)
-    stages.write_report(run, found)
+    stages.write_report(run, found, data, args)
     print(f"\n{stages.table(found)}\n")
     for name in ("report.html", "lw_dna.keras", "lw_dna.tflite", "plan.json"):
         print(f"  {run.path / name}")

@@ -25,6 +25,7 @@ from launch import flags, program
 
 GROUPS = {
     "Settings": flags.CONFIG,
+    "Task": flags.TASK,
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
     "Data": (*flags.DATA, flags.BATCH_SIZE),
     "Search": flags.SEARCH,

@@ -12,14 +12,15 @@ import time
 
 from hh_keras import export as exporting
 from hh_keras import files
-from hh_keras.training import checkpoints, evaluate
+from hh_keras.training import checkpoints
 from hh_keras.training.history import read_history
-from launch import exports, steps
+from launch import exports, steps, tasks, tiles
 from launch.flags import merge_min_keep
 from launch.workdir import claim, finish, is_finished, versions
 
 TITLES = {"original": "original", "lw_dna": "LW-DNA network"}
 NAMES = tuple(TITLES)
+_SHOWN = 3  # images before and after, in the report
 _EXPORT_SECONDS = 40  # what the stages after training take on two cores
 
 
@@ -88,13 +89,13 @@ def training(run, name, data, recipe, args):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
-    data = steps.load_data(args, data.image_shape)
+    data = steps.again(args, data)
     build = functools.partial(_initial, run, name, args)
     model, rows = steps.train(build, data, recipe, args, run, name)
     if not run.chief:
         return
     train_seconds = sum(row["seconds"] for row in rows)
-    scores = evaluate(model, data.validation)
+    scores = tasks.of(args).evaluate(model, data.validation)
     steps.save_model(model, run.path / file)
     finish(
         run,
@@ -127,12 +128,17 @@ def deployment(run, data, args):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
-    images = steps.first_images(data.validation, args.check_images)
-    parity = {}
-    for name in NAMES:
-        model = steps.load_saved(run.path / f"{name}.keras")
+    models = {name: steps.load_saved(run.path / f"{name}.keras") for name in NAMES}
+    images, parity = _checked_on(models, data, args), {}
+    for name, model in models.items():
         parity[name] = exports.write_exact(
-            model, run.path, name, images, data.class_names, exports.view(args)
+            model,
+            run.path,
+            name,
+            images,
+            data.class_names,
+            exports.view(args),
+            tasks.of(args).encoded,
         )
         for kind, each in parity[name].items():
             print(f"  {name} {kind}: {exports.parity_line(each)}")
@@ -143,11 +149,21 @@ def deployment(run, data, args):
         "export",
         started,
         parity=parity,
+        image_shape=list(images.shape[1:]),
         latency_ms={
             name: {"median": each.median_ms, "p10": each.p10_ms, "p90": each.p90_ms}
             for name, each in zip(NAMES, latencies, strict=True)
         },
     )
+
+
+def _checked_on(models, data, args):
+    """What exported files take: validation images, or tiles of them."""
+    if not tasks.restores(args):
+        return steps.first_images(data.validation, args.check_images)
+    # One size for both networks, or their latencies could not be compared.
+    side = max(tiles.side(model, args.tile) for model in models.values())
+    return tiles.cut(data.validation, side, args.check_images)
 
 
 def results(run, data, recipe, args, seconds):
@@ -159,14 +175,15 @@ def results(run, data, recipe, args, seconds):
         skipped.update(run.stages[f"train {name}"].get("skipped", {}))
     return {
         "title": f"{args.model} on {data.name}",
+        "goal": tasks.of(args).goal,
         "command": "python launch/run.py " + " ".join(_changed_flags(args)),
         "dataset": {
             **data.description,
             "name": data.name,
-            "classes": list(data.class_names),
-            "num_train": data.num_train,
+            **_examples(args, data),
             "num_validation": data.num_validation,
             "image_shape": list(data.image_shape),
+            **_tile(args, exported),
             **_left_out(skipped),
         },
         "skipped": skipped,
@@ -196,6 +213,19 @@ def results(run, data, recipe, args, seconds):
             "this start": round(seconds, 1),
         },
     }
+
+
+def _examples(args, data):
+    if tasks.restores(args):
+        return {"patches per epoch": data.num_train}
+    return {"classes": list(data.class_names), "num_train": data.num_train}
+
+
+def _tile(args, exported):
+    """The size of the tiles that the files take, for the report."""
+    if not tasks.restores(args):
+        return {}
+    return {"tflite_tile": exported["image_shape"]}
 
 
 def _left_out(skipped):
@@ -237,27 +267,46 @@ def _model_results(run, name, image_shape):
     }
 
 
-def write_report(run, found):
+def write_report(run, found, data, args):
     """Writes results.json, report.html and the pictures."""
     from hh_keras import report
 
     files.write(run.path / "results.json", steps.to_json(found))
-    report.write_report(run.path, found)
+    report.write_report(run.path, found, _before_and_after(run, data, args))
+
+
+def _before_and_after(run, data, args):
+    """Images as they were, as both networks make them, and the clean ones."""
+    preview, rows = tasks.of(args).preview, {}
+    if preview is None:
+        return []
+    for name in NAMES:
+        model = steps.load_saved(run.path / f"{name}.keras")
+        for place, row in enumerate(preview(model, data.validation, _SHOWN)):
+            output = row.pop("output")
+            rows.setdefault(place, row)[name] = output
+    return list(rows.values())
+
+
+def _accuracy_row(original, slim):
+    before, after = original["accuracy"], slim["accuracy"]
+    change = f"{100 * (after - before):+.2f} points"
+    return "accuracy", f"{before:.2%}", f"{after:.2%}", change
+
+
+def _psnr_row(original, slim):
+    before, after = original["psnr"], slim["psnr"]
+    return "PSNR", f"{before:.2f} dB", f"{after:.2f} dB", f"{after - before:+.2f} dB"
+
+
+_GOAL_ROWS = {"accuracy": _accuracy_row, "psnr": _psnr_row}
 
 
 def table(found):
     """The comparison as a few lines of text."""
     rows = [("", "original", "LW-DNA", "")]
     original, slim = (found["models"][name] for name in NAMES)
-    points = 100 * (slim["accuracy"] - original["accuracy"])
-    rows.append(
-        (
-            "accuracy",
-            f"{original['accuracy']:.2%}",
-            f"{slim['accuracy']:.2%}",
-            f"{points:+.2f} points",
-        )
-    )
+    rows.append(_GOAL_ROWS[found["goal"]](original, slim))
     for label, key, unit in (
         ("MACs", "macs", ""),
         ("parameters", "params", ""),

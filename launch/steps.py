@@ -13,14 +13,14 @@ import hh_keras
 from hh_keras import data as datasets
 from hh_keras import files, latency, models, training
 from hh_keras.errors import BudgetError, HHError, ModelError
-from hh_keras.export import input_shape
+from hh_keras.export import input_shape, tiles_of
 from hh_keras.models import sources
 from hh_keras.search.sparse import train_scales
-from hh_keras.tasks import classification
+from hh_keras.tasks import classification, restoration
 from hh_keras.training import Recipe, checkpoints, strategy
 from hh_keras.training.strategy import chiefs, is_chief, workers
 from hh_keras.training.tensorboard import TensorBoard
-from launch import workdir
+from launch import tasks, workdir
 from launch.flags import merge_min_keep
 
 
@@ -37,6 +37,8 @@ def load(args, labels=True):
     Raises:
         ModelError, DataError: either cannot be had, or labels and head differ.
     """
+    if tasks.restores(args):
+        return _load_restoring(args)
     data = load_data(args, None)
     model = build(args, data.image_shape, len(data.class_names))
     if labels:
@@ -46,6 +48,77 @@ def load(args, labels=True):
     if shape != tuple(data.image_shape):
         data = load_data(args, shape)
     return model, data
+
+
+def _load_restoring(args):
+    """The same of a network that restores images, and of photographs in pairs."""
+    if args.model in models.list_models() or args.model.startswith("keras.app"):
+        raise ModelError(
+            f"--model={args.model} is a classifier; for --task={args.task} choose one "
+            f"of {', '.join(models.list_models(args.task))}, module:function, or a "
+            ".keras file."
+        )
+    model = build(args, (None, None, args.channels), None)
+    takes = tuple(model.inputs[0].shape[1:])
+    if takes[:2] != (None, None):
+        raise ModelError(
+            f"--model={args.model} takes images of {takes[0]}x{takes[1]} only, but "
+            f"photographs have any size; build it for (None, None, {takes[2]})."
+        )
+    channels = args.channels if args["channels"].present else takes[2]
+    data = load_photographs(args, channels, restoration.size_multiple(model))
+    tasks.of(args).check(model, data)
+    return model, data
+
+
+def load_photographs(args, channels, multiple=1):
+    """Loads --dataset as pairs of degraded and clean images.
+
+    Args:
+        args: flags.
+        channels: 1 or 3.
+        multiple: what the sides of a network's images must be multiples of.
+    """
+    return datasets.load_pairs(
+        args.dataset,
+        args.degrade,
+        args.patch,
+        channels,
+        args.batch_size,
+        _given(args, "seed", 0),
+        _given(args, "augment", "none"),
+        args.limit,
+        patches_per_image=args.patches_per_image,
+        multiple=multiple,
+        validation_size=args.validation_size or None,
+        memory_bytes=args.memory_mb * 2**20,
+        on_bad_image=args.on_bad_image,
+    )
+
+
+def load_photographs_for_file(args):
+    """The same with the channels, and the multiple, of the file --model.
+
+    Raises:
+        ModelError: it takes no grey or RGB images.
+    """
+    takes = input_shape(args.model)
+    if len(takes) != 3 or takes[2] not in (1, 3):
+        raise ModelError(
+            f"--model={args.model} takes inputs of shape {takes}; for "
+            f"--task={args.task} it must take grey or RGB images."
+        )
+    if args["channels"].present and args.channels != takes[2]:
+        raise ModelError(
+            f"--channels={args.channels}: --model={args.model} takes {takes[2]}."
+        )
+    told = tiles_of(args.model)
+    return load_photographs(args, takes[2], told["multiple"] if told else 1)
+
+
+def again(args, data):
+    """The data loaded anew; photographs' batches remember nothing and stay."""
+    return data if tasks.restores(args) else load_data(args, data.image_shape)
 
 
 def load_data(args, image_shape):
@@ -79,6 +152,7 @@ def build(args, image_shape, num_classes):
     """
     shape = _wanted_shape(args, image_shape)
     pretrained, model_args = _given(args, "pretrained"), _given(args, "model_args")
+    scale = _given(args, "scale")
     keras.utils.set_random_seed(_given(args, "seed", 0))
     with distribution(args).scope():
         if args.model.endswith(".keras") or ":" in args.model:
@@ -86,12 +160,14 @@ def build(args, image_shape, num_classes):
                 model = models.build(args.model, model_args=model_args)
             else:
                 model = sources.from_function(
-                    args.model, shape, num_classes, model_args
+                    args.model, shape, num_classes, model_args, scale
                 )
             shape = _insisted(args, model, shape)
             if not pretrained:
                 return model
-        return models.build(args.model, shape, num_classes, pretrained, model_args)
+        return models.build(
+            args.model, shape, num_classes, pretrained, model_args, scale
+        )
 
 
 def _given(args, name, default=None):
@@ -112,8 +188,8 @@ def _insisted(args, model, wanted):
     if not inputs or len(inputs) != 1:
         count = f"{len(inputs)} inputs" if inputs else "no known input"
         raise ModelError(
-            f"--model={args.model} has {count}; image classification needs a built "
-            "functional or Sequential model with exactly one."
+            f"--model={args.model} has {count}; a built functional or Sequential model "
+            "with exactly one is needed, for images."
         )
     takes = tuple(inputs[0].shape[1:])
     if len(takes) != 3:
@@ -183,6 +259,7 @@ def train(build_or_model, data, recipe, args, run, name):
         name,
         teacher=teacher,
         callbacks=callbacks,
+        task=tasks.of(args),
         **execution(args),
     )
     return trained.model, trained.history
@@ -228,7 +305,7 @@ def search(model, data, args, run):
         if weights == "fresh":
             original = hh_keras.widen(model, 1.0, "fresh", args.seed)
         if args.plan:
-            return original, _apply_plan(model, args, weights)
+            return original, _apply_plan(model, data, args, weights)
         try:
             return original, _shrink(model, data, args, weights, run)
         except BudgetError as error:
@@ -246,7 +323,7 @@ def _shrink(model, data, args, weights, run):
     return hh_keras.shrink(
         model,
         data.search,
-        classification.loss(model, _given(args, "label_smoothing", 0.0)),
+        tasks.of(args).loss(model, _given(args, "label_smoothing", 0.0)),
         limits,
         width=args.width_mult,
         criterion=args.criterion,
@@ -258,7 +335,13 @@ def _shrink(model, data, args, weights, run):
         prepare=prepare,
         # Workers that measure for themselves would each find another network.
         measure_latency=workers(distribution(args)) == 1,
+        input_shape=open_shape(model, data.image_shape),
     )
+
+
+def open_shape(model, image_shape):
+    """The shape to count costs at, for a model that takes any; else None."""
+    return image_shape if None in model.inputs[0].shape[1:] else None
 
 
 def _train_scales(data, limits, args, run, wide):
@@ -274,6 +357,7 @@ def _train_scales(data, limits, args, run, wide):
     )
     workdir.claim(run)  # from here on there are checkpoints
     settings = {**execution(args), "epoch_models": False, "workdir": run.path}
+    settings["task"] = tasks.of(args)
     if args.tensorboard and run.chief:
         settings["tensorboard"] = run.path / "tensorboard" / "search"
     found, _ = train_scales(
@@ -337,13 +421,14 @@ def _has(table, model):
     return latency.architecture(latency.units(model)) in table.networks
 
 
-def _apply_plan(model, args, weights):
+def _apply_plan(model, data, args, weights):
     plan = hh_keras.Plan.load(args.plan)
     wide = model
     if args.width_mult != 1:
         wide = widened(model, args)
     slim = hh_keras.rebuild(wide, plan, weights, args.seed)
-    costs = [hh_keras.cost(each) for each in (model, wide, slim)]
+    shape = open_shape(model, data.image_shape)
+    costs = [hh_keras.cost(each, shape) for each in (model, wide, slim)]
     return hh_keras.ShrinkResult(slim, plan, wide, None, *costs)
 
 
@@ -438,7 +523,13 @@ def to_json(value):
 
 
 def scores_line(scores, examples):
-    """One line of accuracy and loss."""
+    """One line of what an evaluation found."""
+    if "psnr" in scores:
+        return (
+            f"PSNR {scores['psnr']:.2f} dB (of the input {scores['psnr_input']:.2f}), "
+            f"SSIM {scores['ssim']:.4f}, loss {scores['loss']:.4g} on {examples:,} "
+            "validation images"
+        )
     top5 = scores.get("accuracy_top5")
     return (
         f"accuracy {scores['accuracy']:.2%}, "

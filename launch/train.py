@@ -1,9 +1,10 @@
-"""Trains one classifier by the paper's protocol: SGD, momentum, cosine decay.
+"""Trains one network, by default by the paper's protocol for classifiers.
 
     python launch/train.py --model=runs/shrink/lw_dna.keras --workdir=runs/lw_dna
     python launch/train.py --model=resnet20 --epochs=30 --augment=crop_flip
     python launch/train.py --model=keras.applications.MobileNetV2 --dataset=photos/ \\
         --image_size=96 --pretrained=imagenet --learning_rate=0.01
+    python launch/train.py --task=denoise --model=dncnn_s --dataset=holiday/
 
 A .keras file is trained from the weights in it. With GPUs, the model is mirrored over
 all of them and --batch_size is shared out.
@@ -26,6 +27,7 @@ from launch import flags, program
 
 GROUPS = {
     "Settings": flags.CONFIG,
+    "Task": flags.TASK,
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
     "Data": flags.DATA,
     "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
@@ -38,8 +40,8 @@ GROUPS = {
 def main(args):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from hh_keras import files
-    from hh_keras.training import checkpoints, evaluate
-    from launch import steps, workdir
+    from hh_keras.training import checkpoints
+    from launch import steps, tasks, workdir
 
     run = steps.open_run(args, "train")
     trained, results = f"{args.name}.keras", "results.json"
@@ -54,7 +56,7 @@ def main(args):
     model, _ = steps.train(model, data, recipe, args, run, args.name)
     if not run.chief:
         return
-    scores = evaluate(model, data.validation)
+    scores = tasks.of(args).evaluate(model, data.validation)
     steps.save_model(model, run.path / trained)
     files.write(run.path / results, steps.to_json(scores))
     workdir.finish(run, "train", started)

@@ -15,6 +15,10 @@ from hh_keras.data.embedded import PHOTOGRAPHS
 from hh_keras.data.folders import HELD_OUT, images_below, read_file
 from hh_keras.errors import DataError
 
+_OF_EMBEDDED = {
+    "source": "Debian's lomiri-wallpapers-16.04, made smaller (PROVENANCE.md)",
+    "licence": "CC BY 4.0 and CC0 1.0",
+}
 _HELD_OUT_SHARE = 10  # of a folder without parts, every tenth image is held out
 
 
@@ -60,7 +64,10 @@ def open_photographs(spec: str) -> Photographs:
     """
     spec = os.fspath(spec)
     if spec == "embedded":
-        return _open_folder(spec, PHOTOGRAPHS)
+        found = _open_folder(spec, PHOTOGRAPHS)
+        return dataclasses.replace(
+            found, description={**found.description, **_OF_EMBEDDED}
+        )
     if spec.startswith("tfds:"):
         return _open_tfds(spec)
     root = pathlib.Path(spec).expanduser()

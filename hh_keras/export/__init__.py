@@ -15,6 +15,7 @@ from hh_keras.export.quantizing import (
     quantization_aware,
 )
 from hh_keras.export.serving import saved_model
+from hh_keras.export.sidecar import tiles_of
 from hh_keras.export.signatures import Signature
 from hh_keras.export.timing import Latency, input_sizes, latencies, latency
 
@@ -37,4 +38,5 @@ __all__ = [
     "quantization_aware",
     "saved_model",
     "tflite",
+    "tiles_of",
 ]

@@ -13,6 +13,7 @@ from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quantizing import QuantizationAware
 from hh_keras.export.quiet import quiet
 from hh_keras.export.sidecar import sidecar, write_sidecar
+from hh_keras.graph.reach import reach
 from hh_keras.tasks import classification
 
 QUANTIZE = ("float32", "float16", "dynamic", "int8")
@@ -86,10 +87,24 @@ def tflite(
         raise ModelError(failed(model, path, error)) from error
     if learnt:
         _check_integer(model, content)
-    described = sidecar(path, content, quantize, labels, logits)
+    tiles = _tiles(model)
+    described = sidecar(path, content, quantize, labels, logits, tiles)
     files.write(path, content)
     write_sidecar(path, described)
     return path
+
+
+def _tiles(model):
+    """The reach of a network from images to images; None of others, or if unknown."""
+    tensors = [*model.inputs, *model.outputs]
+    if len(tensors) != 2 or not all(
+        len(x.shape) == 4 and x.shape[-1] in (1, 3) for x in tensors
+    ):
+        return None
+    try:
+        return reach(model)
+    except ModelError:
+        return None
 
 
 def _check_quantize(quantize, integer_io, learnt):

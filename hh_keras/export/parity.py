@@ -17,7 +17,8 @@ class Parity:
         mean_abs: mean absolute difference.
         spread: largest minus smallest value the model puts out on these images.
         relative: `max_abs / spread`.
-        top1_agreement: share of examples, 0 to 1, with the same largest output.
+        top1_agreement: share of examples, 0 to 1, with the same largest output; None
+            of images, grey or RGB.
         examples: number of images compared.
     """
 
@@ -25,7 +26,7 @@ class Parity:
     mean_abs: float
     spread: float
     relative: float
-    top1_agreement: float
+    top1_agreement: float | None
     examples: int
 
 
@@ -72,13 +73,14 @@ def agreement(wanted, found):
         np.mean(a.argmax(axis=-1) == b.argmax(axis=-1))
         for a, b in zip(wanted, found, strict=True)
     ]
+    images = all(a.ndim == 4 and a.shape[-1] in (1, 3) for a in wanted)
     total = sum(d.sum(dtype="float64") for d in differences)
     return Parity(
         max_abs=largest,
         mean_abs=float(total / sum(d.size for d in differences)),
         spread=spread,
         relative=largest / spread if spread > 0 else float(largest > 0),
-        top1_agreement=float(np.mean(agreements)),
+        top1_agreement=None if images else float(np.mean(agreements)),
         examples=len(wanted[0]),
     )
 

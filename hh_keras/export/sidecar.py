@@ -1,7 +1,9 @@
 """What an app must know about a `.tflite` file, as a JSON file beside it."""
 
+import dataclasses
 import hashlib
 import json
+from pathlib import Path
 
 from hh_keras import files
 from hh_keras.errors import ModelError
@@ -9,11 +11,12 @@ from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quiet import quiet
 
 FORMAT, VERSION = "hh_keras.tflite", 1
-_PIXELS = {"range": [0, 255], "resize": "bilinear, antialiased, whole image"}
+_PIXELS = {"range": [0, 255]}
+_WHOLE = {"resize": "bilinear, antialiased, whole image"}
 _ORDERS = {1: "grey", 3: "RGB"}
 
 
-def sidecar(path, content, quantize, labels=None, logits=None):
+def sidecar(path, content, quantize, labels=None, logits=None, tiles=None):
     """Describes a `.tflite` file: its tensors, pixels, labels.
 
     Args:
@@ -22,6 +25,8 @@ def sidecar(path, content, quantize, labels=None, logits=None):
         quantize: how it was made, one of `hh_keras.export.QUANTIZE`.
         labels: class names in the order of the outputs, or None.
         logits: whether the outputs are logits; None if that is not known.
+        tiles: of a network from images to images, its `hh_keras.graph.reach.Reach`; it
+            is given tiles of an image, not an image resized.
 
     Returns:
         A dict of JSON values. `input` and `output` are lists of such entries where
@@ -34,11 +39,16 @@ def sidecar(path, content, quantize, labels=None, logits=None):
     with quiet():
         interpreter = interpreter_class()(model_content=content)
     inputs = [
-        {**_tensor(detail), **_PIXELS, "channels": _order(detail)}
+        {
+            **_tensor(detail),
+            **_PIXELS,
+            **({} if tiles else _WHOLE),
+            "channels": _order(detail),
+        }
         for detail in interpreter.get_input_details()
     ]
     outputs = [
-        {**_tensor(detail), "logits": logits}
+        {**_tensor(detail), **(_PIXELS if tiles else {"logits": logits})}
         for detail in interpreter.get_output_details()
     ]
     if labels is not None:
@@ -53,7 +63,32 @@ def sidecar(path, content, quantize, labels=None, logits=None):
         "input": inputs[0] if len(inputs) == 1 else inputs,
         "output": outputs[0] if len(outputs) == 1 else outputs,
         "labels": None if labels is None else list(labels),
+        **({"tiles": dataclasses.asdict(tiles)} if tiles else {}),
     }
+
+
+def tiles_of(path):
+    """How the tiles overlap that a `.tflite` file takes.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Dict of overlap (pixels on each side), multiple (where tiles may start) and
+        scale, see `hh_keras.graph.reach.Reach`; None if the file beside it does not
+        tell, or is of another `.tflite` file.
+    """
+    path = Path(path)
+    try:
+        told = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest():
+            return {name: int(told["tiles"][name]) for name in _TILES}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+_TILES = ("overlap", "multiple", "scale")
 
 
 def write_sidecar(path, description):

@@ -61,7 +61,14 @@ def list_models(task="classify"):
     return sorted({"classify": _MODELS, **_RESTORATION}[task])
 
 
-def build(spec, image_shape=None, num_classes=None, weights=None, model_args=None):
+def build(
+    spec,
+    image_shape=None,
+    num_classes=None,
+    weights=None,
+    model_args=None,
+    scale=None,
+):
     """Builds or loads a model.
 
     Networks of the registry and of keras.applications take raw pixels (0 to 255) and
@@ -77,6 +84,8 @@ def build(spec, image_shape=None, num_classes=None, weights=None, model_args=Non
         weights: None, or the path of a weights file (`.weights.h5`, or a `.keras` file
             of the same network); for keras.applications also `"imagenet"`.
         model_args: dict of further arguments of the network, such as `width`.
+        scale: how many times larger a network for super-resolution makes images; None
+            is its own.
 
     Returns:
         A `keras.Model`.
@@ -91,6 +100,9 @@ def build(spec, image_shape=None, num_classes=None, weights=None, model_args=Non
         274042
     """
     is_file = spec.endswith(".keras")
+    if not (is_file or ":" in spec or spec in {**_MODELS, **_RESTORERS}):
+        if not spec.startswith(_APPLICATIONS):
+            raise ModelError(_unknown(spec))
     restores = spec in _RESTORERS or (":" in spec and num_classes is None)
     if not is_file or image_shape is not None:
         image_shape = _checked_shape(image_shape, any_size=restores or is_file)
@@ -111,13 +123,13 @@ def build(spec, image_shape=None, num_classes=None, weights=None, model_args=Non
             f"There are no ImageNet weights for {spec}; only models of "
             "keras.applications have them."
         )
-    model = _own_model(spec, image_shape, num_classes, model_args)
+    model = _own_model(spec, image_shape, num_classes, model_args, scale)
     if weights is not None:
         _load_weights(model, _existing(weights), spec)
     return model
 
 
-def _own_model(spec, image_shape, num_classes, model_args):
+def _own_model(spec, image_shape, num_classes, model_args, scale):
     if spec in _MODELS:
         arguments = {
             **(model_args or {}),
@@ -127,15 +139,15 @@ def _own_model(spec, image_shape, num_classes, model_args):
         return sources.call(_MODELS[spec], arguments, spec)
     if spec in _RESTORERS:
         arguments = {**(model_args or {}), "image_shape": image_shape}
+        if scale is not None and spec in _RESTORATION["sr"]:
+            arguments.setdefault("scale", scale)
         return sources.call(_RESTORERS[spec], arguments, spec)
     if spec.endswith(".keras"):
         if model_args:
             raise ModelError(f"{spec} is a file: it takes no model arguments.")
         model = sources.from_file(spec)
-    elif ":" in spec:
-        model = sources.from_function(spec, image_shape, num_classes, model_args)
     else:
-        raise ModelError(_unknown(spec))
+        model = sources.from_function(spec, image_shape, num_classes, model_args, scale)
     if image_shape is not None:
         _check_takes(model, image_shape, spec)
     return model

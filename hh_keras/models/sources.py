@@ -7,22 +7,23 @@ from pathlib import Path
 
 import keras
 
-from hh_keras.errors import ModelError
+from hh_keras.errors import HHError, ModelError
 from hh_keras.models.suggestions import did_you_mean
 
 
-def from_function(spec, image_shape, num_classes, model_args=None):
+def from_function(spec, image_shape, num_classes, model_args=None, scale=None):
     """Calls `module:function` to build a model.
 
     The current directory is searched too, after everything installed. Parameters
-    named `image_shape` or `input_shape`, and `num_classes` or `classes`, receive what
-    was asked for; `model_args` go in by name and win.
+    named `image_shape` or `input_shape`, `num_classes` or `classes`, and `scale`,
+    receive what was asked for; `model_args` go in by name and win.
 
     Args:
         spec: import path, `"package.module:function"`.
         image_shape: `(height, width, channels)`.
         num_classes: number of classes.
         model_args: dict of further arguments.
+        scale: how many times larger the images become; None is not handed on.
 
     Returns:
         The model that the function returns.
@@ -37,6 +38,7 @@ def from_function(spec, image_shape, num_classes, model_args=None):
         "input_shape": image_shape,
         "num_classes": num_classes,
         "classes": num_classes,
+        **({} if scale is None else {"scale": scale}),
     }
     arguments = {**_accepted(function, offered), **(model_args or {})}
     model = call(function, arguments, f"--model {spec}")
@@ -101,6 +103,8 @@ def call(function, arguments, culprit):
         ) from error
     try:
         return function(**arguments)
+    except HHError as error:  # it says what to do
+        raise ModelError(f"{culprit}: {error}") from error
     except Exception as error:  # a user's function may raise anything
         raise ModelError(
             f"{culprit} failed with {type(error).__name__}: {error}"

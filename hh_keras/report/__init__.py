@@ -7,6 +7,7 @@
     dataset    name, classes (list of str), num_train, num_validation,
                image_shape ([height, width, channels]); any further key, such as
                source, licence or text, is shown as it is
+    goal       "accuracy" (the default) or "psnr", what tells a good network
     budget     macs, params: limits in absolute counts, None for none;
                macs_flag, params_flag: as they were given, e.g. "0.95x"
     search     criterion, batches, width_mult, min_keep, round_to, weights, seed,
@@ -18,11 +19,13 @@
         channels                   layer name to its number of output channels
         accuracy, accuracy_top5    on the validation images, 0 to 1
         loss                       on the same images
+        psnr, ssim, psnr_input     with goal "psnr", in place of accuracy: dB, and of
+                                   the images before they are restored
         keras_bytes, tflite_bytes  file sizes
         latency_ms                 {median, p10, p90} of the .tflite file, one image
         train_seconds              sum over the epochs
     history    {"original": rows, "lw_dna": rows}, one dict per epoch: epoch, loss,
-               accuracy, val_loss, val_accuracy
+               accuracy, val_loss, val_accuracy (or psnr, val_psnr)
     parity, parity_original
                of the files of LW-DNA and of the original: kind of file to the fields
                of `hh_keras.export.Parity`
@@ -34,6 +37,7 @@ Required are `models` and, of each network, macs, params, layers and channels. A
 else may be missing or None and is then shown as a dash or left out.
 """
 
+from hh_keras.report.before_after import plot_before_after
 from hh_keras.report.comparison import Row, caution, compare, verdict
 from hh_keras.report.confusion import plot_confusion
 from hh_keras.report.html import render, write_report
@@ -48,6 +52,7 @@ __all__ = [
     "Row",
     "caution",
     "compare",
+    "plot_before_after",
     "plot_channels",
     "plot_confusion",
     "plot_cost",

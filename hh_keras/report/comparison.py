@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from hh_keras.report import numbers
+from hh_keras.report.goals import GOALS
 from hh_keras.report.numbers import DASH, known
 
 
@@ -40,8 +41,6 @@ def _latency_text(model):
 
 # label, key or function of the network, how it is written, how its change is
 _QUANTITIES = (
-    ("accuracy", "accuracy", numbers.percent, numbers.points),
-    ("top-5 accuracy", "accuracy_top5", numbers.percent, numbers.points),
     ("loss", "loss", numbers.decimals, numbers.difference),
     ("MACs", "macs", numbers.millions, numbers.change),
     ("FLOPs (2 per MAC)", lambda m: 2 * m["macs"], numbers.millions, numbers.change),
@@ -53,20 +52,22 @@ _QUANTITIES = (
 )
 
 
-def compare(models):
+def compare(models, goal="accuracy"):
     """Compares the networks in every quantity that at least one of them has.
 
     Args:
         models: `models` of the results, see `hh_keras.report`.
+        goal: what tells a good one, a key of `hh_keras.report.goals.GOALS`.
 
     Returns:
-        List of `Row`; accuracy, loss, costs and file sizes are always there.
+        List of `Row`; the goal, loss, costs and file sizes are always there.
     """
-    pair = models["original"], models["lw_dna"]
+    pair, goal = (models["original"], models["lw_dna"]), GOALS[goal]
+    first = (goal.label, goal.key, goal.write, goal.write_change)
     rows = []
-    for label, key, write, write_change in _QUANTITIES:
+    for label, key, write, write_change in (first, *goal.besides, *_QUANTITIES):
         values = [key(m) if callable(key) else m.get(key) for m in pair]
-        if label == "top-5 accuracy" and not any(map(known, values)):
+        if key in [k for _, k, *_ in goal.besides] and not any(map(known, values)):
             continue
         shown = pair if write is _latency_text else values
         rows.append(
@@ -79,9 +80,13 @@ def _ratio(before, after):
     return after / before if known(before) and known(after) and before else None
 
 
-def verdict(models):
-    """Says in one sentence what LW-DNA gained and lost against the original."""
-    original, slim = models["original"], models["lw_dna"]
+def verdict(models, goal="accuracy"):
+    """Says in one sentence what LW-DNA gained and lost against the original.
+
+    Args:
+        models, goal: as for `compare`.
+    """
+    original, slim, goal = models["original"], models["lw_dna"], GOALS[goal]
     costs = [
         _relation(original["macs"], slim["macs"], "fewer MACs", "more MACs"),
         _relation(
@@ -92,16 +97,19 @@ def verdict(models):
     if _ratio(*times) is not None:
         costs.append(_relation(*times, "lower latency", "higher latency"))
     cost = ", ".join(costs[:-1]) + " and " + costs[-1]
-    accuracies = original.get("accuracy"), slim.get("accuracy")
-    if not all(map(known, accuracies)):
-        return f"Against the original LW-DNA has {cost}; the accuracy was not measured."
-    before, after = map(numbers.percent, accuracies)
-    points = round(100 * (accuracies[1] - accuracies[0]), 2)
-    if points == 0:
-        return f"LW-DNA is as accurate as the original ({after}), with {cost}."
-    relation = "more" if points > 0 else "less"
+    scores = original.get(goal.key), slim.get(goal.key)
+    if not all(map(known, scores)):
+        return (
+            f"Against the original LW-DNA has {cost}; the {goal.label} was not "
+            "measured."
+        )
+    before, after = map(goal.write, scores)
+    change = goal.write_change(*scores)
+    if change[0] not in "+−":
+        return f"LW-DNA is {goal.same} the original ({after}), with {cost}."
+    relation = goal.more if change[0] == "+" else goal.less
     return (
-        f"LW-DNA is {abs(points):.2f} points {relation} accurate than the original "
+        f"LW-DNA is {change[1:]} {relation} the original "
         f"({after} against {before}), with {cost}."
     )
 
@@ -115,14 +123,21 @@ def _relation(before, after, below, above):
 
 
 def caution(results):
-    """Says how far the comparison of accuracies can be trusted.
+    """Says how far the comparison can be trusted.
 
     Two accuracies p on n images each differ by chance with a standard deviation of
     at most sqrt(2 p (1 - p) / n); two of them are quoted.
     """
     text = "This is one run with one seed, which proves little: repeat it with others."
-    accuracy = results["models"]["original"].get("accuracy")
+    original = results["models"]["original"]
     images = (results.get("dataset") or {}).get("num_validation")
+    if known(original.get("psnr_input")) and known(images):
+        before = numbers.decibels(original["psnr_input"])
+        return (
+            f"{text} The {numbers.whole(images)} validation images have {before} "
+            "before they are restored."
+        )
+    accuracy = original.get("accuracy")
     if not (known(accuracy) and known(images) and images > 0):
         return text
     noise = 200 * math.sqrt(2 * accuracy * (1 - accuracy) / images)

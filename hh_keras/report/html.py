@@ -6,7 +6,9 @@ import pathlib
 
 from hh_keras import files
 from hh_keras.report import numbers, pictures
+from hh_keras.report.before_after import FINDING, plot_before_after
 from hh_keras.report.comparison import caution, compare, verdict
+from hh_keras.report.goals import GOALS
 from hh_keras.report.numbers import DASH
 
 _STYLE = """
@@ -35,7 +37,7 @@ summary{cursor:pointer;font-weight:600}
 """
 
 
-def write_report(workdir, results):
+def write_report(workdir, results, preview=()):
     """Writes `report.html` and `pictures/*.png` into a work directory.
 
     All is made before the first file is touched, and each file is replaced in one
@@ -44,6 +46,7 @@ def write_report(workdir, results):
     Args:
         workdir: the folder; made if it is not there.
         results: dict, see `hh_keras.report`.
+        preview: images before and after, see `hh_keras.report.plot_before_after`.
 
     Returns:
         The `pathlib.Path` of the report.
@@ -51,16 +54,17 @@ def write_report(workdir, results):
     Raises:
         WorkdirError: a file cannot be written; the message names it.
     """
-    workdir = pathlib.Path(workdir)
+    workdir, goal = pathlib.Path(workdir), results.get("goal") or "accuracy"
     images = {
         name: pictures.png(figure)
         for name, figure in {
             "summary": pictures.plot_summary(
-                results["models"], results.get("title") or ""
+                results["models"], results.get("title") or "", goal
             ),
             "channels": pictures.plot_channels(results["models"]),
             "cost": pictures.plot_cost(results["models"]),
-            "curves": pictures.plot_curves(results.get("history") or {}),
+            "curves": pictures.plot_curves(results.get("history") or {}, goal),
+            **({"before_after": plot_before_after(preview)} if preview else {}),
         }.items()
     }
     page = render(results, images)
@@ -75,8 +79,10 @@ def render(results, images):
 
     Args:
         results: dict, see `hh_keras.report`.
-        images: PNG bytes of "summary", "channels", "cost" and "curves".
+        images: PNG bytes of "summary", "channels", "cost" and "curves", and perhaps
+            "before_after".
     """
+    goal = results.get("goal") or "accuracy"
     models, title = results["models"], results.get("title") or "hh_keras report"
     cost = pictures.cost_finding(models)
     captions = {
@@ -89,20 +95,20 @@ def render(results, images):
         "saw the same batches under the same protocol.",
     }
     figure = {name: _figure(images[name], captions[name]) for name in captions}
+    shown = images.get("before_after")
     return "\n".join(
         [
             '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width,initial-scale=1">',
             f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
             f"<h1>{_text(title)}</h1>",
-            f'<p class="verdict">{_text(verdict(models))}</p>',
+            f'<p class="verdict">{_text(verdict(models, goal))}</p>',
             f'<p class="note">{_text(caution(results))}</p>',
             figure["summary"],
+            *(["<h2>Before and after</h2>", _figure(shown, FINDING)] if shown else []),
             "<h2>Comparison</h2>",
-            _comparison(models),
-            '<p class="note">Accuracy and loss: validation images. MACs: '
-            "multiply-accumulates for one image. Latency: the .tflite file, one image, "
-            "median (10th to 90th percentile).</p>",
+            _comparison(models, goal),
+            f'<p class="note">{_text(GOALS[goal].about)}</p>',
             "<h2>Channels</h2>" + figure["channels"],
             "<h2>Cost</h2>" + figure["cost"],
             _layer_table(models),
@@ -169,8 +175,8 @@ def _facts(mapping):
     return _table((), rows, "facts") if rows else f"<p>{DASH}</p>"
 
 
-def _comparison(models):
-    rows = [(r.label, r.original, r.lw_dna, r.change) for r in compare(models)]
+def _comparison(models, goal):
+    rows = [(r.label, r.original, r.lw_dna, r.change) for r in compare(models, goal)]
     return _table(("", "original", "LW-DNA", "change"), rows)
 
 
@@ -223,8 +229,9 @@ def _dataset(dataset):
     """The data's facts with the shape of the images as one word."""
     facts = dict(dataset or {})
     facts = {"name": facts.pop("name", None), **facts} if facts else facts
-    if facts.get("image_shape"):
-        facts["image_shape"] = " × ".join(map(str, facts["image_shape"]))
+    for key in ("image_shape", "tflite_tile"):
+        if facts.get(key):
+            facts[key] = " × ".join(map(str, facts[key]))
     for key in ("num_train", "num_validation"):
         if key in facts:
             facts[key] = numbers.whole(facts[key])
@@ -252,6 +259,8 @@ def _parity(results):
             )
     head = ("file", "largest difference", "mean", "largest / spread of outputs")
     head += ("same top class", "images")
+    if (results.get("goal") or "accuracy") != "accuracy":  # images have no classes
+        head, rows = (*head[:4], "tiles"), [(*row[:4], row[5]) for row in rows]
     return _table(head, rows) if rows else f"<p>{DASH}</p>"
 
 

@@ -72,6 +72,18 @@ def decimals(value):
 
 
 @_dash_for_unknown
+def decibels(value):
+    """31.2345 -> "31.23 dB"."""
+    return f"{value:.2f} dB"
+
+
+@_dash_for_unknown
+def decibels_more(before, after):
+    """(31.2, 31.25) -> "+0.05 dB"."""
+    return _signed(after - before, 2) + " dB"
+
+
+@_dash_for_unknown
 def small(value):
     """0.000012345 -> "1.2e-05"; for differences between outputs."""
     return f"{value:.2g}"

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from hh_keras.report import numbers
 from hh_keras.report.comparison import compare, verdict
+from hh_keras.report.goals import GOALS
 from hh_keras.report.numbers import known
 
 NAMES = {"original": "original", "lw_dna": "LW-DNA"}
@@ -109,45 +110,52 @@ def cost_finding(models):
     )
 
 
-def plot_curves(history):
-    """Draws accuracy and loss over the epochs of training.
+def plot_curves(history, goal="accuracy"):
+    """Draws accuracy, or what else is the goal, and loss over the epochs of training.
 
     Args:
         history: `history` of the results, see `hh_keras.report`; may be empty.
+        goal: a key of `hh_keras.report.goals.GOALS`.
     """
+    wanted = GOALS[goal]
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     panels = zip(
         figure.subplots(1, 2),
-        ("accuracy", "loss"),
-        (numbers.percent, numbers.decimals),
+        (wanted.key, "loss"),
+        (wanted.label, "loss"),
+        (wanted.write, numbers.decimals),
     )
-    for axes, key, write in panels:
+    for axes, key, label, write in panels:
         _curves(axes, history, key, write)
-        axes.set_title(key, loc="left", fontsize=10, color=_GREY)
-    figure.axes[0].yaxis.set_major_formatter(lambda y, _: f"{100 * y:.4g} %")
-    return _headline(figure, curves_finding(history))
+        axes.set_title(label, loc="left", fontsize=10, color=_GREY)
+    figure.axes[0].yaxis.set_major_formatter(wanted.axis)
+    return _headline(figure, curves_finding(history, goal))
 
 
-def curves_finding(history):
+def curves_finding(history, goal="accuracy"):
     """Says in one sentence how training ended."""
+    goal = GOALS[goal]
     rows = {name: history.get(name) or [] for name in NAMES}
-    last = [rows[name][-1].get("val_accuracy") if rows[name] else None for name in rows]
+    last = [
+        rows[name][-1].get(f"val_{goal.key}") if rows[name] else None for name in rows
+    ]
     if not all(map(known, last)):
         return "Training of both networks"
     count = len(rows["lw_dna"])
-    original, slim = map(numbers.percent, last)
+    original, slim = map(goal.write, last)
     return (
         f"After {count} epoch{'s' if count > 1 else ''} LW-DNA has {slim} validation "
-        f"accuracy, the original {original} ({numbers.points(*last)})"
+        f"{goal.label}, the original {original} ({goal.write_change(*last)})"
     )
 
 
-def plot_summary(models, title=""):
+def plot_summary(models, title="", goal="accuracy"):
     """Draws all at a glance: channels per layer, and LW-DNA relative to the original.
 
     Args:
         models: `models` of the results, see `hh_keras.report`.
         title: of the run; stands in front of the finding.
+        goal: a key of `hh_keras.report.goals.GOALS`.
     """
     figure = Figure(figsize=(14, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[2.2, 1])
@@ -159,8 +167,8 @@ def plot_summary(models, title=""):
     _name_layers(left, names, 32)
     _label_panel(left, "output channels of each layer")
     left.legend(**_LEGEND)
-    _relative_bars(right, models)
-    finding = verdict(models).rstrip(".")
+    _relative_bars(right, models, goal)
+    finding = verdict(models, goal).rstrip(".")
     return _headline(figure, f"{title}: {finding}" if title else finding)
 
 
@@ -287,10 +295,10 @@ def _plain(axes):
     axes.tick_params(axis="x", labelsize=7.5)
 
 
-def _relative_bars(axes, models):
+def _relative_bars(axes, models, goal):
     """LW-DNA as a share of the original, for the quantities that decide."""
-    wanted = ("accuracy", "MACs", "parameters", ".tflite file", "latency")
-    rows = [row for row in compare(models) if row.label in wanted]
+    wanted = (GOALS[goal].label, "MACs", "parameters", ".tflite file", "latency")
+    rows = [row for row in compare(models, goal) if row.label in wanted]
     rows = [row for row in rows if row.ratio is not None]
     at = np.arange(len(rows))
     ratios = [row.ratio for row in rows]

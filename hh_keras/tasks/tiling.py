@@ -30,7 +30,7 @@ def restore(model, image, tile=None, overlap=None, progress=None, channels=None)
     return restorer(model, tile, overlap, channels)(image, progress)
 
 
-def restorer(model, tile=None, overlap=None, channels=None):
+def restorer(model, tile=None, overlap=None, channels=None, multiple=1):
     """Returns a function that restores images of any size, tile by tile.
 
     With the overlap that is derived from the network's graph, the result is the same as
@@ -47,6 +47,7 @@ def restorer(model, tile=None, overlap=None, channels=None):
         tile: side of the tiles that the network is given; None chooses one.
         overlap: pixels by which a tile reaches beyond what is kept of it, on each side.
         channels: of a function's arrays, 1 or 3.
+        multiple: where a function's tiles may start; the model's own is known.
 
     Returns:
         `f(image, progress=None) → image`. It takes arrays `(height, width)` or
@@ -71,7 +72,7 @@ def restorer(model, tile=None, overlap=None, channels=None):
     elif None in (tile, overlap, channels):
         raise HHError("restore: a function needs tile, overlap and channels.")
     else:
-        run, seen = model, Reach(overlap, 1, None)
+        run, seen = model, Reach(overlap, multiple, None)
 
     def restored(image, progress=None):
         pixels = _checked(image)

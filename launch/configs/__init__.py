@@ -9,6 +9,8 @@ import importlib
 
 from hh_keras.errors import HHError
 from hh_keras.training import Recipe
+from launch import tasks
+from launch.flags import set_defaults
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,27 +50,22 @@ _SMALL = 64  # pixels of an image in a smoke test, at most
 
 
 def apply(args):
-    """Sets the flags that were not given to what --config and --smoke say."""
+    """Sets the flags that were not given to what --task, --config and --smoke say."""
+    tasks.apply(args)
+    restores = tasks.restores(args)
     if args.config:
+        if restores:
+            raise HHError(
+                f"--config={args.config} is a protocol for classifiers; leave it out "
+                f"with --task={args.task}."
+            )
         config = importlib.import_module(f"launch.configs.{args.config}").CONFIG
         values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-        _set(args, {**dataclasses.asdict(values.pop("recipe")), **values})
+        set_defaults(args, {**dataclasses.asdict(values.pop("recipe")), **values})
     if args.smoke:
-        _set(args, SMOKE)
+        set_defaults(args, {**SMOKE, **(tasks.SMOKE if restores else {})})
         size = args.image_size
-        _set(
-            args, {"image_size": tuple(min(n, _SMALL) for n in size) if size else None}
-        )
+        small = tuple(min(n, _SMALL) for n in size) if size else None
+        set_defaults(args, {"image_size": small})
     if "distill" in args and args.distill not in (None, "none") and not args.teacher:
         raise HHError(f"--distill={args.distill} needs --teacher.")
-
-
-def _set(args, values):
-    for name, value in values.items():
-        if name not in args or args[name].present or value is None:
-            continue
-        flag = args[name]
-        if isinstance(value, (tuple, list)) and isinstance(value[0], str):
-            flag.value = [flag.parser.parse(each) for each in value]
-        else:
-            flag.value = flag.parser.parse(value)

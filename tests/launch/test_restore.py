@@ -95,15 +95,19 @@ def test_a_lite_file_with_tiles_of_its_own(tmp_path, images, network, capsys):
     image = tmp_path / "colour.png"
     flags = [f"--model={network.with_suffix('.tflite')}", f"--images={image}"]
     output = f"--output={tmp_path / 'there'}"
-    assert entry([*flags, output, "--overlap=3"]) == 0
+    assert entry([*flags, output]) == 0  # the .json beside it tells the overlap
     found = read_image(tmp_path / "there" / "colour_restored.png")
     model = keras.models.load_model(network, compile=False)
     expected = np.asarray(model(images["colour"][None].astype("float32")))[0]
     assert np.abs(found - np.clip(np.rint(expected), 0, 255)).max() <= 1
+    assert entry([*flags, "--tile=32"]) == 2
+    assert "takes tiles of 24" in capsys.readouterr().err
+    alone = tmp_path / "alone.tflite"
+    alone.write_bytes(network.with_suffix(".tflite").read_bytes())
+    flags[0] = f"--model={alone}"
     assert entry(flags) == 2
     assert "give --overlap" in capsys.readouterr().err
-    assert entry([*flags, "--overlap=3", "--tile=32"]) == 2
-    assert "takes tiles of 24" in capsys.readouterr().err
+    assert entry([*flags, "--overlap=3"]) == 0
 
 
 def test_results_of_equal_names_do_not_meet(tmp_path, network):
