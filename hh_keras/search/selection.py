@@ -49,7 +49,9 @@ class Budget:
         return tuple(math.inf if v is None else v for v in values)
 
 
-def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
+def select_channels(
+    channel_map, scores, budget, min_keep=0.1, round_to=1, per_cost=0.0
+):
     """Keeps the highest-scoring channels whose model fits a budget.
 
     Channels are sorted by score; bisection finds the longest prefix that fits, then
@@ -65,6 +67,9 @@ def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
             a number, or a mapping from group-name patterns (`"stage3*"`) to shares,
             the last that matches counts, groups without a match keep 0.1.
         round_to: kept counts are multiples of this, or the whole group.
+        per_cost: 0 ranks channels by score; 1 by score per share of the budget that
+            the channel takes, as a knapsack is filled; values between weigh the price
+            by this power. Prices are those at the counts that are selected.
 
     Returns:
         A `Plan`; `plan.keep` is bool `(channel_map.size,)`.
@@ -93,7 +98,13 @@ def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
     limits = budget.limits
     _check_known(channel_map, costs(floors), limits)
     _check_reachable(channel_map, costs, floors, limits)
-    counts = _fill(channel_map, costs, scores, floors, steps, limits)
+    if not 0 <= per_cost <= 2:
+        raise HHError(f"per_cost must lie in 0 to 2, got {per_cost}.")
+
+    def fill(values):
+        return _fill(channel_map, costs, values, floors, steps, limits)
+
+    counts = _priced(channel_map, scores, limits, per_cost, fill)
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
         keep[_ranked(group, scores)[:count]] = True
@@ -112,6 +123,42 @@ def _costs(channel_map, budget):
     table = budget.latency_table
     latency = latency_model(channel_map.sites.model, table, channel_map)
     return lambda kept: (*costs(kept), latency(kept)), latency
+
+
+_ROUNDS = 20  # in practice prices settle within five
+
+
+def _priced(channel_map, scores, limits, per_cost, fill):
+    """The counts that `fill` finds for scores divided by what channels cost.
+
+    Prices depend on the counts, and these on the prices: rounds go half of the way, on
+    a logarithmic scale, until nothing changes.
+    """
+    if not per_cost:
+        return fill(scores)
+    costs = cost_model(channel_map)
+    sizes = np.array([len(group) for group in channel_map.groups])
+    around, counts = sizes, None
+    for _ in range(_ROUNDS):
+        prices = _prices(costs, around, limits) ** per_cost
+        before, counts = counts, fill(scores / np.repeat(prices, sizes))
+        if np.array_equal(before, counts):
+            break
+        around = np.sqrt(around * counts)
+    return counts
+
+
+def _prices(costs, counts, limits):
+    """The share of the budget that a channel of each group takes, `(groups,)`."""
+    macs, params = costs.marginals(counts)
+    total = np.zeros(len(counts))
+    for marginal, limit in ((macs, limits[0]), (params, limits[1])):
+        if limit < math.inf:
+            total += marginal / limit
+    if not total.any():  # a limit on latency alone
+        total = macs
+    # Groups that cost nothing are frozen or empty; their price decides nothing.
+    return np.where(total > 0, total, 1.0)
 
 
 def _common(round_to, step, size):
