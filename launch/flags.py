@@ -11,7 +11,15 @@ from typing import Any
 
 from absl import flags
 
-CRITERIA = ("gradient", "taylor", "magnitude", "weight_norm", "uniform", "random")
+CRITERIA = (
+    "gradient",
+    "taylor",
+    "magnitude",
+    "weight_norm",
+    "balanced",
+    "uniform",
+    "random",
+)
 AUGMENTATIONS = ("none", "crop_flip", "flip", "imagenet")
 SCHEDULES = ("cosine", "step", "constant")
 STRATEGIES = ("auto", "default", "mirrored", "multiworker", "tpu")
@@ -371,8 +379,15 @@ SEARCH = (
         "criterion",
         Choice(CRITERIA),
         "gradient",
-        "What ranks the channels. gradient is the paper's; uniform and random are "
-        "controls.",
+        "What ranks the channels. gradient is the paper's; balanced gives layers more "
+        "equal shares of the cost, without data; uniform and random are controls.",
+    ),
+    Flag(
+        "per_cost",
+        Number(float, 0, 2),
+        0.0,
+        "0 ranks channels by score, 1 by score per share of the budget that a channel "
+        "takes; values between weigh the price by this power.",
     ),
     Flag("search_batches", _COUNT, 8, "Batches that the criterion looks at."),
     Flag(

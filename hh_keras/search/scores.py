@@ -8,7 +8,7 @@ from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import trace
 from hh_keras.search.gradients import gradient_scores
-from hh_keras.search.profiles import profile_scores
+from hh_keras.search.profiles import balanced_profile, profile_scores
 from hh_keras.search.scales import scale_layer
 
 CRITERIA = (
@@ -36,6 +36,8 @@ def score_channels(
     - `magnitude`: |γ| of a model trained with scales.
     - `weight_norm`: L2 norm of the weights that make the channel, by layer relative to
       the layer's mean.
+    - `balanced`: counts at which layers take more equal shares of the cost, see
+      `balanced_profile`; needs neither data nor weights.
     - `uniform`: keeps the same share everywhere; `random`: a seeded draw. These are
       the controls.
 
@@ -72,7 +74,7 @@ def score_channels(
     if criterion == "uniform":
         return profile_scores(channel_map, [len(g) for g in channel_map.groups])
     if criterion == "balanced":
-        return profile_scores(channel_map, np.ones(len(channel_map.groups)))
+        return profile_scores(channel_map, balanced_profile(channel_map))
     if criterion == "magnitude":
         layer = scale_layer(model)
         if layer is None:

@@ -11,6 +11,7 @@ from hh_keras.errors import BudgetError, HHError
 from hh_keras.graph.cost import cost_model
 from hh_keras.latency.prediction import latency_model
 from hh_keras.search.plan import Plan
+from hh_keras.search.profiles import profile_scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,9 @@ def select_channels(
         round_to: kept counts are multiples of this, or the whole group.
         per_cost: 0 ranks channels by score; 1 by score per share of the budget that
             the channel takes, as a knapsack is filled; values between weigh the price
-            by this power. Prices are those at the counts that are selected.
+            by this power. Prices are those of the network whose groups all keep the
+            same share: at the counts that are selected, a group would get the cheaper
+            the fewer of its neighbours are kept, and residual streams would vanish.
 
     Returns:
         A `Plan`; `plan.keep` is bool `(channel_map.size,)`.
@@ -104,7 +107,11 @@ def select_channels(
     def fill(values):
         return _fill(channel_map, costs, values, floors, steps, limits)
 
-    counts = _priced(channel_map, scores, limits, per_cost, fill)
+    if per_cost:
+        uniform = fill(profile_scores(channel_map, _sizes(channel_map)))
+        prices = _prices(channel_map, uniform, limits) ** per_cost
+        scores = scores / np.repeat(prices, _sizes(channel_map))
+    counts = fill(scores)
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
         keep[_ranked(group, scores)[:count]] = True
@@ -125,32 +132,13 @@ def _costs(channel_map, budget):
     return lambda kept: (*costs(kept), latency(kept)), latency
 
 
-_ROUNDS = 20  # in practice prices settle within five
+def _sizes(channel_map):
+    return np.array([len(group) for group in channel_map.groups])
 
 
-def _priced(channel_map, scores, limits, per_cost, fill):
-    """The counts that `fill` finds for scores divided by what channels cost.
-
-    Prices depend on the counts, and these on the prices: rounds go half of the way, on
-    a logarithmic scale, until nothing changes.
-    """
-    if not per_cost:
-        return fill(scores)
-    costs = cost_model(channel_map)
-    sizes = np.array([len(group) for group in channel_map.groups])
-    around, counts = sizes, None
-    for _ in range(_ROUNDS):
-        prices = _prices(costs, around, limits) ** per_cost
-        before, counts = counts, fill(scores / np.repeat(prices, sizes))
-        if np.array_equal(before, counts):
-            break
-        around = np.sqrt(around * counts)
-    return counts
-
-
-def _prices(costs, counts, limits):
+def _prices(channel_map, counts, limits):
     """The share of the budget that a channel of each group takes, `(groups,)`."""
-    macs, params = costs.marginals(counts)
+    macs, params = cost_model(channel_map).marginals(counts)
     total = np.zeros(len(counts))
     for marginal, limit in ((macs, limits[0]), (params, limits[1])):
         if limit < math.inf:
