@@ -1,0 +1,106 @@
+"""Tables of results: means, spreads, paired differences with confidence intervals."""
+
+import json
+
+import numpy as np
+from scipy import stats
+
+from study import plots
+from study.runs import Run
+
+HEADER = (
+    "| variant | runs | accuracy | sd | MACs | params | search | against {} | 95 % |"
+    "\n|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def summarise(folder):
+    """Writes `tables.md` and pictures beside the results."""
+    texts = []
+    for path in sorted(folder.glob("*.jsonl")):
+        with open(path) as file:
+            rows = [json.loads(line) for line in file if line.endswith("\n")]
+        if not rows:
+            continue
+        for row in rows:
+            row["run"] = Run.of(row["run"])
+        texts.append(f"# {path.stem}\n\n{tables(rows)}")
+        plots.draw(rows, path.with_suffix(".png"))
+        plots.draw_profiles(rows, path.with_name(f"{path.stem}_channels.png"))
+    text = "\n\n".join(texts) + "\n"
+    (folder / "tables.md").write_text(text)
+    print(text)
+
+
+def tables(rows):
+    """One table per pair and budget, and one of the means over all pairs."""
+    texts, differences = [], {}
+    for place in in_order((r["run"].pair, r["run"].budget) for r in rows):
+        here = [r for r in rows if (r["run"].pair, r["run"].budget) == place]
+        reference = "original" if place[1] == 1 else "uniform"
+        lines = [f"## {place[0]}, {place[1]:g}x\n", HEADER.format(reference)]
+        for variant in in_order(r["run"].variant for r in here):
+            own = [r for r in here if r["run"].variant == variant]
+            paired = differences_of(own, here, reference)
+            lines.append(line(variant, own, paired))
+            if variant != reference and len(paired):
+                differences.setdefault((place[1], variant), {})[place[0]] = paired
+        texts.append("\n".join(lines))
+    return "\n\n".join([*texts, overall(differences)])
+
+
+def overall(differences):
+    """What each variant gains on the mean over pairs."""
+    lines = [
+        "## All pairs\n",
+        "Mean of the pairs' mean differences, in points of accuracy; from the original "
+        "at 1x, from uniform narrowing below.\n",
+        "| budget | variant | pairs | mean | above 0 | interval above 0 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (budget, variant), by_pair in sorted(differences.items()):
+        means = [np.mean(d) for d in by_pair.values()]
+        sure = sum(interval(d)[0] > 0 for d in by_pair.values())
+        better = sum(m > 0 for m in means)
+        lines.append(
+            f"| {budget:g}x | {variant} | {len(means)} | {np.mean(means):+.2f} | "
+            f"{better} | {sure} |"
+        )
+    return "\n".join(lines)
+
+
+def differences_of(own, here, reference):
+    """Accuracy less the reference's of the same seed, in points; float `(pairs,)`."""
+    base = {r["run"].seed: r["accuracy"] for r in here if r["run"].variant == reference}
+    pairs = [(r["accuracy"], base.get(r["run"].seed)) for r in own]
+    return np.array([100 * (a - b) for a, b in pairs if b is not None])
+
+
+def interval(values, share=0.95):
+    """Student's t interval of a mean; infinite for fewer than two values."""
+    n = len(values)
+    if n < 2:
+        return -np.inf, np.inf
+    half = stats.t.ppf((1 + share) / 2, n - 1) * np.std(values, ddof=1) / n**0.5
+    return np.mean(values) - half, np.mean(values) + half
+
+
+def line(variant, own, paired):
+    """A row of a table."""
+    accuracy = 100 * np.array([r["accuracy"] for r in own])
+    spread = f"{accuracy.std(ddof=1):.2f}" if len(own) > 1 else ""
+    macs, params = (
+        np.mean([r[k] / r["original"][k] for r in own]) for k in ("macs", "params")
+    )
+    spent = [r["search_steps"] / (r["search_steps"] + r["steps"]) for r in own]
+    cells = [variant, len(own), f"{accuracy.mean():.2f}", spread]
+    cells += [f"{macs:.3f}", f"{params:.3f}", f"{np.mean(spent):.1%}"]
+    low, high = interval(paired)
+    cells.append(f"{paired.mean():+.2f}" if len(paired) else "")
+    cells.append(f"{low:+.2f} to {high:+.2f}" if np.isfinite(low) else "")
+    return f"| {' | '.join(str(c) for c in cells)} |"
+
+
+def in_order(values):
+    """The distinct values, in the order of their first appearance."""
+    return list(dict.fromkeys(values))
