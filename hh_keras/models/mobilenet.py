@@ -1,4 +1,4 @@
-"""MobileNets V1 to V3, MNASNet, EfficientNet-B0: tables of depthwise blocks.
+"""MobileNets V1 to V3, MNASNet, EfficientNets B0 and Lite0: tables of depthwise blocks.
 
 Strides are the papers' from 128 pixels on; smaller images lose the first of them, see
 `blocks.strides_for`.
@@ -252,6 +252,28 @@ def efficientnet_b0(image_shape, num_classes, width=1.0):
     x = layers.Dropout(0.2, name="dropout")(x)
     x = layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, x, name="efficientnet_b0")
+
+
+def efficientnet_lite0(image_shape, num_classes):
+    """EfficientNet-Lite0: B0 without squeeze-and-excite, with ReLU6, for phones.
+
+    At 224x224x3 and 1000 classes: 4.65 M trained parameters, 385 M MACs (the authors:
+    4.7 M and 407 M). Arguments and result as for `mobilenetv1`, without `width`.
+
+    Reference:
+        github.com/tensorflow/tpu, models/official/efficientnet/lite.
+    """
+    plain = {"squeeze": False, "activation": "relu6"}
+    rows = [dataclasses.replace(row, **plain) for row in _EFFICIENTNET_B0]
+    inputs, x = pixels(image_shape)
+    stem, *strides = strides_for(image_shape, (2, *(row.stride for row in rows)))
+    x = conv_bn(x, 32, 3, "conv1", None, stem, "relu6")
+    x = _stages(x, rows, strides, 1.0)
+    x = conv_bn(x, 1280, 1, "conv2", activation="relu6")
+    x = layers.GlobalAveragePooling2D(name="average_pool")(x)
+    x = layers.Dropout(0.2, name="dropout")(x)
+    x = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, x, name="efficientnet_lite0")
 
 
 def _stages(x, rows, strides, width, squeeze=None):

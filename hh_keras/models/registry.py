@@ -18,6 +18,7 @@ from hh_keras.models.imagenet_resnet import (
 )
 from hh_keras.models.mobilenet import (
     efficientnet_b0,
+    efficientnet_lite0,
     mnasnet,
     mobilenetv1,
     mobilenetv2_small,
@@ -44,6 +45,7 @@ _MODELS = {
         densenet40,
         densenet_bc100,
         efficientnet_b0,
+        efficientnet_lite0,
         mnasnet,
         mobilenetv1,
         mobilenetv2_small,
