@@ -5,12 +5,12 @@ import math
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import hh_keras
 from hh_keras.search.profiles import profile_scores
 from hh_keras.search.rebuild import widen
 from hh_keras.training import Recipe, train
-from study import data
 
 _SPREAD = 0.5  # of random counts: standard deviation of the logarithm
 
@@ -60,7 +60,7 @@ def find(run, original, images_of):
     if run.kind == "uniform":
         plan = of_profile(sizes)
     elif run.kind == "random":
-        plan = of_profile(sizes * np.exp(rng.normal(0, _SPREAD, len(sizes))))
+        plan = random_plan(rng, sizes, budget, of_profile)
     else:
         plan, steps = searched(run, wide, channels, budget, images_of)
         steps = math.ceil(steps * hh_keras.cost(wide).macs / before.macs)
@@ -75,6 +75,14 @@ def find(run, original, images_of):
             plan = of_profile(sizes * shares)
     model = hh_keras.rebuild(wide, plan, "fresh", run.seed)
     return Found(model, {name: len(k) for name, k in plan.kept.items()}, steps)
+
+
+def random_plan(rng, sizes, budget, of_profile):
+    """Random counts that use the MACs up; others would be a weak control."""
+    while True:
+        plan = of_profile(sizes * np.exp(rng.normal(0, _SPREAD, len(sizes))))
+        if plan.notes["macs"] >= 0.99 * budget.macs:
+            return plan
 
 
 def counts(channels):
@@ -106,9 +114,15 @@ def searched(run, wide, channels, budget, images_of):
 def warm_up(wide, images, protocol, steps):
     """Trains the wide network for a few steps, in place."""
     recipe = recipe_of(protocol, schedule="constant")
-    few = data.Images(images.train.take(steps), None, None, None)
-    few = type("Few", (), {"train": few.train, "validation": None})
-    train(wide, few, recipe)
+    train(wide, Few(images.train.take(steps)), recipe)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Few:
+    """Batches to train on, none to validate."""
+
+    train: tf.data.Dataset
+    validation: None = None
 
 
 def recipe_of(protocol, **changes):
