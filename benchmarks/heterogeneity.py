@@ -43,8 +43,16 @@ def finished(path):
     if not path.exists():
         return {}
     with open(path) as file:
-        rows = [json.loads(line) for line in file if line.endswith("\n")]
-    return {row["key"]: row for row in rows}
+        rows = [_row(line) for line in file]
+    return {row["key"]: row for row in rows if row}
+
+
+def _row(line):
+    """A line's row; None if a kill cut it off."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def append(path, row):
@@ -111,7 +119,7 @@ def main():
     if args.summary:
         from study.summary import summarise
 
-        summarise(args.results)
+        summarise(args.results, finished)
 
 
 if __name__ == "__main__":

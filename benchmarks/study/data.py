@@ -115,7 +115,7 @@ def _idx(folder, size):
             if not paths:
                 return None
             unzip = gzip.open if paths[0].suffix == ".gz" else open
-            with unzip(paths[0]) as file:
+            with unzip(paths[0], "rb") as file:
                 parts.append(np.frombuffer(file.read(), np.uint8, offset=header))
         side = round((len(parts[0]) / len(parts[1])) ** 0.5)
         images = parts[0].reshape(-1, side, side, 1)

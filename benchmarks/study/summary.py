@@ -1,7 +1,5 @@
 """Tables of results: means, spreads, paired differences with confidence intervals."""
 
-import json
-
 import numpy as np
 from scipy import stats
 
@@ -14,16 +12,18 @@ HEADER = (
 )
 
 
-def summarise(folder):
-    """Writes `tables.md` and pictures beside the results."""
+def summarise(folder, finished):
+    """Writes `tables.md` and pictures beside the results.
+
+    Args:
+        folder: of `.jsonl` files.
+        finished: function of a file that returns its rows by key.
+    """
     texts = []
     for path in sorted(folder.glob("*.jsonl")):
-        with open(path) as file:
-            rows = [json.loads(line) for line in file if line.endswith("\n")]
+        rows = [{**row, "run": Run.of(row["run"])} for row in finished(path).values()]
         if not rows:
             continue
-        for row in rows:
-            row["run"] = Run.of(row["run"])
         texts.append(f"# {path.stem}\n\n{tables(rows)}")
         plots.draw(rows, path.with_suffix(".png"))
         plots.draw_profiles(rows, path.with_name(f"{path.stem}_channels.png"))

@@ -10,9 +10,11 @@ import tensorflow as tf
 import hh_keras
 from hh_keras.search.profiles import profile_scores
 from hh_keras.search.rebuild import widen
+from hh_keras.search.scores import NEED_DATA
 from hh_keras.training import Recipe, train
 
 _SPREAD = 0.5  # of random counts: standard deviation of the logarithm
+_DRAWS = 100
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,6 +32,32 @@ class Found:
     search_steps: int
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Space:
+    """The widened network that plans are made for, and the budget.
+
+    Attributes:
+        wide: the network.
+        channels: its `ChannelMap`.
+        sizes: channels of its groups, float `(groups,)`.
+        budget: a `Budget`.
+    """
+
+    wide: keras.Model
+    channels: hh_keras.ChannelMap
+    sizes: np.ndarray
+    budget: hh_keras.Budget
+
+    def plan(self, profile, min_keep=0.05):
+        """The plan whose counts stand to each other as a profile says."""
+        scores = profile_scores(self.channels, profile)
+        return hh_keras.select_channels(self.channels, scores, self.budget, min_keep)
+
+    def kept(self, plan):
+        """Counts of a plan, float `(groups,)`."""
+        return np.array([len(kept) for kept in plan.kept.values()], float)
+
+
 def find(run, original, images_of):
     """Makes the network of a run.
 
@@ -41,60 +69,85 @@ def find(run, original, images_of):
     Returns:
         A `Found`.
     """
-    before = hh_keras.cost(original)
-    budget = hh_keras.Budget(run.budget * before.macs, run.budget * before.params)
     if run.kind == "original":
         model = widen(original, 1.0, "fresh", run.seed)
-        return Found(model, counts(hh_keras.trace(model)), 0)
-    search = run.search
-    wide = widen(original, search.width if search else 2.0, "fresh", run.plan_seed)
+        kept = {group.name: len(group) for group in hh_keras.trace(model).groups}
+        return Found(model, kept, 0)
+    before = hh_keras.cost(original)
+    budget = hh_keras.Budget(run.budget * before.macs, run.budget * before.params)
+    width = run.search.width if run.search else 2.0
+    wide = widen(original, width, "fresh", run.plan_seed)
     channels = hh_keras.trace(wide)
-    sizes = np.array([len(g) for g in channels.groups], float)
-    rng = np.random.default_rng(run.plan_seed)
-
-    def of_profile(profile, min_keep=0.05):
-        scores = profile_scores(channels, profile)
-        return hh_keras.select_channels(channels, scores, budget, min_keep)
-
-    steps = 0
-    if run.kind == "uniform":
-        plan = of_profile(sizes)
-    elif run.kind == "random":
-        plan = random_plan(rng, sizes, budget, of_profile)
-    else:
-        plan, steps = searched(run, wide, channels, budget, images_of)
-        steps = math.ceil(steps * hh_keras.cost(wide).macs / before.macs)
-        shares = np.array([len(k) for k in plan.kept.values()]) / sizes
-        if search.blend != 1:
-            uniform = np.array([len(k) for k in of_profile(sizes).kept.values()])
-            profile = uniform * (shares * sizes / uniform) ** search.blend
-            plan = of_profile(profile)
-        if run.kind == "shuffled":
-            free = [i for i, g in enumerate(channels.groups) if g.frozen is None]
-            shares[free] = shares[rng.permutation(free)]
-            plan = of_profile(sizes * shares)
+    sizes = np.array([len(group) for group in channels.groups], float)
+    plan, steps = _KINDS[run.kind](run, Space(wide, channels, sizes, budget), images_of)
+    steps = math.ceil(steps * hh_keras.cost(wide).macs / before.macs)
     model = hh_keras.rebuild(wide, plan, "fresh", run.seed)
     return Found(model, {name: len(k) for name, k in plan.kept.items()}, steps)
 
 
-def random_plan(rng, sizes, budget, of_profile):
-    """Random counts that use the MACs up; others would be a weak control."""
-    while True:
-        plan = of_profile(sizes * np.exp(rng.normal(0, _SPREAD, len(sizes))))
-        if plan.notes["macs"] >= 0.99 * budget.macs:
-            return plan
+def uniform(run, space, images_of):
+    """The same share of every group. Like all kinds: the plan, steps on `wide`."""
+    return space.plan(space.sizes), 0
 
 
-def counts(channels):
-    """Group name → channels of a traced model."""
-    return {group.name: len(group) for group in channels.groups}
+def random(run, space, images_of):
+    """Counts drawn at random."""
+    rng = np.random.default_rng(run.plan_seed)
+
+    def draw():
+        return space.plan(
+            space.sizes * np.exp(rng.normal(0, _SPREAD, len(space.sizes)))
+        )
+
+    return fullest(draw, space.budget), 0
 
 
-def searched(run, wide, channels, budget, images_of):
-    """Returns the plan of a search, and how many steps of the wide network it took."""
-    search = run.search
+def lwdna(run, space, images_of):
+    """What a search finds."""
+    plan, steps = searched(run, space, images_of)
+    if run.search.blend != 1:
+        even = space.kept(space.plan(space.sizes))
+        plan = space.plan(even * (space.kept(plan) / even) ** run.search.blend)
+    return plan, steps
+
+
+def shuffled(run, space, images_of):
+    """The shares of its groups that a search finds, given to other groups."""
+    plan, steps = lwdna(run, space, images_of)
+    shares = space.kept(plan) / space.sizes
+    free = [i for i, g in enumerate(space.channels.groups) if g.frozen is None]
+    rng = np.random.default_rng(run.plan_seed)
+
+    def draw():
+        changed = shares.copy()
+        changed[free] = shares[rng.permutation(free)]
+        return space.plan(space.sizes * changed)
+
+    return fullest(draw, space.budget), steps
+
+
+_KINDS = {each.__name__: each for each in (uniform, random, lwdna, shuffled)}
+
+
+def fullest(draw, budget):
+    """The first of drawn plans that uses the MACs up, or else the one that uses most.
+
+    Controls that spend less than they may would be weak ones.
+    """
+    best = None
+    for _ in range(_DRAWS):
+        plan = draw()
+        if best is None or plan.notes["macs"] > best.notes["macs"]:
+            best = plan
+        if best.notes["macs"] >= 0.99 * budget.macs:
+            break
+    return best
+
+
+def searched(run, space, images_of):
+    """The search itself."""
+    search, wide = run.search, space.wide
     images = images_of(run.plan_seed)
-    needs_data = search.criterion in hh_keras.search.scores.NEED_DATA
     if search.warmup:
         warm_up(wide, images, run.protocol, search.warmup)
     scores = hh_keras.score_channels(
@@ -106,9 +159,10 @@ def searched(run, wide, channels, budget, images_of):
         run.plan_seed,
     )
     plan = hh_keras.select_channels(
-        channels, scores, budget, search.min_keep, per_cost=search.per_cost
+        space.channels, scores, space.budget, search.min_keep, per_cost=search.per_cost
     )
-    return plan, search.warmup + needs_data * search.batches
+    read = search.batches if search.criterion in NEED_DATA else 0
+    return plan, search.warmup + read
 
 
 def warm_up(wide, images, protocol, steps):
