@@ -119,8 +119,27 @@ def test_regnets_cost_what_was_published(kind, size):
 
 @pytest.mark.parametrize("name", SHRUNK)
 def test_networks_widen_shrink_and_rebuild_exactly(name):
+    check_exact(name, SHRUNK[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("efficientnet_lite0", {}),
+        ("mobilenetv3_large", {}),
+        ("preresnet164", {}),
+        ("regnetx", {"size": "3.2gf"}),
+        ("resnet101", {}),
+    ],
+)
+def test_large_networks_widen_shrink_and_rebuild_exactly(name, arguments):
+    check_exact(name, arguments)
+
+
+def check_exact(name, arguments):
     shape = (32, 32, 3)
-    model = models.build(name, shape, 10, model_args=SHRUNK[name])
+    model = models.build(name, shape, 10, model_args=arguments)
     assert hh.trace(model).removable_share > 0.95
     wide = randomize(hh.widen(model, 1.5))
     scores = hh.score_channels(wide, criterion="random")
