@@ -89,16 +89,16 @@ def start():
 def run_all(args):
     from study.studies import STUDIES
 
-    path = args.results / f"{args.study}.jsonl"
+    path = args.results / "runs.jsonl"
     done = finished(path)
     missing = [run for run in STUDIES[args.study]() if run.key not in done]
-    print(f"{path}: {len(done)} runs there, {len(missing)} to make", flush=True)
+    print(f"{args.study}: {len(missing)} runs to make", flush=True)
     if args.list:
         for run in missing:
             print(run.key, run.pair, run.variant, run.budget, "seed", run.seed)
         return
     folders = dict(item.split("=", 1) for item in args.data)
-    scratch = path.with_suffix(".partial")
+    scratch = args.results / "partial"
     jobs = [(run, folders, scratch) for run in missing]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; start it again"))
     context = multiprocessing.get_context("spawn")
@@ -119,7 +119,7 @@ def main():
     if args.summary:
         from study.summary import summarise
 
-        summarise(args.results, finished)
+        summarise(args.results, finished(args.results / "runs.jsonl"))
 
 
 if __name__ == "__main__":

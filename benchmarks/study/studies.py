@@ -1,14 +1,36 @@
-"""Which runs make which study."""
+"""Which runs make which study; one that was cut short goes on when it is started again.
+
+Networks are small versions of the paper's, images 5,000 of 16 pixels, and each network
+is trained for 1,200 steps of 64.
+"""
 
 import itertools
 
 from study.runs import Run, Search
 
-PAIRS = (
+SMALL = (
     ("vgg11_eighth", "cifar10:5000@16"),
     ("resnet8_half", "cifar10:5000@16"),
     ("vgg11_eighth", "fashion:5000@16"),
     ("resnet8_half", "fashion:5000@16"),
+)
+PAIRS = (
+    ("vgg11_quarter", "cifar10:5000@16"),
+    ("resnet8", "cifar10:5000@16"),
+    ("vgg11_quarter", "fashion:5000@16"),
+    ("resnet8", "fashion:5000@16"),
+)
+SLOW_PAIRS = (
+    ("mobilenetv1_eighth", "cifar10:5000@16"),
+    ("densenet22", "cifar10:5000@16"),
+    ("mobilenetv2_quarter", "cifar10:5000@16"),
+    ("mobilenetv1_eighth", "fashion:5000@16"),
+)
+# Three batches of a network of four times the cost are 1 % of the training.
+FOUND = (
+    Search("balanced"),
+    Search(batches=3, per_cost=1),
+    Search(batches=3),
 )
 
 
@@ -18,11 +40,59 @@ def runs(pairs, variants, seeds, budget=1.0):
         yield Run(*pair, kind, seed, budget, seed, search)
 
 
+def lwdna(searches):
+    return [("lwdna", search) for search in searches]
+
+
 def probe():
     """How much seeds differ, and what random counts and the first ideas do."""
     searches = Search("balanced"), Search(), Search(per_cost=1)
-    variants = [("original", None), *(("lwdna", s) for s in searches), ("random", None)]
-    yield from runs(PAIRS, variants, range(6))
+    variants = [("original", None), *lwdna(searches), ("random", None)]
+    yield from runs(SMALL, variants, range(6))
 
 
-STUDIES = {"probe": probe}
+def confirm():
+    """Seeds and networks that nothing was chosen by."""
+    variants = [("original", None), *lwdna(FOUND), ("random", None)]
+    yield from runs(PAIRS, variants, range(100, 105))
+
+
+def half():
+    """Half of the MACs and parameters, against uniform narrowing."""
+    variants = [("uniform", None), *lwdna(FOUND), ("random", None)]
+    yield from runs(PAIRS, variants, range(100, 105), 0.5)
+
+
+def slow():
+    """As `confirm`, networks with depthwise layers or concatenations."""
+    variants = [("original", None), *lwdna(FOUND), ("random", None)]
+    yield from runs(SLOW_PAIRS, variants, range(100, 105))
+
+
+def controls():
+    """Counts given to other layers; the network of one seed trained with others."""
+    yield from runs(PAIRS, [("shuffled", s) for s in FOUND[:2]], range(100, 105))
+    for pair, seed in itertools.product(PAIRS, range(105, 110)):
+        yield Run(*pair, "original", seed)
+        yield Run(*pair, "lwdna", seed, 1.0, 100, FOUND[1])
+
+
+def ideas():
+    """What else might find better counts. Originals are those of `probe`."""
+    searches = (
+        Search(per_cost=0.5),
+        Search(per_cost=1, blend=0.5),
+        Search("balanced", blend=0.5),
+        Search("balanced", blend=1.5),
+        Search(per_cost=1, width=1.5),
+        Search(per_cost=1, min_keep=0.4),
+        Search(per_cost=1, batches=1),
+        Search(per_cost=1, warmup=20, batches=4),
+        Search(per_cost=1, warmup=100, batches=4),
+        Search("uniform", per_cost=0.5),
+    )
+    variants = [("original", None), *lwdna(searches)]
+    yield from runs(SMALL, variants, range(6))
+
+
+STUDIES = {f.__name__: f for f in (probe, ideas, confirm, half, slow, controls)}

@@ -5,6 +5,7 @@ from scipy import stats
 
 from study import plots
 from study.runs import Run
+from study.studies import STUDIES
 
 HEADER = (
     "| variant | runs | accuracy | sd | MACs | params | search | against {} | 95 % |"
@@ -12,21 +13,23 @@ HEADER = (
 )
 
 
-def summarise(folder, finished):
-    """Writes `tables.md` and pictures beside the results.
+def summarise(folder, rows):
+    """Writes `tables.md`, and pictures of every study that has runs.
 
     Args:
-        folder: of `.jsonl` files.
-        finished: function of a file that returns its rows by key.
+        folder: where to.
+        rows: the results by the runs' keys.
     """
     texts = []
-    for path in sorted(folder.glob("*.jsonl")):
-        rows = [{**row, "run": Run.of(row["run"])} for row in finished(path).values()]
-        if not rows:
+    for name, study in STUDIES.items():
+        own = [rows[run.key] for run in study() if run.key in rows]
+        if not own:
             continue
-        texts.append(f"# {path.stem}\n\n{tables(rows)}")
-        plots.draw(rows, path.with_suffix(".png"))
-        plots.draw_profiles(rows, path.with_name(f"{path.stem}_channels.png"))
+        own = [{**row, "run": Run.of(row["run"])} for row in own]
+        about = " ".join(study.__doc__.split())
+        texts.append(f"# {name}\n\n{about}\n\n{tables(own)}")
+        plots.draw(own, folder / f"{name}.png")
+        plots.draw_profiles(own, folder / f"{name}_channels.png")
     text = "\n\n".join(texts) + "\n"
     (folder / "tables.md").write_text(text)
     print(text)
