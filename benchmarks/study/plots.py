@@ -27,7 +27,7 @@ def draw(rows, path):
                 if own:
                     _point(axis, own, k)
         axis.set_title(pair, fontsize=9)
-        axis.set_xlabel("M MACs")
+        axis.set_xlabel("MACs, % of the original's")
         axis.set_ylabel("accuracy, %")
     _legend(figure, axes[0], variants)
     figure.savefig(path, dpi=90)
@@ -36,10 +36,10 @@ def draw(rows, path):
 
 def _point(axis, own, k):
     accuracy = 100 * np.array([r["accuracy"] for r in own])
-    macs = np.mean([r["macs"] for r in own]) / 1e6
+    macs = 100 * np.mean([r["macs"] / r["original"]["macs"] for r in own])
     error = accuracy.std(ddof=1) / len(own) ** 0.5 if len(own) > 1 else 0
     # Points at one budget would hide each other.
-    macs *= 1 + 0.006 * (k - 3)
+    macs += 0.8 * (k - 2)
     style = {"color": COLOURS[k % 10], "capsize": 3, "marker": "o", "markersize": 4}
     axis.errorbar(macs, accuracy.mean(), error, **style)
 
@@ -67,6 +67,7 @@ def draw_profiles(rows, path):
         axis.set_title(pair, fontsize=9)
         axis.set_ylabel("channels / original")
         axis.set_yscale("log", base=2)
+        axis.set_yticks([0.25, 0.5, 1, 2], ["1/4", "1/2", "1", "2"])
     _legend(figure, axes[0], variants)
     figure.savefig(path, dpi=90)
     plt.close(figure)

@@ -8,8 +8,8 @@ from study.runs import Run
 from study.studies import STUDIES
 
 HEADER = (
-    "| variant | runs | accuracy | sd | MACs | params | search | against {} | 95 % |"
-    "\n|---|---|---|---|---|---|---|---|---|"
+    "| variant | runs | accuracy | sd | MACs | params | search | away | spread "
+    "| against {} | 95 % |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -23,7 +23,7 @@ def summarise(folder, rows):
     texts = []
     for name, study in STUDIES.items():
         own = [rows[run.key] for run in study() if run.key in rows]
-        if not own:
+        if all(row["run"]["kind"] == "original" for row in own):
             continue
         own = [{**row, "run": Run.of(row["run"])} for row in own]
         about = " ".join(study.__doc__.split())
@@ -41,11 +41,12 @@ def tables(rows):
     for place in in_order((r["run"].pair, r["run"].budget) for r in rows):
         here = [r for r in rows if (r["run"].pair, r["run"].budget) == place]
         reference = "original" if place[1] == 1 else "uniform"
+        base = next((r for r in here if r["run"].variant == reference), here[0])
         lines = [f"## {place[0]}, {place[1]:g}x\n", HEADER.format(reference)]
         for variant in in_order(r["run"].variant for r in here):
             own = [r for r in here if r["run"].variant == variant]
             paired = differences_of(own, here, reference)
-            lines.append(line(variant, own, paired))
+            lines.append(line(variant, own, paired, base))
             if variant != reference and len(paired):
                 differences.setdefault((place[1], variant), {})[place[0]] = paired
         texts.append("\n".join(lines))
@@ -88,7 +89,7 @@ def interval(values, share=0.95):
     return np.mean(values) - half, np.mean(values) + half
 
 
-def line(variant, own, paired):
+def line(variant, own, paired, base):
     """A row of a table."""
     accuracy = 100 * np.array([r["accuracy"] for r in own])
     spread = f"{accuracy.std(ddof=1):.2f}" if len(own) > 1 else ""
@@ -98,10 +99,26 @@ def line(variant, own, paired):
     spent = [r["search_steps"] / (r["search_steps"] + r["steps"]) for r in own]
     cells = [variant, len(own), f"{accuracy.mean():.2f}", spread]
     cells += [f"{macs:.3f}", f"{params:.3f}", f"{np.mean(spent):.1%}"]
+    cells += [f"{x:.2f}" if np.isfinite(x) else "" for x in distances(own, base)]
     low, high = interval(paired)
     cells.append(f"{paired.mean():+.2f}" if len(paired) else "")
     cells.append(f"{low:+.2f} to {high:+.2f}" if np.isfinite(low) else "")
     return f"| {' | '.join(str(c) for c in cells)} |"
+
+
+def distances(own, base):
+    """How far counts are from the reference's, and how much they differ by seed.
+
+    Returns:
+        Root mean squares over groups of log2(mean count / the reference's), and of the
+        standard deviation of log2(count); 1 is a factor of 2.
+    """
+    names = [n for n in base["kept"] if n not in ("input", "logits")]
+    counts = np.log2([[row["kept"][n] for n in names] for row in own])
+    reference = np.log2([base["kept"][n] for n in names])
+    away = np.sqrt(np.mean((counts.mean(0) - reference) ** 2))
+    spread = np.sqrt(np.mean(counts.var(0, ddof=1))) if len(own) > 1 else np.nan
+    return away, spread
 
 
 def in_order(values):
