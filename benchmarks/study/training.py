@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import os
 import pathlib
 import shutil
@@ -20,6 +21,13 @@ def one_thread():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def source():
+    """Twelve letters that change with the code of package and study."""
+    folders = pathlib.Path(hh_keras.__file__).parent, pathlib.Path(__file__).parent
+    texts = [p.read_bytes() for d in folders for p in sorted(d.rglob("*.py"))]
+    return hashlib.sha256(b"".join(texts)).hexdigest()[:12]
 
 
 def execute(run, folders, scratch):
@@ -73,6 +81,7 @@ def execute(run, folders, scratch):
         "seconds": round(time.monotonic() - started, 1),
         "versions": {
             "hh_keras": hh_keras.__version__,
+            "source": source(),
             "keras": keras.__version__,
             "tensorflow": tf.__version__,
         },

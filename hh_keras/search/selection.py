@@ -70,9 +70,11 @@ def select_channels(
         round_to: kept counts are multiples of this, or the whole group.
         per_cost: 0 ranks channels by score; 1 by score per share of the budget that
             the channel takes, as a knapsack is filled; values between weigh the price
-            by this power. Prices are those of the network whose groups all keep the
-            same share: at the counts that are selected, a group would get the cheaper
-            the fewer of its neighbours are kept, and residual streams would vanish.
+            by this power. What is not scarce has no price: where MACs bind, and
+            parameters do not, only MACs count. Prices are those of the network whose
+            groups all keep the same share: at the counts that are selected, a group
+            would get the cheaper the fewer of its neighbours are kept, and residual
+            streams would vanish.
 
     Returns:
         A `Plan`; `plan.keep` is bool `(channel_map.size,)`.
@@ -108,9 +110,7 @@ def select_channels(
         return _fill(channel_map, costs, values, floors, steps, limits)
 
     if per_cost:
-        uniform = fill(profile_scores(channel_map, _sizes(channel_map)))
-        prices = _prices(channel_map, uniform, limits) ** per_cost
-        scores = scores / np.repeat(prices, _sizes(channel_map))
+        scores = _priced(channel_map, scores, limits, per_cost, fill)
     counts = fill(scores)
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
@@ -136,17 +136,46 @@ def _sizes(channel_map):
     return np.array([len(group) for group in channel_map.groups])
 
 
-def _prices(channel_map, counts, limits):
-    """The share of the budget that a channel of each group takes, `(groups,)`."""
-    macs, params = cost_model(channel_map).marginals(counts)
-    total = np.zeros(len(counts))
-    for marginal, limit in ((macs, limits[0]), (params, limits[1])):
-        if limit < math.inf:
-            total += marginal / limit
-    if not total.any():  # a limit on latency alone
-        total = macs
-    # Groups that cost nothing are frozen or empty; their price decides nothing.
-    return np.where(total > 0, total, 1.0)
+_ROUNDS = 8
+
+
+def _priced(channel_map, scores, limits, per_cost, fill):
+    """Scores over prices at which neither limit is left unused, if there are any.
+
+    The price of a channel is its share of the MACs' limit and of the parameters',
+    weighed. As in the dual of a knapsack with two limits, what is not scarce costs
+    nothing: parameters weigh as little as keeps MACs the limit that binds.
+    """
+    sizes = _sizes(channel_map)
+    costs = cost_model(channel_map)
+    uniform = fill(profile_scores(channel_map, sizes))
+    shares = [
+        marginal / limit if 0 < limit < math.inf else np.zeros(len(sizes))
+        for marginal, limit in zip(costs.marginals(uniform), limits)
+    ]
+    if not np.any(shares):  # a limit on latency alone
+        shares = costs.marginals(uniform)
+
+    def at(weight):
+        prices = (1 - weight) * shares[0] + weight * shares[1]
+        # Groups that cost nothing are frozen or empty; their price decides nothing.
+        prices = np.where(prices > 0, prices, 1.0) ** per_cost
+        return scores / np.repeat(prices, sizes)
+
+    if not (shares[0].any() and shares[1].any()):
+        return at(0.0 if shares[0].any() else 1.0)
+
+    def parameters_bind(weight):
+        macs, params = costs(fill(at(weight)))
+        return params / limits[1] > macs / limits[0]
+
+    if not parameters_bind(0.0):
+        return at(0.0)
+    low, high = 0.0, 1.0
+    for _ in range(_ROUNDS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if parameters_bind(middle) else (low, middle)
+    return at(high)
 
 
 def _common(round_to, step, size):
