@@ -79,6 +79,25 @@ def test_channels_that_cost_more_have_to_score_more(wide):
     assert value[kept & free].mean() > value[~kept].mean() + 0.4
 
 
+def test_prices_use_both_limits_up(wide):
+    """Ranked by score alone, these scores leave parameters unused."""
+    channels, full = hh.trace(wide), hh.cost(wide)
+    uniform = hh.select_channels(
+        channels, hh.score_channels(wide, criterion="uniform"), hh.Budget(full.macs / 9)
+    )
+    budget = hh.Budget(uniform.notes["macs"], uniform.notes["params"])
+    early = np.repeat(
+        [1.5 if "stage3" not in g.name else 1.0 for g in channels.groups],
+        [len(g) for g in channels.groups],
+    )
+    scores = early * np.random.default_rng(0).uniform(0.5, 1, channels.size)
+    ranked = hh.select_channels(channels, scores, budget, 0.05)
+    priced = hh.select_channels(channels, scores, budget, 0.05, per_cost=1.0)
+    assert ranked.notes["params"] < 0.8 * budget.params
+    assert priced.notes["params"] > 0.96 * budget.params
+    assert priced.notes["macs"] > 0.96 * budget.macs
+
+
 @pytest.mark.parametrize("per_cost", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("limits", [(0.3, None), (0.3, 0.15), (0.1, 0.9)])
 def test_budgets_are_met_at_any_price(wide, per_cost, limits):
