@@ -32,18 +32,20 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-SHARES = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
+SHARES = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 CRITERIA = {
     "taylor": ("taylor", 0.0),
     "taylor, per cost": ("taylor", 1.0),
     "taylor, per square root of cost": ("taylor", 0.5),
+    "fisher": ("fisher", 0.0),
+    "fisher, per cost": ("fisher", 1.0),
     "weight_norm": ("weight_norm", 0.0),
     "weight_norm, per cost": ("weight_norm", 1.0),
     "balanced": ("balanced", 0.0),
     "uniform": ("uniform", 0.0),
     "random": ("random", 0.0),
 }
-SIZE, CROPS = 224, 3
+SIZE, CROPS, BATCH = 224, 3, 2
 
 
 class Reader(pickle.Unpickler):
@@ -151,7 +153,9 @@ def measure(model, paths):
         model.predict(x, batch_size=32, verbose=0).argmax(1) for x in (unseen, seen)
     )
     _, sure = agreement(model, unseen, answers)
-    data = [(seen[i : i + 32], labels[i : i + 32]) for i in range(0, len(seen), 32)]
+    data = [
+        (seen[i : i + BATCH], labels[i : i + BATCH]) for i in range(0, len(seen), BATCH)
+    ]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     channels, full = hh_keras.trace(model), hh_keras.cost(model)
     rows = []

@@ -14,6 +14,7 @@ from absl import flags
 CRITERIA = (
     "gradient",
     "taylor",
+    "fisher",
     "magnitude",
     "weight_norm",
     "balanced",

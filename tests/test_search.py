@@ -58,6 +58,15 @@ def test_scores_add_up_over_batches_of_any_size():
     np.testing.assert_allclose(whole, parts, rtol=1e-3, atol=1e-6)
 
 
+def test_fisher_scores_are_means_of_squares():
+    m = model()
+    data = batches(2)
+    one, other = (hh.score_channels(m, [b], LOSS) for b in data)
+    both = hh.score_channels(m, data, LOSS, "fisher")
+    wanted = np.sqrt((one**2 + other**2) / 2)
+    np.testing.assert_allclose(both, wanted, rtol=1e-3, atol=1e-6)
+
+
 def test_scoring_changes_nothing():
     m = model()
     before = [np.asarray(v).copy() for v in m.variables]

@@ -19,7 +19,7 @@ def gradient_scores(model, channel_map, data, loss, batches, criterion):
     if layer is None:  # nothing is removable, so nothing was scaled
         return np.zeros(channel_map.size)
     slopes = _slopes(scaled, layer.gamma, keras.losses.get(loss), strategy)
-    total, examples, gradient = 0.0, 0, np.zeros(channel_map.size)
+    examples, gradient = 0, np.zeros(channel_map.size)
     for k, batch in enumerate(data):
         if k == batches:
             break
@@ -31,11 +31,14 @@ def gradient_scores(model, channel_map, data, loss, batches, criterion):
                 "(NaN pixels? missing normalisation?) and the loss."
             )
         n = keras.tree.flatten(x)[0].shape[0]
-        total, examples = total + float(value), examples + n
-        gradient += np.asarray(slope, float)
+        slope = np.asarray(slope, float)
+        examples += n
+        # A batch's mean slope, squared, counts as often as the batch has examples.
+        gradient += slope**2 / n if criterion == "fisher" else slope
     if not examples:
         raise SearchError("the search data is empty: no batch to score with.")
-    scores = chiefs(np.abs(gradient / examples), strategy)
+    gradient = np.abs(gradient / examples)
+    scores = chiefs(np.sqrt(gradient) if criterion == "fisher" else gradient, strategy)
     gamma = np.asarray(keras.ops.convert_to_numpy(layer.gamma))
     return scores * np.abs(gamma) if criterion == "taylor" else scores
 

@@ -14,13 +14,14 @@ from hh_keras.search.scales import scale_layer
 CRITERIA = (
     "gradient",
     "taylor",
+    "fisher",
     "magnitude",
     "weight_norm",
     "balanced",
     "uniform",
     "random",
 )
-NEED_DATA = ("gradient", "taylor")
+NEED_DATA = ("gradient", "taylor", "fisher")
 
 
 def score_channels(
@@ -33,6 +34,9 @@ def score_channels(
       runs in inference mode, so that no statistics change.
     - `taylor`: |γ · ∂L/∂γ| (arXiv:1611.06440); like `gradient` unless the model was
       trained with scales.
+    - `fisher`: root of the mean over batches of (∂L/∂γ)², which does not cancel between
+      batches: for trained networks, whose mean gradient says little. The smaller the
+      batches, the better (Theis et al., arXiv:1801.05787).
     - `magnitude`: |γ| of a model trained with scales.
     - `weight_norm`: L2 norm of the weights that make the channel, by layer relative to
       the layer's mean.
