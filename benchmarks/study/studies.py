@@ -100,6 +100,7 @@ def ideas():
         Search(per_cost=1, warmup=20, batches=4),
         Search(per_cost=1, warmup=100, batches=4),
         Search("uniform", per_cost=0.5),
+        Search("fisher", batches=3, per_cost=1, min_keep=0.4),
     )
     variants = [("original", None), *lwdna(searches)]
     yield from runs(SMALL, variants, range(6))
