@@ -58,8 +58,7 @@ def overall(differences):
     lines = [
         "## All pairs\n",
         "Mean of the pairs' mean differences, in points of accuracy; from the original "
-        "at 1x, from uniform narrowing below. Intervals of fewer than three seeds do not "
-        "count.\n",
+        "at 1x, from uniform narrowing below. Intervals of two seeds do not count.\n",
         "| budget | variant | pairs | mean | above 0 | interval above 0 |",
         "|---|---|---|---|---|---|",
     ]
