@@ -30,7 +30,7 @@ def draw(rows, path):
         axis.set_xlabel("MACs, % of the original's")
         axis.set_ylabel("accuracy, %")
     _legend(figure, axes[0], variants)
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=65)
     plt.close(figure)
 
 
@@ -69,7 +69,7 @@ def draw_profiles(rows, path):
         axis.set_yscale("log", base=2)
         axis.set_yticks([0.25, 0.5, 1, 2], ["1/4", "1/2", "1", "2"])
     _legend(figure, axes[0], variants)
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=65)
     plt.close(figure)
 
 
