@@ -7,7 +7,7 @@
     python launch/evaluate.py --model=trained.keras --dataset=photos/ --view=ten \\
         --output=runs/evaluation
     python launch/evaluate.py --task=denoise --degrade=noise:25 --dataset=BSD68/ \\
-        --validation_size=0 --model=runs/denoise/lw_dna.keras
+        --all_images --validation_size=0 --model=runs/denoise/lw_dna.keras
 
 Takes Keras models, SavedModel folders and TensorFlow Lite files alike. Writes nothing
 but to the screen, unless --output says where: then evaluation.json (scores, and the
@@ -25,7 +25,7 @@ from launch import flags, program
 GROUPS = {
     "Model": (flags.FILE,),
     "Task": flags.TASK,
-    "Data": (*flags.DATA, flags.VIEW, flags.BATCH_SIZE),
+    "Data": (*flags.DATA, flags.VIEW, flags.ALL_IMAGES, flags.BATCH_SIZE),
     "Other": (flags.OUTPUT,),
 }
 

@@ -780,6 +780,14 @@ OUTPUT = Flag(
     "of restored images, before_after.png in its stead.",
 )
 
+ALL_IMAGES = Flag(
+    "all_images",
+    _SWITCH,
+    False,
+    "denoise and sr: of a folder without train/ and val/, measure on all images, not "
+    "on every tenth only, which is what launch/run.py holds out.",
+)
+
 RUN = Flag(
     "run",
     Text("FOLDER"),

@@ -93,6 +93,7 @@ def load_photographs(args, channels, multiple=1):
         validation_size=args.validation_size or None,
         memory_bytes=args.memory_mb * 2**20,
         on_bad_image=args.on_bad_image,
+        hold_out=not _given(args, "all_images", False),
     )
 
 

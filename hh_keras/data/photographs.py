@@ -47,7 +47,7 @@ class Photographs:
     description: dict[str, str]
 
 
-def open_photographs(spec: str) -> Photographs:
+def open_photographs(spec: str, hold_out: bool = True) -> Photographs:
     """Lists a set of images; decodes nothing.
 
     Args:
@@ -55,6 +55,7 @@ def open_photographs(spec: str) -> Photographs:
             feature `image`, or `hr` and `lr` as div2k has them; or the path of a
             folder of image files, with `train/` and `val/` (or `validation/`, or
             `test/`), or without: then every tenth image is held out.
+        hold_out: False takes all images of such a folder for both parts, to measure on.
 
     Returns:
         `Photographs`, in the order of their names or as they are stored.
@@ -77,10 +78,10 @@ def open_photographs(spec: str) -> Photographs:
             f"data set '{spec}' {kind}: give the path of a folder of images, or "
             "'embedded', or 'tfds:NAME'."
         )
-    return _open_folder(spec, root)
+    return _open_folder(spec, root, hold_out)
 
 
-def _open_folder(spec, root):
+def _open_folder(spec, root, hold_out=True):
     held_out = next((root / name for name in HELD_OUT if (root / name).is_dir()), None)
     if (root / "train").is_dir():
         if held_out is None:
@@ -90,6 +91,9 @@ def _open_folder(spec, root):
             )
         train, validation = (_listed(part) for part in (root / "train", held_out))
         how = held_out.name
+    elif not hold_out:
+        train = validation = _listed(root)
+        how = "the same"
     else:
         every = _listed(root)
         validation = every[::_HELD_OUT_SHARE]

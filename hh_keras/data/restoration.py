@@ -49,6 +49,7 @@ def load_pairs(
     validation_size=None,
     memory_bytes=None,
     on_bad_image="skip",
+    hold_out=True,
 ):
     """Loads photographs as batches of (degraded, clean) images.
 
@@ -75,6 +76,7 @@ def load_pairs(
         on_bad_image: "skip" leaves out images that cannot be read or are smaller than
             a patch, and notes them in `skipped`; "fail" raises. One that is met only in
             use leaves its batch smaller; of a validation image, empty.
+        hold_out: False validates on all images of a folder without parts.
 
     Returns:
         An `hh_keras.data.ImageData` without classes; in place of labels it has clean
@@ -89,7 +91,7 @@ def load_pairs(
     _check(patch, channels, batch_size, augment, patches_per_image, multiple, limit)
     if on_bad_image not in ("skip", "fail"):
         raise DataError(f"on_bad_image '{on_bad_image}' is neither skip nor fail.")
-    source = open_photographs(spec)
+    source = open_photographs(spec, hold_out)
     skipped = {}
     note = left_out(skipped, on_bad_image)
     most = IN_MEMORY_BYTES if memory_bytes is None else memory_bytes
