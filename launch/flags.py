@@ -11,7 +11,16 @@ from typing import Any
 
 from absl import flags
 
-CRITERIA = ("gradient", "taylor", "magnitude", "weight_norm", "uniform", "random")
+CRITERIA = (
+    "gradient",
+    "taylor",
+    "fisher",
+    "magnitude",
+    "weight_norm",
+    "balanced",
+    "uniform",
+    "random",
+)
 TASKS = ("classify", "denoise", "sr")
 AUGMENTATIONS = ("none", "crop_flip", "flip", "flip_rotate", "imagenet")
 OPTIMIZERS = ("sgd", "adam")
@@ -435,8 +444,15 @@ SEARCH = (
         "criterion",
         Choice(CRITERIA),
         "gradient",
-        "What ranks the channels. gradient is the paper's; uniform and random are "
-        "controls.",
+        "What ranks the channels. gradient is the paper's; balanced gives layers more "
+        "equal shares of the cost, without data; uniform and random are controls.",
+    ),
+    Flag(
+        "per_cost",
+        Number(float, 0, 2),
+        0.0,
+        "0 ranks channels by score, 1 by score per share of the budget that a channel "
+        "takes; values between weigh the price by this power.",
     ),
     Flag("search_batches", _COUNT, 8, "Batches that the criterion looks at."),
     Flag(

@@ -195,6 +195,7 @@ def results(run, data, recipe, args, seconds):
         "search": {
             "criterion": args.criterion,
             "batches": args.search_batches,
+            "per_cost": args.per_cost,
             "width_mult": args.width_mult,
             "min_keep": merge_min_keep(args.min_keep),
             "round_to": args.round_to,

@@ -331,6 +331,7 @@ def _shrink(model, data, args, weights, run):
         batches=args.search_batches,
         min_keep=merge_min_keep(args.min_keep),
         round_to=args.round_to,
+        per_cost=args.per_cost,
         weights=weights,
         seed=args.seed,
         prepare=prepare,

@@ -9,6 +9,7 @@ import pytest
 import hh_keras as hh
 from hh_keras.search.scales import scale_layer
 from hh_keras.training import strategy
+from launch import flags
 from tests.zoo import ZOO, randomize
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -56,6 +57,19 @@ def test_scores_add_up_over_batches_of_any_size():
     whole = hh.score_channels(m, [(x, y)], LOSS)
     parts = hh.score_channels(m, [(x[:5], y[:5]), (x[5:], y[5:])], LOSS)
     np.testing.assert_allclose(whole, parts, rtol=1e-3, atol=1e-6)
+
+
+def test_scripts_offer_every_criterion():
+    assert flags.CRITERIA == hh.CRITERIA
+
+
+def test_fisher_scores_are_means_of_squares():
+    m = model()
+    data = batches(2)
+    one, other = (hh.score_channels(m, [b], LOSS) for b in data)
+    both = hh.score_channels(m, data, LOSS, "fisher")
+    wanted = np.sqrt((one**2 + other**2) / 2)
+    np.testing.assert_allclose(both, wanted, rtol=1e-3, atol=1e-6)
 
 
 def test_scoring_changes_nothing():

@@ -91,16 +91,24 @@ class CostModel:
                 entry[kind] += amount
         return table
 
-    def marginal(self, kept=None):
-        """MACs that one channel of each group costs, float array `(groups,)`."""
+    def marginals(self, kept=None):
+        """What one channel of each group costs, float arrays `(groups,)`.
+
+        Returns:
+            `(macs, params)`; zeros for groups without channels.
+        """
         kept = np.asarray(self.sizes if kept is None else kept, float)
-        full = self(kept)[0]
-        savings = np.zeros(len(kept))
+        full = np.array(self(kept))
+        savings = np.zeros((2, len(kept)))
         for g in np.flatnonzero(kept > 0):
             less = kept.copy()
             less[g] -= 1
-            savings[g] = full - self(less)[0]
+            savings[:, g] = full - self(less)
         return savings
+
+    def marginal(self, kept=None):
+        """MACs that one channel of each group costs, float array `(groups,)`."""
+        return self.marginals(kept)[0]
 
 
 _FACTORS = 3

@@ -1,4 +1,6 @@
-"""The two pieces that every network of the registry shares: entry and exit."""
+"""The pieces that networks of the registry share: entry, layers, exit."""
+
+import math
 
 from keras import layers
 
@@ -16,6 +18,81 @@ def pixels(image_shape):
     return inputs, layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(inputs)
 
 
+def conv(x, filters, kernel_size, name, strides=1, groups=1):
+    """Convolution without bias, padded so that only strides make the map smaller.
+
+    Args:
+        x: tensor of shape `(batch, height, width, channels)`.
+        filters: output channels.
+        kernel_size: side of the square kernel.
+        name: of the layer.
+        strides: the same in both directions.
+        groups: of channels that are convolved apart from each other.
+
+    Returns:
+        A tensor of shape `(batch, height / strides, width / strides, filters)`.
+    """
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        groups=groups,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+
+
+def bn_act(x, name, activation="relu"):
+    """Batch normalisation `NAME_bn` and, unless None, an activation `NAME_ACTIVATION`.
+
+    Args:
+        x: tensor of shape `(batch, height, width, channels)`.
+        name: see above.
+        activation: name of a Keras activation, or None.
+
+    Returns:
+        A tensor of the same shape.
+    """
+    x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    if activation is None:
+        return x
+    return layers.Activation(activation, name=f"{name}_{activation}")(x)
+
+
+def depthwise(x, kernel_size, name, strides=1):
+    """Depthwise convolution without bias, padded as `conv` does."""
+    return layers.DepthwiseConv2D(
+        kernel_size,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        depthwise_initializer="he_normal",
+        name=name,
+    )(x)
+
+
+def squeeze_excite(x, units, name, inner="relu", gate="sigmoid"):
+    """Weighs channels by a gate that sees the mean of each.
+
+    Args:
+        x: tensor of shape `(batch, height, width, channels)`.
+        units: channels between.
+        name: prefix of the layers' names.
+        inner, gate: names of Keras activations.
+
+    Returns:
+        A tensor of the same shape.
+
+    Reference: Hu et al., CVPR 2018, arXiv:1709.01507.
+    """
+    y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
+    y = layers.Conv2D(units, 1, activation=inner, name=f"{name}_reduce")(y)
+    y = layers.Conv2D(x.shape[-1], 1, activation=gate, name=f"{name}_excite")(y)
+    return layers.Multiply(name=f"{name}_gate")([x, y])
+
+
 def conv_bn(x, filters, kernel_size, name, bn_name=None, strides=1, activation="relu"):
     """Convolution without bias, batch normalisation, and an optional activation.
 
@@ -31,19 +108,40 @@ def conv_bn(x, filters, kernel_size, name, bn_name=None, strides=1, activation="
     Returns:
         A tensor of shape `(batch, height / strides, width / strides, filters)`.
     """
-    x = layers.Conv2D(
-        filters,
-        kernel_size,
-        strides=strides,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
+    x = conv(x, filters, kernel_size, name, strides)
     x = layers.BatchNormalization(name=bn_name or f"{name}_bn")(x)
     if activation is None:
         return x
     return layers.Activation(activation, name=f"{name}_{activation}")(x)
+
+
+def strides_for(image_shape, strides):
+    """Strides for an image size: the first become 1 until the last map has 4 pixels.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        strides: of the layers in their order, as a paper on 224 pixels has them.
+
+    Returns:
+        A list of as many strides.
+
+    Example:
+        >>> strides_for((32, 32, 3), (2, 1, 2, 2, 1, 2, 2))
+        [1, 1, 1, 2, 1, 2, 2]
+    """
+    strides = list(strides)
+    least = min(image_shape[:2])
+    for i, stride in enumerate(strides):
+        if least / math.prod(strides) > 3:
+            break
+        strides[i] = 1 if stride == 2 else stride
+    return strides
+
+
+def round_to_8(channels):
+    """Nearest multiple of 8, at least 8, never more than 10 % below `channels`."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def classifier(x, num_classes):

@@ -8,20 +8,65 @@ from hh_keras.errors import ModelError
 from hh_keras.models import sources
 from hh_keras.models.applications import application, list_applications
 from hh_keras.models.denoising import dncnn_b, dncnn_s, dncnn_small, unet
-from hh_keras.models.densenet import densenet40
-from hh_keras.models.mobilenet import mobilenetv2_small
-from hh_keras.models.resnet import resnet20, resnet32, resnet56
+from hh_keras.models.densenet import densenet40, densenet_bc100
+from hh_keras.models.imagenet_resnet import (
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+    resnet152,
+)
+from hh_keras.models.mobilenet import (
+    efficientnet_b0,
+    efficientnet_lite0,
+    mnasnet,
+    mobilenetv1,
+    mobilenetv2_small,
+    mobilenetv3_large,
+    mobilenetv3_small,
+)
+from hh_keras.models.regnet import regnetx, regnety
+from hh_keras.models.resnet import (
+    preresnet164,
+    resnet8,
+    resnet20,
+    resnet32,
+    resnet56,
+    resnet110,
+    wrn28_10,
+)
 from hh_keras.models.suggestions import did_you_mean
 from hh_keras.models.superresolution import edsr, edsr_large, edsr_small, srresnet
 from hh_keras.models.vgg import vgg11_small
 
 _MODELS = {
-    "densenet40": densenet40,
-    "mobilenetv2_small": mobilenetv2_small,
-    "resnet20": resnet20,
-    "resnet32": resnet32,
-    "resnet56": resnet56,
-    "vgg11_small": vgg11_small,
+    function.__name__: function
+    for function in (
+        densenet40,
+        densenet_bc100,
+        efficientnet_b0,
+        efficientnet_lite0,
+        mnasnet,
+        mobilenetv1,
+        mobilenetv2_small,
+        mobilenetv3_large,
+        mobilenetv3_small,
+        preresnet164,
+        regnetx,
+        regnety,
+        resnet8,
+        resnet18,
+        resnet20,
+        resnet32,
+        resnet34,
+        resnet50,
+        resnet56,
+        resnet101,
+        resnet110,
+        resnet152,
+        vgg11_small,
+        wrn28_10,
+    )
 }
 # From images to images: these have no classes, and their input may be of any size.
 _RESTORATION = {

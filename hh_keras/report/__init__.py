@@ -10,8 +10,8 @@
     goal       "accuracy" (the default) or "psnr", what tells a good network
     budget     macs, params: limits in absolute counts, None for none;
                macs_flag, params_flag: as they were given, e.g. "0.95x"
-    search     criterion, batches, width_mult, min_keep, round_to, weights, seed,
-               seconds
+    search     criterion, batches, per_cost, width_mult, min_keep, round_to, weights,
+               seed, seconds
     protocol   the fields of `hh_keras.training.Recipe`
     models     {"original": network, "lw_dna": network}, each with
         macs, params               whole network, one example

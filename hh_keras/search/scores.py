@@ -2,18 +2,26 @@
 
 import difflib
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from hh_keras.errors import HHError, SearchError
+from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import trace
-from hh_keras.search.scales import add_scales, scale_layer
-from hh_keras.training.strategy import chiefs
+from hh_keras.search.gradients import gradient_scores
+from hh_keras.search.profiles import balanced_profile, profile_scores
+from hh_keras.search.scales import scale_layer
 
-CRITERIA = ("gradient", "taylor", "magnitude", "weight_norm", "uniform", "random")
-NEED_DATA = ("gradient", "taylor")
+CRITERIA = (
+    "gradient",
+    "taylor",
+    "fisher",
+    "magnitude",
+    "weight_norm",
+    "balanced",
+    "uniform",
+    "random",
+)
+NEED_DATA = ("gradient", "taylor", "fisher")
 
 
 def score_channels(
@@ -26,9 +34,14 @@ def score_channels(
       runs in inference mode, so that no statistics change.
     - `taylor`: |γ · ∂L/∂γ| (arXiv:1611.06440); like `gradient` unless the model was
       trained with scales.
+    - `fisher`: root of the mean over batches of (∂L/∂γ)², which does not cancel between
+      batches: for trained networks, whose mean gradient says little. The smaller the
+      batches, the better (Theis et al., arXiv:1801.05787).
     - `magnitude`: |γ| of a model trained with scales.
     - `weight_norm`: L2 norm of the weights that make the channel, by layer relative to
       the layer's mean.
+    - `balanced`: counts at which layers take more equal shares of the cost, see
+      `balanced_profile`; needs neither data nor weights.
     - `uniform`: keeps the same share everywhere; `random`: a seeded draw. These are
       the controls.
 
@@ -59,13 +72,13 @@ def score_channels(
     if criterion in NEED_DATA:
         if data is None or loss is None:
             raise HHError(f"criterion '{criterion}' needs data and a loss.")
-        return _gradient_scores(model, channel_map, data, loss, batches, criterion)
+        return gradient_scores(model, channel_map, data, loss, batches, criterion)
     if criterion == "random":
         return np.random.default_rng(seed).random(channel_map.size)
     if criterion == "uniform":
-        return np.concatenate(
-            [1 - (np.arange(len(g)) + 0.5) / len(g) for g in channel_map.groups]
-        )
+        return profile_scores(channel_map, [len(g) for g in channel_map.groups])
+    if criterion == "balanced":
+        return profile_scores(channel_map, balanced_profile(channel_map))
     if criterion == "magnitude":
         layer = scale_layer(model)
         if layer is None:
@@ -75,78 +88,6 @@ def score_channels(
             )
         return np.abs(np.asarray(layer.gamma, float))
     return _weight_norms(model, channel_map)
-
-
-def _gradient_scores(model, channel_map, data, loss, batches, criterion):
-    strategy = model.distribute_strategy
-    with strategy.scope():
-        scaled = model
-        if scale_layer(model) is None:
-            scaled = add_scales(model, channel_map)
-    layer = scale_layer(scaled)
-    if layer is None:  # nothing is removable, so nothing was scaled
-        return np.zeros(channel_map.size)
-    slopes = _slopes(scaled, layer.gamma, keras.losses.get(loss), strategy)
-    total, examples, gradient = 0.0, 0, np.zeros(channel_map.size)
-    for k, batch in enumerate(data):
-        if k == batches:
-            break
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        value, slope = slopes(x, y, weight)
-        if not np.isfinite(value):
-            raise SearchError(
-                f"the loss of search batch {k + 1} is {float(value)}: check the inputs "
-                "(NaN pixels? missing normalisation?) and the loss."
-            )
-        n = keras.tree.flatten(x)[0].shape[0]
-        total, examples = total + float(value), examples + n
-        gradient += np.asarray(slope, float)
-    if not examples:
-        raise SearchError("the search data is empty: no batch to score with.")
-    scores = chiefs(np.abs(gradient / examples), strategy)
-    gamma = np.asarray(keras.ops.convert_to_numpy(layer.gamma))
-    return scores * np.abs(gamma) if criterion == "taylor" else scores
-
-
-def _slopes(model, gamma, loss, strategy):
-    """Returns `f(x, y, weight) → (loss, ∂loss/∂γ)`, sums over the batch.
-
-    Every replica computes the whole, so that none can find anything else than one
-    device would.
-    """
-
-    def step(x, y, weight):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(gamma.value)
-            total = batch_loss(loss, y, model(x, training=False), weight)
-        return total, tf.convert_to_tensor(tape.gradient(total, gamma.value))
-
-    @tf.function(reduce_retracing=True)
-    def on_all(x, y, weight):
-        return strategy.run(step, (x, y, weight))
-
-    def on_first(x, y, weight):
-        both = on_all(x, y, weight)
-        return [strategy.experimental_local_results(each)[0].numpy() for each in both]
-
-    return on_first
-
-
-def batch_loss(loss, y, prediction, weight=None):
-    """Sum of a loss over the examples of a batch, a scalar.
-
-    Sums, not means, so that batches of any size, and any number of replicas, add up.
-    """
-    if isinstance(loss, keras.losses.Loss):
-        values = loss.call(y, prediction)
-    else:
-        values = loss(y, prediction)
-    values = tf.cast(values, tf.float32)
-    if values.shape.rank and values.shape.rank > 1:
-        values = tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
-    if weight is not None:
-        values = values * tf.cast(tf.reshape(weight, [-1]), values.dtype)
-    return tf.reduce_sum(values)
 
 
 def _weight_norms(model, channel_map):

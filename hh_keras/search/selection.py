@@ -11,6 +11,7 @@ from hh_keras.errors import BudgetError, HHError
 from hh_keras.graph.cost import cost_model
 from hh_keras.latency.prediction import latency_model
 from hh_keras.search.plan import Plan
+from hh_keras.search.profiles import profile_scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,9 @@ class Budget:
         return tuple(math.inf if v is None else v for v in values)
 
 
-def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
+def select_channels(
+    channel_map, scores, budget, min_keep=0.1, round_to=1, per_cost=0.0
+):
     """Keeps the highest-scoring channels whose model fits a budget.
 
     Channels are sorted by score; bisection finds the longest prefix that fits, then
@@ -65,6 +68,13 @@ def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
             a number, or a mapping from group-name patterns (`"stage3*"`) to shares,
             the last that matches counts, groups without a match keep 0.1.
         round_to: kept counts are multiples of this, or the whole group.
+        per_cost: 0 ranks channels by score; 1 by score per share of the budget that
+            the channel takes, as a knapsack is filled; values between weigh the price
+            by this power. What is not scarce has no price: where MACs bind, and
+            parameters do not, only MACs count. Prices are those of the network whose
+            groups all keep the same share: at the counts that are selected, a group
+            would get the cheaper the fewer of its neighbours are kept, and residual
+            streams would vanish.
 
     Returns:
         A `Plan`; `plan.keep` is bool `(channel_map.size,)`.
@@ -93,7 +103,15 @@ def select_channels(channel_map, scores, budget, min_keep=0.1, round_to=1):
     limits = budget.limits
     _check_known(channel_map, costs(floors), limits)
     _check_reachable(channel_map, costs, floors, limits)
-    counts = _fill(channel_map, costs, scores, floors, steps, limits)
+    if not 0 <= per_cost <= 2:
+        raise HHError(f"per_cost must lie in 0 to 2, got {per_cost}.")
+
+    def fill(values):
+        return _fill(channel_map, costs, values, floors, steps, limits)
+
+    if per_cost:
+        scores = _priced(channel_map, scores, limits, per_cost, fill)
+    counts = fill(scores)
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
         keep[_ranked(group, scores)[:count]] = True
@@ -112,6 +130,52 @@ def _costs(channel_map, budget):
     table = budget.latency_table
     latency = latency_model(channel_map.sites.model, table, channel_map)
     return lambda kept: (*costs(kept), latency(kept)), latency
+
+
+def _sizes(channel_map):
+    return np.array([len(group) for group in channel_map.groups])
+
+
+_ROUNDS = 8
+
+
+def _priced(channel_map, scores, limits, per_cost, fill):
+    """Scores over prices at which neither limit is left unused, if there are any.
+
+    The price of a channel is its share of the MACs' limit and of the parameters',
+    weighed. As in the dual of a knapsack with two limits, what is not scarce costs
+    nothing: parameters weigh as little as keeps MACs the limit that binds.
+    """
+    sizes = _sizes(channel_map)
+    costs = cost_model(channel_map)
+    uniform = fill(profile_scores(channel_map, sizes))
+    shares = [
+        marginal / limit if 0 < limit < math.inf else np.zeros(len(sizes))
+        for marginal, limit in zip(costs.marginals(uniform), limits)
+    ]
+    if not np.any(shares):  # a limit on latency alone
+        shares = costs.marginals(uniform)
+
+    def at(weight):
+        prices = (1 - weight) * shares[0] + weight * shares[1]
+        # Groups that cost nothing are frozen or empty; their price decides nothing.
+        prices = np.where(prices > 0, prices, 1.0) ** per_cost
+        return scores / np.repeat(prices, sizes)
+
+    if not (shares[0].any() and shares[1].any()):
+        return at(0.0 if shares[0].any() else 1.0)
+
+    def parameters_bind(weight):
+        macs, params = costs(fill(at(weight)))
+        return params / limits[1] > macs / limits[0]
+
+    if not parameters_bind(0.0):
+        return at(0.0)
+    low, high = 0.0, 1.0
+    for _ in range(_ROUNDS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if parameters_bind(middle) else (low, middle)
+    return at(high)
 
 
 def _common(round_to, step, size):

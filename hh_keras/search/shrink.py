@@ -51,6 +51,7 @@ def shrink(
     batches=8,
     min_keep=0.1,
     round_to=1,
+    per_cost=0.0,
     weights="fresh",
     seed=0,
     prepare=None,
@@ -66,7 +67,7 @@ def shrink(
         budget: a `Budget`; the default is the given model's own cost.
         width: how much to widen first; 1 shrinks the model itself.
         criterion, batches: see `score_channels`.
-        min_keep, round_to: see `select_channels`.
+        min_keep, round_to, per_cost: see `select_channels`.
         weights: "fresh" starts the result anew, as the paper does; "inherit" keeps the
             values of the kept channels (of the function-preserving wide network).
         seed: the same seed gives the same plan and the same fresh weights.
@@ -99,7 +100,9 @@ def shrink(
     channel_map = trace(wide, input_shape)
 
     def attempt(limits):
-        plan = select_channels(channel_map, scores, limits, min_keep, round_to)
+        plan = select_channels(
+            channel_map, scores, limits, min_keep, round_to, per_cost
+        )
         return plan, rebuild(source, plan, weights, seed)
 
     latency = None
@@ -111,6 +114,7 @@ def shrink(
         **plan.notes,
         "criterion": criterion,
         "batches": batches,
+        "per_cost": per_cost,
         "width": width,
         "seed": seed,
         "budget": [v if v < math.inf else None for v in budget.limits],

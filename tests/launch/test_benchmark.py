@@ -30,7 +30,7 @@ def models(tmp_path):
         integer_io=True,
     )  # fmt: skip
     small.save(tmp_path / "small.keras")
-    export.saved_model(small, tmp_path / "saved" / "1")
+    export.saved_model(small, tmp_path, "saved")
     network(None).save(tmp_path / "any.keras")
     return tmp_path
 

@@ -1,0 +1,1 @@
+"""The study behind `benchmarks/heterogeneity.py`: which runs, and what they measure."""

@@ -1,0 +1,84 @@
+"""Scores from gradients: what the loss would do if a channel went."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hh_keras.errors import SearchError
+from hh_keras.search.scales import add_scales, scale_layer
+from hh_keras.training.strategy import chiefs
+
+
+def gradient_scores(model, channel_map, data, loss, batches, criterion):
+    strategy = model.distribute_strategy
+    with strategy.scope():
+        scaled = model
+        if scale_layer(model) is None:
+            scaled = add_scales(model, channel_map)
+    layer = scale_layer(scaled)
+    if layer is None:  # nothing is removable, so nothing was scaled
+        return np.zeros(channel_map.size)
+    slopes = _slopes(scaled, layer.gamma, keras.losses.get(loss), strategy)
+    examples, gradient = 0, np.zeros(channel_map.size)
+    for k, batch in enumerate(data):
+        if k == batches:
+            break
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        value, slope = slopes(x, y, weight)
+        if not np.isfinite(value):
+            raise SearchError(
+                f"the loss of search batch {k + 1} is {float(value)}: check the inputs "
+                "(NaN pixels? missing normalisation?) and the loss."
+            )
+        n = keras.tree.flatten(x)[0].shape[0]
+        slope = np.asarray(slope, float)
+        examples += n
+        # A batch's mean slope, squared, counts as often as the batch has examples.
+        gradient += slope**2 / n if criterion == "fisher" else slope
+    if not examples:
+        raise SearchError("the search data is empty: no batch to score with.")
+    gradient = np.abs(gradient / examples)
+    scores = chiefs(np.sqrt(gradient) if criterion == "fisher" else gradient, strategy)
+    gamma = np.asarray(keras.ops.convert_to_numpy(layer.gamma))
+    return scores * np.abs(gamma) if criterion == "taylor" else scores
+
+
+def _slopes(model, gamma, loss, strategy):
+    """Returns `f(x, y, weight) → (loss, ∂loss/∂γ)`, sums over the batch.
+
+    Every replica computes the whole, so that none can find anything else than one
+    device would.
+    """
+
+    def step(x, y, weight):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(gamma.value)
+            total = batch_loss(loss, y, model(x, training=False), weight)
+        return total, tf.convert_to_tensor(tape.gradient(total, gamma.value))
+
+    @tf.function(reduce_retracing=True)
+    def on_all(x, y, weight):
+        return strategy.run(step, (x, y, weight))
+
+    def on_first(x, y, weight):
+        both = on_all(x, y, weight)
+        return [strategy.experimental_local_results(each)[0].numpy() for each in both]
+
+    return on_first
+
+
+def batch_loss(loss, y, prediction, weight=None):
+    """Sum of a loss over the examples of a batch, a scalar.
+
+    Sums, not means, so that batches of any size, and any number of replicas, add up.
+    """
+    if isinstance(loss, keras.losses.Loss):
+        values = loss.call(y, prediction)
+    else:
+        values = loss(y, prediction)
+    values = tf.cast(values, tf.float32)
+    if values.shape.rank and values.shape.rank > 1:
+        values = tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
+    if weight is not None:
+        values = values * tf.cast(tf.reshape(weight, [-1]), values.dtype)
+    return tf.reduce_sum(values)

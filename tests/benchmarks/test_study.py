@@ -1,0 +1,123 @@
+"""The harness of the study: what controls cost, what a kill leaves, what sums say."""
+
+import dataclasses
+import json
+import tempfile
+
+import heterogeneity
+import numpy as np
+import pytest
+from study import data, networks, summary, training, variants
+from study.runs import Protocol, Run, Search
+
+import hh_keras as hh
+
+PROTOCOL = Protocol(steps=6, batch_size=4)
+TEXT = "clothes:40@16"
+
+
+@pytest.fixture
+def clothes(tmp_path, monkeypatch):
+    """A data set in MNIST's format: noise, ten classes."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 60), ("t10k", 20)):
+        images = rng.integers(0, 256, (count, 28, 28), np.uint8)
+        labels = np.arange(count, dtype=np.uint8) % 10
+        for kind, header, array in (
+            ("images-idx3", 16, images),
+            ("labels-idx1", 8, labels),
+        ):
+            path = tmp_path / f"{prefix}-{kind}-ubyte"
+            path.write_bytes(bytes(header) + array.tobytes())
+    return {"clothes": str(tmp_path)}
+
+
+def run_of(kind, search=None, **changes):
+    return Run("vgg11_eighth", TEXT, kind, 1, 1.0, 2, search, PROTOCOL, **changes)
+
+
+def found(run, folders):
+    images, shape, classes = data.load(TEXT, folders, PROTOCOL, 0)
+    original = networks.build(run.network, shape, classes)
+    return original, variants.find(run, original, lambda seed: images)
+
+
+@pytest.mark.parametrize(
+    "kind, search",
+    [
+        ("original", None),
+        ("uniform", None),
+        ("random", None),
+        ("lwdna", Search(batches=2, per_cost=1.0)),
+        ("lwdna", Search("balanced", blend=0.5)),
+        ("lwdna", Search(batches=1, warmup=1)),
+        ("shuffled", Search("balanced")),
+    ],
+)
+def test_every_network_costs_about_as_much_and_never_more(kind, search, clothes):
+    original, got = found(run_of(kind, search), clothes)
+    before, after = hh.cost(original), hh.cost(got.model)
+    assert 0.98 * before.macs <= after.macs <= before.macs
+    assert after.params <= before.params
+    if kind in ("original", "uniform"):
+        assert after.params == before.params
+    searched = kind == "lwdna" and search.criterion == "gradient"
+    assert (got.search_steps > 0) == searched
+
+
+def test_a_run_is_repeated_exactly_and_says_what_it_was(clothes, tmp_path):
+    run = run_of("lwdna", Search(batches=1))
+    first, second = (training.execute(run, clothes, tmp_path / "new") for _ in range(2))
+    assert first["accuracy"] == second["accuracy"]
+    assert first["train_loss"] == pytest.approx(second["train_loss"], rel=1e-6)
+    assert Run.of(json.loads(json.dumps(first))["run"]) == run
+    assert first["steps"] + first["search_steps"] == PROTOCOL.steps
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_the_same_seed_gives_the_same_images_in_the_same_order(clothes):
+    a, b, c = (data.load(TEXT, clothes, PROTOCOL, seed)[0] for seed in (3, 3, 4))
+    batches = [list(each.train.as_numpy_iterator()) for each in (a, b, c)]
+    later = list(a.epoch(0, 4).as_numpy_iterator())
+    assert len(batches[0]) == PROTOCOL.steps
+    for (x, _), (y, _) in zip(batches[0], batches[1], strict=True):
+        np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(later[0][0], batches[0][4][0])
+    assert any((x != y).any() for (x, _), (y, _) in zip(batches[0], batches[2]))
+
+
+def test_lines_cut_off_by_a_kill_are_made_again(tmp_path):
+    path = tmp_path / "study.jsonl"
+    heterogeneity.append(path, {"key": "a"})
+    with open(path, "a") as file:
+        file.write('{"key": "b", "accu')
+    assert list(heterogeneity.finished(path)) == ["a"]
+    heterogeneity.append(path, {"key": "c"})
+    assert list(heterogeneity.finished(path)) == ["a", "c"]
+
+
+def test_different_runs_have_different_keys():
+    runs = [run_of("original"), run_of("uniform"), run_of("lwdna", Search())]
+    runs += [run_of("lwdna", Search(per_cost=1.0))]
+    runs += [dataclasses.replace(runs[0], seed=5)]
+    assert len({run.key for run in runs}) == len(runs)
+
+
+def test_intervals_are_students():
+    # 1, 2, 3: mean 2, standard error 1/√3, t(0.975, 2) = 4.3027.
+    low, high = summary.interval(np.array([1.0, 2.0, 3.0]))
+    assert (low, high) == pytest.approx(
+        (2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), 1e-4
+    )
+
+
+def test_differences_are_paired_by_seed():
+    def row(kind, seed, accuracy):
+        run = Run("vgg11_eighth", TEXT, kind, seed)
+        return {"run": run, "accuracy": accuracy}
+
+    base = [row("original", 0, 0.5), row("original", 1, 0.7)]
+    own = [row("random", 1, 0.71), row("random", 0, 0.52), row("random", 2, 0.9)]
+    got = summary.differences_of(own, base + own, "original")
+    np.testing.assert_allclose(got, [1, 2])
