@@ -24,10 +24,7 @@ _OF_THE_RUN = (
     "learning_rate", "momentum", "task", "scale", "degrade", "patch", "channels",
     "patches_per_image", "validation_size", "tile",
 )  # fmt: skip
-_NETWORKS = {
-    "run": ("original", "lw_dna"),
-    "shrink": ("original", "lw_dna"),
-}
+_OF_A_SEARCH = ("original", "lw_dna")
 
 
 def networks(args):
@@ -57,7 +54,8 @@ def networks(args):
         return {args.name: args.model}
     folder = pathlib.Path(args.run)
     config = _config(folder / "run.json")
-    names = _NETWORKS.get(config.get("program"), (config.get("name", "model"),))
+    searched = config.get("program") in ("run", "shrink")
+    names = _OF_A_SEARCH if searched else (config.get("name", "model"),)
     found = {name: folder / f"{name}.keras" for name in names}
     for path in found.values():
         if not path.exists():
@@ -174,10 +172,30 @@ class _Kit:
 
 
 def _of_classes(network, data, args):
-    return _Kit(
-        functools.partial(_expected, network, data, args),
-        functools.partial(_made, network, data, args),
-    )
+    images = steps.first_images(data.validation, args.check_images)
+    settings = {
+        "labels": exports.labels_of(network, data.class_names),
+        "view": exports.view(args),
+        "representative": steps.first_images(data.search, args.representative_images),
+        "integer_io": args.integer_io,
+        "batch": args.tflite_batch,
+    }
+
+    def made(kind, path, expected):
+        learnt = _learnt(network, data, args) if kind == "qat" else None
+        exports.write(
+            network if learnt is None else learnt,
+            path,
+            kind,
+            data.image_shape,
+            **settings,
+        )
+        found = exports.compare(path, expected, data.validation, images)
+        return (
+            found if learnt is None else {**found, **_simulated(learnt, path, images)}
+        )
+
+    return _Kit(functools.partial(_expected, network, data, images), made)
 
 
 def _of_images(network, data, args):
@@ -206,35 +224,20 @@ def _of_images(network, data, args):
     return _Kit(expected, made)
 
 
-def _expected(network, data, args):
+def _expected(network, data, images):
     try:
         classification.check_head(network, len(data.class_names))
         logits = classification.from_logits(network)
     except (DataError, ModelError):
         logits = None
-    images = steps.first_images(data.validation, args.check_images)
     return exports.expectation(network, data.validation, images, logits)
 
 
-def _made(network, data, args, kind, path, expected):
-    """Writes one file; returns what was found about it."""
-    settings = {
-        "labels": exports.labels_of(network, data.class_names),
-        "view": exports.view(args),
-        "representative": steps.first_images(data.search, args.representative_images),
-        "integer_io": args.integer_io,
-        "batch": args.tflite_batch,
-    }
-    images = steps.first_images(data.validation, args.check_images)
-    if kind != "qat":
-        exports.write(network, path, kind, data.image_shape, **settings)
-        return exports.compare(path, expected, data.validation, images)
-    learnt = _learnt(network, data, args)
-    exports.write(learnt, path, kind, data.image_shape, **settings)
+def _simulated(learnt, path, images):
+    """How training for int8 went, and whether its file computes what it did."""
     simulated, said = (library.predict(m, images) for m in (learnt.model, path))
     like = library.agreement([simulated], [said])
     return {
-        **exports.compare(path, expected, data.validation, images),
         "history": learnt.history,
         "simulated": {
             "relative": like.relative,

@@ -72,9 +72,7 @@ def labels_of(model, class_names):
     return class_names if shapes == [(len(class_names),)] else None
 
 
-def write_exact(
-    model, folder, name, images, class_names, view, encoded="auto", formats=EXACT
-):
+def write_exact(model, folder, name, images, class_names, view, encoded="auto"):
     """Writes files that must say what the model says, and checks that they do.
 
     Args:
@@ -85,7 +83,6 @@ def write_exact(
         class_names: of the data.
         view: how image files come to the model's shape.
         encoded: of `hh_keras.export.saved_model`.
-        formats: some of `EXACT`.
 
     Returns:
         Format to the fields of a `hh_keras.export.Parity`, a dict.
@@ -94,7 +91,7 @@ def write_exact(
         HHError: an exported file computes something else than the model.
     """
     found = {}
-    for kind, path in paths(folder, name, formats).items():
+    for kind, path in paths(folder, name, EXACT).items():
         labels = labels_of(model, class_names)
         write(model, path, kind, images.shape[1:], labels, view, encoded)
         parity = exporting.parity(model, path, images)

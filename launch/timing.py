@@ -10,6 +10,7 @@ from hh_keras import latency
 from hh_keras.errors import HHError, ModelError
 from hh_keras.export import input_sizes, latencies
 from hh_keras.report import numbers
+from launch import exports
 
 
 def check(paths, threads):
@@ -53,7 +54,7 @@ def measure(args):
         {
             "file": path,
             "name": name,
-            "bytes": _size(pathlib.Path(path)),
+            "bytes": exports.file_size(pathlib.Path(path)),
             "inputs": its_shapes,
             **dataclasses.asdict(each),
         }
@@ -83,11 +84,6 @@ def _names(paths):
         if len(set(names)) == len(set(paths)):
             break
     return names
-
-
-def _size(path):
-    inside = path.rglob("*") if path.is_dir() else [path]
-    return sum(each.stat().st_size for each in inside if each.is_file())
 
 
 def text(found):

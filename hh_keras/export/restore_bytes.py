@@ -6,7 +6,7 @@ import tensorflow as tf
 from hh_keras.errors import ModelError
 from hh_keras.export.encoded import refusals
 from hh_keras.export.signatures import Signature
-from hh_keras.graph.reach import reach
+from hh_keras.tasks.restoration import size_multiple
 
 NAME = "restore_bytes"
 _EXAMPLE = 64  # pixels of the warm-up request's sides
@@ -47,7 +47,7 @@ def restore_bytes(model, image_shape=None):
             f"{model.name!r} takes images of one size; build it for any, "
             f"(None, None, {channels}), to restore files."
         )
-    multiple = _multiple(model)
+    multiple = size_multiple(model)
     blank = tf.io.encode_png(tf.zeros((1, 1, channels), tf.uint8))
 
     def call(encoded):
@@ -72,13 +72,6 @@ def restore_bytes(model, image_shape=None):
 
 
 _DAMAGED = "is a damaged JPEG or PNG file"
-
-
-def _multiple(model):
-    try:
-        return reach(model).multiple
-    except ModelError:
-        return 1
 
 
 def _decoded(content, channels):
