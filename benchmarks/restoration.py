@@ -7,9 +7,11 @@
 FOLDER has Train400, BSD68, Set12 and Set5, folders of images; PHOTOS are colour
 photographs to learn super-resolution from, by default the package's own six. A DnCNN
 for noise of sigma 25 and an EDSR for twice the size, each as it is, and shrunk from
-twice its width to 0.95 of its MACs and all of its parameters: evenly, at random, and by
-gradients (LW-DNA). Three seeds each. One line of JSON per run; runs that have one are
-not made again, and a run that was killed goes on from its last checkpoint.
+twice its width to 0.95 of its MACs and all of its parameters: evenly, at random, by
+balanced costs, and by gradients with the paper's floor. Three seeds each. One line of
+JSON per run; runs that have one are not made again, and a run that was killed goes on
+from its last checkpoint. The networks of the first seed are kept in `networks/` beside
+the results, to draw what they make of the package's photographs.
 """
 
 import argparse
@@ -23,11 +25,10 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 RESULTS = pathlib.Path(__file__).parent / "results" / "restoration"
-KINDS = {
-    "original": None,
-    "uniform": "uniform",
-    "random": "random",
-    "lw_dna": "gradient",
+KINDS = ("original", "uniform", "random", "gradient", "balanced")
+SEARCHES = {
+    "gradient": {"batches": 3, "min_keep": 0.4},
+    "balanced": {"min_keep": 0.1},
 }
 SEEDS = (0, 1, 2)
 MACS = 0.95  # at 1.0, evenly shrunk is the original again
@@ -54,12 +55,12 @@ class Study:
 
 STUDIES = {
     "denoise": Study(
-        "dncnn_s", {"depth": 10, "width": 48}, "noise:25", "Train400",
-        ("BSD68", "Set12"), 1, 40, 4, 32, 100, 2e-3,
+        "dncnn_s", {"depth": 8, "width": 32}, "noise:25", "Train400",
+        ("BSD68", "Set12"), 1, 40, 4, 16, 50, 2e-3,
     ),
     "sr": Study(
-        "edsr", {"blocks": 8, "width": 32}, "bicubic:2", "photographs",
-        ("Set5",), 3, 32, 64, 16, 300, 1e-3,
+        "edsr", {"blocks": 4, "width": 32}, "bicubic:2", "photographs",
+        ("Set5",), 3, 28, 64, 16, 35, 1e-3,
     ),
 }  # fmt: skip
 _SMOKE = {"epochs": 1, "patches_per_image": 2, "batch_size": 4, "limit": 2}
@@ -125,6 +126,7 @@ def load(study, train, test, seed, scratch):
 def network(study, kind, seed, data, task, scale):
     """The network of a run, untrained, and the original."""
     import keras
+    from study.variants import random_plan, space_of
 
     import hh_keras
     from hh_keras import models
@@ -132,16 +134,19 @@ def network(study, kind, seed, data, task, scale):
     keras.utils.set_random_seed(seed)
     shape = (None, None, study.channels)
     original = models.build(study.model, shape, None, None, study.model_args, scale)
-    if KINDS[kind] is None:
+    if kind == "original":
         return original, original
     before = hh_keras.cost(original, data.image_shape)
     limits = hh_keras.Budget(macs=MACS * before.macs, params=before.params)
-    found = hh_keras.shrink(
-        original, data.search, task.loss(original), limits, criterion=KINDS[kind],
-        batches=min(8, int(data.search.cardinality())), seed=seed,
-        width=2.0, input_shape=data.image_shape,
-    )  # fmt: skip
-    return found.model, original
+    if kind in SEARCHES:
+        found = hh_keras.shrink(
+            original, data.search, task.loss(original), limits, criterion=kind,
+            seed=seed, input_shape=data.image_shape, **SEARCHES[kind],
+        )  # fmt: skip
+        return found.model, original
+    space = space_of(original, 2.0, limits, seed, data.image_shape)
+    plan = space.plan(space.sizes) if kind == "uniform" else random_plan(space, seed)
+    return hh_keras.rebuild(space.wide, plan, "fresh", seed), original
 
 
 def execute(name, study, kind, seed, args):
@@ -176,6 +181,9 @@ def execute(name, study, kind, seed, args):
     scores = {
         test: task.evaluate(model, found.validation) for test, found in sets.items()
     }
+    if seed == SEEDS[0]:
+        (args.results / "networks").mkdir(parents=True, exist_ok=True)
+        model.save(args.results / "networks" / f"{name}_{kind}.keras")
     shutil.rmtree(scratch, ignore_errors=True)
     cost, before = (hh_keras.cost(m, data.image_shape) for m in (model, original))
     return {
@@ -185,6 +193,9 @@ def execute(name, study, kind, seed, args):
         "seed": seed,
         "settings": dataclasses.asdict(study),
         "scores": scores,
+        "layers": [
+            layer.filters for layer in model.layers if hasattr(layer, "filters")
+        ],
         "macs": cost.macs / before.macs,
         "params": cost.params / before.params,
         "seconds": round(time.monotonic() - started, 1),

@@ -1,13 +1,13 @@
 """Which runs make which study; one that was cut short goes on when it is started again.
 
 Networks are small versions of the paper's, images 5,000 of 16 pixels, and each network
-is trained for 1,200 steps of 64.
+is trained for 1,200 steps of 64, but for the study that overfits.
 """
 
 import dataclasses
 import itertools
 
-from study.runs import Run, Search
+from study.runs import Protocol, Run, Search
 
 SMALL = (
     ("vgg11_eighth", "cifar10:5000@16"),
@@ -35,12 +35,14 @@ FLOOR = Search(batches=3, min_keep=0.4)
 PRICED = Search(batches=3, per_cost=1)
 PRICED_FLOOR = Search(batches=3, per_cost=1, min_keep=0.4)
 FOUND = (FLOOR, PRICED_FLOOR, BALANCED)
+SHORT = Protocol()
+LONG = Protocol(steps=3600)
 
 
-def runs(pairs, variants, seeds, budget=1.0):
+def runs(pairs, variants, seeds, budget=1.0, protocol=SHORT):
     """Every variant on every pair, seed by seed; searches have the run's own seed."""
     for seed, pair, (kind, search) in itertools.product(seeds, pairs, variants):
-        yield Run(*pair, kind, seed, budget, seed, search)
+        yield Run(*pair, kind, seed, budget, seed, search, protocol)
 
 
 def lwdna(searches):
@@ -83,11 +85,27 @@ def slow():
 
 
 def controls():
-    """Counts given to other layers; the network of one seed trained with others."""
-    yield from runs(PAIRS, [("shuffled", s) for s in FOUND[:2]], range(101, 106))
-    for pair, seed in itertools.product(PAIRS, range(106, 111)):
-        yield Run(*pair, "original", seed)
-        yield Run(*pair, "lwdna", seed, 1.0, 101, FOUND[1])
+    """Five seeds more; counts of one seed with others; counts given to other layers."""
+    variants = [("original", None), *lwdna([BALANCED]), ("random", None)]
+    for seed in range(106, 111):
+        yield from runs(PAIRS, variants, [seed])
+        for pair in PAIRS:
+            yield Run(*pair, "lwdna", seed, 1.0, 101, FLOOR)
+    shuffled = [("shuffled", search) for search in (BALANCED, FLOOR)]
+    yield from runs(PAIRS, shuffled, range(101, 106))
+
+
+def ten():
+    """The seeds of `confirm` and `controls` together, for the candidate."""
+    variants = [("original", None), *lwdna([BALANCED]), ("random", None)]
+    yield from runs(PAIRS, variants, range(101, 111))
+
+
+def overfit():
+    """Half the images, three times the steps: 92 passes over 2,500 images."""
+    pairs = [(network, data.replace("5000", "2500")) for network, data in PAIRS[:2]]
+    variants = [("original", None), *lwdna([BALANCED, FLOOR]), ("random", None)]
+    yield from runs(pairs, variants, range(101, 106), protocol=LONG)
 
 
 def ideas():
@@ -109,4 +127,5 @@ def ideas():
     yield from runs(SMALL, variants, range(6))
 
 
-STUDIES = {f.__name__: f for f in (probe, ideas, choose, confirm, half, slow, controls)}
+_ALL = probe, ideas, choose, confirm, half, slow, controls, ten, overfit
+STUDIES = {study.__name__: study for study in _ALL}

@@ -60,7 +60,7 @@ def overall(differences):
     lines = [
         "## All pairs\n",
         "Mean difference of all runs, in points of accuracy; from the original at 1x, "
-        " from uniform narrowing below. Intervals of two seeds do not count.\n",
+        "from uniform narrowing below. Intervals of two seeds do not count.\n",
         "| budget | variant | pairs | runs | mean | 95 % over runs | pairs above 0 "
         "| their intervals above 0 |",
         "|---|---|---|---|---|---|---|---|",

@@ -76,13 +76,19 @@ def find(run, original, images_of):
     before = hh_keras.cost(original)
     budget = hh_keras.Budget(run.budget * before.macs, run.budget * before.params)
     width = run.search.width if run.search else 2.0
-    wide = widen(original, width, "fresh", run.plan_seed)
-    channels = hh_keras.trace(wide)
-    sizes = np.array([len(group) for group in channels.groups], float)
-    plan, steps = _KINDS[run.kind](run, Space(wide, channels, sizes, budget), images_of)
-    steps = math.ceil(steps * hh_keras.cost(wide).macs / before.macs)
-    model = hh_keras.rebuild(wide, plan, "fresh", run.seed)
+    space = space_of(original, width, budget, run.plan_seed)
+    plan, steps = _KINDS[run.kind](run, space, images_of)
+    steps = math.ceil(steps * hh_keras.cost(space.wide).macs / before.macs)
+    model = hh_keras.rebuild(space.wide, plan, "fresh", run.seed)
     return Found(model, {name: len(k) for name, k in plan.kept.items()}, steps)
+
+
+def space_of(original, width, budget, seed, input_shape=None):
+    """Widens a network; `input_shape` is for one that takes images of any size."""
+    wide = widen(original, width, "fresh", seed)
+    channels = hh_keras.trace(wide, input_shape)
+    sizes = np.array([len(group) for group in channels.groups], float)
+    return Space(wide, channels, sizes, budget)
 
 
 def uniform(run, space, images_of):
@@ -92,14 +98,19 @@ def uniform(run, space, images_of):
 
 def random(run, space, images_of):
     """Counts drawn at random."""
-    rng = np.random.default_rng(run.plan_seed)
+    return random_plan(space, run.plan_seed), 0
+
+
+def random_plan(space, seed):
+    """The counts of `random`."""
+    rng = np.random.default_rng(seed)
 
     def draw():
         return space.plan(
             space.sizes * np.exp(rng.normal(0, _SPREAD, len(space.sizes)))
         )
 
-    return fullest(draw, space.budget), 0
+    return fullest(draw, space.budget)
 
 
 def lwdna(run, space, images_of):
