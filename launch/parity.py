@@ -1,6 +1,9 @@
 """The parity report: every exported file beside the network it came from."""
 
+import textwrap
+
 from hh_keras import files
+from hh_keras.graph.table import text_table
 from launch import exports, steps
 
 _HEADS = {
@@ -90,13 +93,8 @@ def write_report(folder, found, max_drop, data, facts):
 def table(found):
     """The report as lines of text."""
     head = _HEADS[_goal(found)]
-    rows = [head, *_rows(found)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    return "\n".join(
-        "  " + row[0].ljust(widths[0])
-        + "".join("  " + cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))
-        for row in rows
-    )  # fmt: skip
+    lines = text_table(head, list(_rows(found)), right=range(1, len(head)))
+    return textwrap.indent(lines, "  ")
 
 
 def _rows(found):

@@ -8,10 +8,12 @@ import dataclasses
 import functools
 import json
 import shlex
+import textwrap
 import time
 
 from hh_keras import export as exporting
 from hh_keras import files
+from hh_keras.graph.table import text_table
 from hh_keras.training import checkpoints
 from hh_keras.training.history import read_history
 from launch import exports, steps, tasks, tiles
@@ -305,9 +307,8 @@ _GOAL_ROWS = {"accuracy": _accuracy_row, "psnr": _psnr_row}
 
 def table(found):
     """The comparison as a few lines of text."""
-    rows = [("", "original", "LW-DNA", "")]
     original, slim = (found["models"][name] for name in NAMES)
-    rows.append(_GOAL_ROWS[found["goal"]](original, slim))
+    rows = [_GOAL_ROWS[found["goal"]](original, slim)]
     for label, key, unit in (
         ("MACs", "macs", ""),
         ("parameters", "params", ""),
@@ -330,4 +331,5 @@ def table(found):
             f"{medians[1] / medians[0] - 1:+.1%}",
         )
     )
-    return "\n".join(f"  {a:<18}{b:>12}{c:>12}{d:>14}" for a, b, c, d in rows)
+    lines = text_table(("", "original", "LW-DNA", "change"), rows, right=(1, 2, 3))
+    return textwrap.indent(lines, "  ")

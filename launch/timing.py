@@ -9,6 +9,7 @@ import tensorflow as tf
 from hh_keras import latency
 from hh_keras.errors import HHError, ModelError
 from hh_keras.export import input_sizes, latencies
+from hh_keras.graph.table import text_table
 from hh_keras.report import numbers
 from launch import exports
 
@@ -88,18 +89,8 @@ def _names(paths):
 
 def text(found):
     """The table that is printed."""
-    head = [
-        "file",
-        "input",
-        "size",
-        "median",
-        "p10",
-        "p90",
-        "p99",
-        "ratio",
-        "middle half",
-    ]
-    rows = [head]
+    head = [*"file input size median p10 p90 p99 ratio".split(), "middle half"]
+    rows = []
     for each in found["files"]:
         times = (each[key] for key in ("median_ms", "p10_ms", "p90_ms", "p99_ms"))
         rows.append(
@@ -112,14 +103,6 @@ def text(found):
                 f"{each['ratio_p25']:.3f} to {each['ratio_p75']:.3f}",
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if index < 2 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in rows
-    ]
     runs, threads = found["files"][0]["runs"], found["threads"]
-    lines.append(f"{runs} rounds in turns, {threads} thread{'s' * (threads > 1)}.")
-    return "\n".join(lines)
+    foot = f"{runs} rounds in turns, {threads} thread{'s' * (threads > 1)}."
+    return f"{text_table(head, rows, right=range(2, len(head)))}\n{foot}"
