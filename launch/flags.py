@@ -443,9 +443,11 @@ SEARCH = (
     Flag(
         "criterion",
         Choice(CRITERIA),
-        "gradient",
+        None,
         "What ranks the channels. gradient is the paper's; balanced gives layers more "
-        "equal shares of the cost, without data; uniform and random are controls.",
+        "equal shares of the cost, without data; fisher is for trained weights; "
+        "uniform and random are controls. Default: balanced for fresh --weights, "
+        "otherwise fisher; magnitude with --search_epochs.",
     ),
     Flag(
         "per_cost",
@@ -459,7 +461,7 @@ SEARCH = (
         "search_epochs",
         Number(int, least=0),
         0,
-        "With --criterion=magnitude: train the wide network with a scale per channel "
+        "For --criterion=magnitude: train the wide network with a scale per channel "
         "for so many epochs, under a penalty that makes scales zero, until the network "
         "that is left fits --macs and --params.",
     ),

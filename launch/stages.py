@@ -11,6 +11,7 @@ import shlex
 import textwrap
 import time
 
+import hh_keras
 from hh_keras import export as exporting
 from hh_keras import files
 from hh_keras.graph.table import text_table
@@ -171,6 +172,7 @@ def _checked_on(models, data, args):
 def results(run, data, recipe, args, seconds):
     """Collects what the run found, as `hh_keras.report` takes it."""
     searched, exported = run.stages["search"], run.stages["export"]
+    planned = hh_keras.Plan.load(run.path / "plan.json").notes
     found = {name: _model_results(run, name, data.image_shape) for name in NAMES}
     skipped = dict(data.skipped)
     for name in NAMES:
@@ -195,8 +197,8 @@ def results(run, data, recipe, args, seconds):
             "params_flag": str(args.params),
         },
         "search": {
-            "criterion": args.criterion,
-            "batches": args.search_batches,
+            "criterion": planned.get("criterion"),
+            "batches": planned.get("batches"),
             "per_cost": args.per_cost,
             "width_mult": args.width_mult,
             "min_keep": merge_min_keep(args.min_keep),

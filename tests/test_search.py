@@ -91,6 +91,27 @@ def test_the_same_seed_gives_the_same_plan(criterion):
     assert plans[0] == plans[1]
 
 
+@pytest.mark.parametrize(
+    "weights, data, criterion, read",
+    [
+        ("fresh", batches(), "balanced", 0),
+        ("fresh", None, "balanced", 0),
+        ("inherit", None, "balanced", 0),
+        ("inherit", batches(), "fisher", 3),
+    ],
+)
+def test_the_default_criterion_depends_on_the_weights(weights, data, criterion, read):
+    m = model()
+    budget = hh.Budget(macs=0.7 * hh.cost(m).macs)
+    settings = {"width": 1, "batches": 3, "weights": weights}
+    found = hh.shrink(m, data, LOSS, budget, **settings)
+    assert found.plan.notes["criterion"] == criterion
+    assert found.plan.notes["batches"] == read
+    same = hh.shrink(m, data, LOSS, budget, criterion=criterion, **settings)
+    kept, again = found.plan.kept, same.plan.kept
+    assert all(np.array_equal(kept[name], again[name]) for name in again)
+
+
 def test_shrink_meets_the_budget_from_a_wider_network():
     m = model()
     cost = hh.cost(m)

@@ -84,10 +84,11 @@ def test_shrink_scores_the_prepared_network():
         return train_scales(wide, images(), Recipe(epochs=1, batch_size=16))[0]
 
     budget = hh.Budget(macs=0.5 * hh.cost(model).macs)
-    settings = {"budget": budget, "criterion": "magnitude", "prepare": prepare}
+    settings = {"budget": budget, "prepare": prepare}
     fresh = hh.shrink(model, width=1.5, weights="fresh", **settings)
     inherited = hh.shrink(model, width=1, weights="inherit", **settings)
     assert seen[1] is model and seen[0].layers[2].bias.shape == (24,)
     for found in (fresh, inherited):
+        assert found.plan.notes["criterion"] == "magnitude"
         assert hh.cost(found.model).macs <= budget.macs
     assert scale_layer(inherited.model) is None

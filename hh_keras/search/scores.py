@@ -24,8 +24,27 @@ CRITERIA = (
 NEED_DATA = ("gradient", "taylor", "fisher")
 
 
+def default_criterion(weights, data=None):
+    """The criterion that did best where it was measured.
+
+    Fresh networks do best with `balanced` counts, inherited weights are spared most by
+    `fisher`: see benchmarks/heterogeneity.md in the repository.
+
+    Args:
+        weights: "fresh" or "inherit".
+        data: what there is to score with; without, `balanced` is what remains.
+    """
+    return "fisher" if weights == "inherit" and data is not None else "balanced"
+
+
 def score_channels(
-    model, data=None, loss=None, criterion="gradient", batches=8, seed=0
+    model,
+    data=None,
+    loss=None,
+    criterion="gradient",
+    batches=8,
+    seed=0,
+    input_shape=None,
 ):
     """Scores every network channel. The model is not changed in any way.
 
@@ -52,6 +71,8 @@ def score_channels(
         criterion: one of `hh_keras.CRITERIA`.
         batches: how many batches to read.
         seed: of `random`.
+        input_shape: `(height, width, channels)` at which `balanced` counts costs, for a
+            model that takes images of any size.
 
     Returns:
         Float array `(channel_map.size,)`; frozen channels have a score too, but are
@@ -68,7 +89,7 @@ def score_channels(
             f"unknown criterion '{criterion}'; choose one of {', '.join(CRITERIA)}."
             + hint
         )
-    channel_map = trace(model)
+    channel_map = trace(model, input_shape)
     if criterion in NEED_DATA:
         if data is None or loss is None:
             raise HHError(f"criterion '{criterion}' needs data and a loss.")

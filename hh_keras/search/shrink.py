@@ -12,7 +12,7 @@ from hh_keras.graph.cost import Cost, cost
 from hh_keras.latency.correcting import keep_to_latency
 from hh_keras.search.plan import Plan
 from hh_keras.search.rebuild import rebuild, widen
-from hh_keras.search.scores import score_channels
+from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
 from hh_keras.search.selection import Budget, select_channels
 
 
@@ -47,7 +47,7 @@ def shrink(
     loss=None,
     budget=None,
     width=2.0,
-    criterion="gradient",
+    criterion=None,
     batches=8,
     min_keep=0.1,
     round_to=1,
@@ -66,7 +66,9 @@ def shrink(
         loss: a Keras loss or its name.
         budget: a `Budget`; the default is the given model's own cost.
         width: how much to widen first; 1 shrinks the model itself.
-        criterion, batches: see `score_channels`.
+        criterion, batches: see `score_channels`; None is "balanced" for fresh weights,
+            which takes neither data nor loss, "fisher" for inherited ones, "magnitude"
+            of scales that `prepare` trained. The paper's is "gradient".
         min_keep, round_to, per_cost: see `select_channels`.
         weights: "fresh" starts the result anew, as the paper does; "inherit" keeps the
             values of the kept channels (of the function-preserving wide network).
@@ -95,7 +97,9 @@ def shrink(
     kind = "preserve" if weights == "inherit" else "fresh"
     wide = model if width == 1 else widen(model, width, kind, seed)
     ready = prepare(wide) if prepare else wide
-    scores = score_channels(ready, data, loss, criterion, batches, seed)
+    if criterion is None:
+        criterion = "magnitude" if prepare else default_criterion(weights, data)
+    scores = score_channels(ready, data, loss, criterion, batches, seed, input_shape)
     source = ready if weights == "inherit" else wide
     channel_map = trace(wide, input_shape)
 
@@ -113,7 +117,7 @@ def shrink(
     notes = {
         **plan.notes,
         "criterion": criterion,
-        "batches": batches,
+        "batches": batches if criterion in NEED_DATA else 0,
         "per_cost": per_cost,
         "width": width,
         "seed": seed,

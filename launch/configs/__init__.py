@@ -31,7 +31,7 @@ class Config:
     params: str = "1.0x"
     width_mult: float = 2.0
     min_keep: tuple = ("0.1",)
-    criterion: str = "gradient"
+    criterion: str | None = None
     search_batches: int = 8
 
 

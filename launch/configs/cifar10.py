@@ -26,5 +26,6 @@ CONFIG = Config(
     model="resnet20",
     dataset="tfds:cifar10",
     min_keep=("0.4",),
+    criterion="gradient",
     search_batches=2,
 )

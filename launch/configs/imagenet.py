@@ -28,5 +28,6 @@ CONFIG = Config(
     image_size="224",
     macs="0.92x",
     min_keep=("0.4", "conv5_*=0.45"),
+    criterion="gradient",
     search_batches=2,
 )

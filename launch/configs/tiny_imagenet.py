@@ -23,5 +23,6 @@ CONFIG = Config(
     dataset="tiny-imagenet-200/",
     image_size="64",
     min_keep=("0.4",),
+    criterion="gradient",
     search_batches=2,
 )

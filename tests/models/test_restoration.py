@@ -130,11 +130,20 @@ def test_searching_a_network_for_any_size():
     full = hh.cost(model, shape)
     budget = hh.Budget(macs=0.9 * full.macs, params=full.params)
     for loss in ("mean_absolute_error", "mean_squared_error"):
-        found = hh.shrink(model, batches, loss, budget, input_shape=shape)
+        found = hh.shrink(
+            model, batches, loss, budget, criterion="gradient", input_shape=shape
+        )
         assert 0.85 * full.macs < found.cost_after.macs <= budget.macs
         assert found.model.input_shape == (None, None, None, 3)
         assert found.model(batches[0][0]).shape == (2, 24, 24, 3)
         assert np.ptp(found.scores[hh.trace(found.wide).removable]) > 0
+    arguments = {"blocks": 2, "width": 8, "scale": 2}
+    fixed = models.build("edsr_small", shape, model_args=arguments)
+    any_size = hh.shrink(model, budget=budget, input_shape=shape)
+    assert any_size.plan.notes["criterion"] == "balanced"
+    assert list(any_size.plan.kept.values()) == list(
+        hh.shrink(fixed, budget=budget).plan.kept.values()
+    )
     with pytest.raises(hh.ModelError, match="input_shape"):
         hh.shrink(model, batches, "mse", budget)
     scores = hh.score_channels(model, criterion="uniform")
