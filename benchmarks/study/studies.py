@@ -80,7 +80,7 @@ def half():
 
 def slow():
     """As `confirm`, networks with depthwise layers or concatenations."""
-    variants = [("original", None), *lwdna(FOUND), ("random", None)]
+    variants = [("original", None), *lwdna([BALANCED, FLOOR]), ("random", None)]
     yield from runs(SLOW_PAIRS, variants, range(101, 106))
 
 
