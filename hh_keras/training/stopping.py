@@ -9,6 +9,9 @@ import threading
 def termination():
     """Catches SIGTERM in this block.
 
+    A block that ends as if nothing had come, say because it was just ending, passes the
+    signal on.
+
     Yields:
         A `threading.Event` that is set once the signal has come. Outside the main
         thread, where Python can catch no signals, it never is.
@@ -22,3 +25,5 @@ def termination():
         yield asked
     finally:
         signal.signal(signal.SIGTERM, before)
+    if asked.is_set():
+        signal.raise_signal(signal.SIGTERM)

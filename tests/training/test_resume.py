@@ -11,6 +11,7 @@ from hh_keras.data import load
 from hh_keras.errors import Stopped, WorkdirError
 from hh_keras.training import Recipe, checkpoints, train
 from hh_keras.training.history import read_history
+from hh_keras.training.stopping import termination
 
 L = keras.layers
 RECIPE = Recipe(epochs=2, batch_size=8, augment="crop_flip", warmup_epochs=0.5)
@@ -103,6 +104,22 @@ def test_asked_to_stop(data, undisturbed, tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
     model = classifier()
     check(model, train(model, data, RECIPE, workdir=tmp_path).history, undisturbed)
+
+
+def test_a_request_that_comes_with_the_last_step_is_passed_on():
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append("outside"))
+    try:
+        with termination() as asked:
+            ask_to_stop()
+            assert asked.wait(10) and not came
+        assert came == ["outside"]
+        with pytest.raises(Stopped), termination():
+            ask_to_stop()
+            raise Stopped("saved")
+        assert came == ["outside"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_finished_training_is_not_repeated(data, undisturbed, tmp_path):
