@@ -77,15 +77,22 @@ def batches(x, y, test, protocol, seed):
 
     def from_step(first):
         data = tf.data.Dataset.from_tensor_slices(order).enumerate()
-        return data.skip(first).map(batch).prefetch(2)
+        return untuned(data.skip(first).map(batch).prefetch(2))
 
     def search(steps):
         for chosen in order[:steps]:
             yield x[chosen].astype("float32"), y[chosen]
 
     validation = tf.data.Dataset.from_tensor_slices(test).batch(500)
-    validation = validation.map(lambda a, b: (tf.cast(a, tf.float32), b))
+    validation = untuned(validation.map(lambda a, b: (tf.cast(a, tf.float32), b)))
     return Images(from_step(0), lambda _, first=0: from_step(first), validation, search)
+
+
+def untuned(data):
+    """Without TensorFlow's tuning, which may hold the end of a run for half a minute."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
 
 
 def arrays(source, size):

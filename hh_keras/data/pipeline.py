@@ -251,8 +251,9 @@ def ready(
     options = tf.data.Options()
     policy = tf.data.experimental.AutoShardPolicy.DATA
     options.experimental_distribute.auto_shard_policy = policy
-    # The thread that tunes is joined with a time-out of 5 s at the end of many epochs
-    # (TensorFlow 2.21). Untuned, AUTOTUNE means as many calls as cores, at most 16.
+    # TensorFlow 2.21: an iterator that ends may miss to wake the thread that tunes, and
+    # then waits for its pause to end, as long as the iterator has lived, up to a minute.
+    # Untuned, AUTOTUNE means as many calls as cores, at most 16.
     options.autotune.enabled = False
     return data.with_options(options).prefetch(tf.data.AUTOTUNE)
 
