@@ -89,7 +89,7 @@ def batches(x, y, test, protocol, seed):
 
 
 def untuned(data):
-    """Without TensorFlow's tuning, which may hold the end of a run for half a minute."""
+    """Without TensorFlow's tuning, which may hold up the end of a run by its length."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return data.with_options(options)

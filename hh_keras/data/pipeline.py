@@ -251,8 +251,8 @@ def ready(
     options = tf.data.Options()
     policy = tf.data.experimental.AutoShardPolicy.DATA
     options.experimental_distribute.auto_shard_policy = policy
-    # TensorFlow 2.21: an iterator that ends may miss to wake the thread that tunes, and
-    # then waits for its pause to end, as long as the iterator has lived, up to a minute.
+    # TensorFlow 2.21: an iterator that ends may fail to wake the thread that tunes, and
+    # waits for the end of its pause: as long as it has lived itself, up to a minute.
     # Untuned, AUTOTUNE means as many calls as cores, at most 16.
     options.autotune.enabled = False
     return data.with_options(options).prefetch(tf.data.AUTOTUNE)
