@@ -8,6 +8,7 @@ import tensorflow as tf
 import hh_keras as hh
 from hh_keras.data import as_data_error, load
 from hh_keras.training import strategy
+from hh_keras.training.trainee import weighted
 
 
 @pytest.fixture(params=["held", "streamed"])
@@ -76,6 +77,12 @@ def test_replicas_share_the_batches(folder, decoding):
         for image in part.numpy()[:, 0, 0, 0]
     ]
     assert sorted(images) == [50, 51, 200, 201]
+
+
+def test_no_iterator_waits_for_the_tuning_thread(folder, decoding):
+    data = load(folder)
+    for part in (data.train, data.epoch(0), data.validation, data.search):
+        assert weighted(part, 1).options().autotune.enabled is False
 
 
 def small_model():
