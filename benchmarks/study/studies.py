@@ -87,7 +87,7 @@ def slow():
 
 def slow_half():
     """As `half`, the two of those that gain most."""
-    variants = [("uniform", None), *lwdna([BALANCED]), ("random", None)]
+    variants = [("uniform", None), *lwdna([BALANCED])]
     yield from runs(SLOW_PAIRS[1:3], variants, range(101, 104), 0.5)
 
 
