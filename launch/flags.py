@@ -446,8 +446,8 @@ SEARCH = (
         None,
         "What ranks the channels. gradient is the paper's; balanced gives layers more "
         "equal shares of the cost, without data; fisher is for trained weights; "
-        "uniform and random are controls. Default: balanced for fresh --weights, "
-        "otherwise fisher; magnitude with --search_epochs.",
+        "uniform and random are controls. Default: balanced for fresh --weights (for "
+        "denoise and sr gradient), otherwise fisher; magnitude with --search_epochs.",
     ),
     Flag(
         "per_cost",

@@ -318,16 +318,18 @@ def search(model, data, args, run):
 
 def _shrink(model, data, args, weights, run):
     limits = budget(model, data.image_shape, args, run)
-    prepare = None
+    prepare, criterion = None, args.criterion
     if args.search_epochs:
         prepare = functools.partial(_train_scales, data, limits, args, run)
+    elif weights == "fresh":
+        criterion = criterion or tasks.of(args).criterion
     return hh_keras.shrink(
         model,
         data.search,
         tasks.of(args).loss(model, _given(args, "label_smoothing", 0.0)),
         limits,
         width=args.width_mult,
-        criterion=args.criterion,
+        criterion=criterion,
         batches=args.search_batches,
         min_keep=merge_min_keep(args.min_keep),
         round_to=args.round_to,

@@ -84,6 +84,7 @@ def _task(name, noun, kind, scale, on_luma, defaults):
         encoded=encoded,
         distills=("none", "sp"),
         unfit=("label_smoothing", "rand_augment", "mixup", "cutmix"),
+        criterion="gradient",  # benchmarks/restoration.md
     )
 
 

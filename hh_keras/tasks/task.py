@@ -29,6 +29,8 @@ class Task:
             `encoded(model, image_shape)` that returns a `Signature`.
         distills: values of `Recipe.distill` that make sense.
         unfit: fields of `Recipe` that must stay at their defaults.
+        criterion: what ranks the channels of networks that start afresh; None leaves
+            that to `hh_keras.shrink`.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Task:
     encoded: Callable | str | None = "auto"
     distills: tuple = ("none",)
     unfit: tuple = ()
+    criterion: str | None = None
 
     def check_recipe(self, recipe: Any):
         """Raises HHError if a recipe asks for what this task has no use for."""

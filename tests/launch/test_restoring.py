@@ -76,6 +76,7 @@ def test_a_run_leaves_everything_and_is_reused(finished, capsys):
     macs = cost(model, (16, 16, 3)).macs
     assert found["models"]["lw_dna"]["macs"] == macs
     assert macs <= 0.7 * cost(original, (16, 16, 3)).macs
+    assert found["search"]["criterion"] == "gradient"
     assert found["goal"] == "psnr" and found["dataset"]["tflite_tile"] == [24, 24, 3]
     for parity in (found["parity"], found["parity_original"]):
         assert {kind: p["relative"] < 1e-5 for kind, p in parity.items()} == {
@@ -163,8 +164,8 @@ def test_search_alone_training_alone_and_grey(tmp_path):
     flags = [*(f for f in TINY if "check" not in f and "tile" not in f)]
     flags += ["--task=denoise", "--degrade=jpeg:10-40"]
     own = [MODELS["denoiser"], "--channels=1", "--search_epochs=2"]
-    own += ["--criterion=magnitude"]
     assert shrink.entry([*flags, *own, f"--workdir={out}"]) == 0
+    assert result(out, "plan.json")["notes"]["criterion"] == "magnitude"
     # The file's channels are the photographs'.
     flags = [f for f in flags if "search" not in f]
     flags += [f"--model={out / 'lw_dna.keras'}", f"--workdir={tmp_path / 'trained'}"]

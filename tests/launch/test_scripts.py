@@ -57,6 +57,7 @@ def test_run_leaves_everything_and_is_reused(tmp_path):
     assert found["models"]["lw_dna"]["macs"] == hh.cost(small).macs
     assert hh.cost(small).macs <= 0.6 * hh.cost(original).macs
     assert found["parity"]["float32"]["relative"] < 1e-4
+    assert (found["search"]["criterion"], found["search"]["batches"]) == ("balanced", 0)
     assert found["models"]["lw_dna"]["accuracy"] * 40 % 1 < 1e-6
     before = (out / "lw_dna.keras").read_bytes()
     again = run("run", *flags)
