@@ -12,6 +12,8 @@ HEADER = (
     "| against {} | 95 % |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
+_COMPARED = "controls", "slow", "half", "slow_half"
+
 
 def summarise(folder, rows):
     """Writes `tables.md`, and pictures of every study that has runs.
@@ -28,7 +30,7 @@ def summarise(folder, rows):
         own = [{**row, "run": Run.of(row["run"])} for row in own]
         about = " ".join(study.__doc__.split())
         texts.append(f"# {name}\n\n{about}\n\n{tables(own)}")
-        compared += own if name in ("confirm", "half") else []
+        compared += own if name in _COMPARED else []
         plots.draw_profiles(own, folder / f"{name}_channels.png")
     if compared:
         plots.draw(compared, folder / "accuracy.png")
