@@ -61,7 +61,7 @@ STUDIES = {
     ),
     "sr": Study(
         "edsr", {"blocks": 4, "width": 32}, "bicubic:2", "photographs",
-        ("Set5",), 3, 28, 64, 16, 20, 1e-3,
+        ("Set5",), 3, 28, 64, 16, 15, 1e-3,
     ),
 }  # fmt: skip
 _SMOKE = {"epochs": 1, "patches_per_image": 2, "batch_size": 4, "limit": 2}
