@@ -27,6 +27,8 @@ def draw(rows, path):
                 if own:
                     _point(axis, own, k)
         axis.set_title(pair, fontsize=9)
+        budgets = {r["run"].budget for r in rows if r["run"].pair == pair}
+        axis.set_xticks([100 * budget for budget in sorted(budgets)])
         axis.set_xlabel("MACs, % of the original's")
         axis.set_ylabel("accuracy, %")
     _legend(figure, axes[0], variants)
