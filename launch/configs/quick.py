@@ -2,7 +2,7 @@
 
     python launch/run.py --config=quick
 
-Source: settings of our own. Measured: nine minutes on two cores.
+Source: settings of our own. Measured: two to nine minutes on two cores.
 """
 
 from hh_keras.training import Recipe
