@@ -17,6 +17,7 @@ the results, to draw what they make of the package's photographs.
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -24,6 +25,9 @@ import shutil
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from heterogeneity import append, finished  # noqa: E402
+
 RESULTS = pathlib.Path(__file__).parent / "results" / "restoration"
 KINDS = ("original", "uniform", "random", "gradient", "balanced")
 SEARCHES = {
@@ -80,28 +84,6 @@ def arguments():
         "--smoke", action="store_true", help="a few steps: does it run?"
     )
     return parser.parse_args()
-
-
-def finished(path):
-    """The rows of a file of results, by key; a line cut off by a kill is left out."""
-    rows = {}
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        rows[row["key"]] = row
-    return rows
-
-
-def append(path, row):
-    """Adds a line; what a kill cut off before it becomes a line of its own."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cut = path.exists() and not path.read_bytes().endswith(b"\n")
-    with open(path, "a") as file:
-        file.write("\n" * cut + json.dumps(row) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def key_of(name, study, kind, seed):
@@ -211,9 +193,10 @@ def run_all(args):
     path, study = args.results / "runs.jsonl", STUDIES[args.study]
     if args.smoke:
         study = dataclasses.replace(study, **_SMOKE)
-    *first, last = KINDS
-    runs = [(kind, seed) for seed in SEEDS for kind in first]
-    for kind, seed in [*runs, *((last, seed) for seed in SEEDS)]:
+    for name in {study.train, *study.tests} - {"photographs"}:
+        if not (args.data / name).is_dir():
+            raise SystemExit(f"--data={args.data} has no folder {name}.")
+    for seed, kind in itertools.product(SEEDS, KINDS):
         if key_of(args.study, study, kind, seed) in finished(path):
             continue
         row = execute(args.study, study, kind, seed, args)

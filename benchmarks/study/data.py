@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import hh_keras.data
 from hh_keras.data.augmentation import augment_images
+from hh_keras.data.pipeline import ready
 from hh_keras.data.source import balanced_indices
 
 
@@ -77,22 +78,16 @@ def batches(x, y, test, protocol, seed):
 
     def from_step(first):
         data = tf.data.Dataset.from_tensor_slices(order).enumerate()
-        return untuned(data.skip(first).map(batch).prefetch(2))
+        return ready(data.skip(first).map(batch))
 
     def search(steps):
         for chosen in order[:steps]:
             yield x[chosen].astype("float32"), y[chosen]
 
     validation = tf.data.Dataset.from_tensor_slices(test).batch(500)
-    validation = untuned(validation.map(lambda a, b: (tf.cast(a, tf.float32), b)))
-    return Images(from_step(0), lambda _, first=0: from_step(first), validation, search)
-
-
-def untuned(data):
-    """Without TensorFlow's tuning, which may hold up the end of a run by its length."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return data.with_options(options)
+    return Images(
+        from_step(0), lambda _, first=0: from_step(first), ready(validation), search
+    )
 
 
 def arrays(source, size):
