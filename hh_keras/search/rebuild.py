@@ -11,6 +11,7 @@ from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import Take, map_ids, trace
 from hh_keras.search.inheritance import Inheritance, replay
+from hh_keras.search.initializers import cut_initializers
 from hh_keras.search.plan import Plan
 from hh_keras.search.scales import fold_scales, has_scales
 
@@ -85,7 +86,7 @@ def _not_divisible(channel_map):
     still = set()
     for site in channel_map.sites.values():
         if not site.kernels:
-            for contracts in site.contracts:
+            for contracts in site.contracts.values():
                 still.update(i for _, _, ids in contracts for i in ids.tolist())
 
         def note_runs(ids):
@@ -111,7 +112,10 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
 
     def make(path, op):
         site = channel_map.sites[path]
-        new = calls.clone_op(op, _counted(site.config, multiplicity, count))
+        changes = _counted(site.config, multiplicity, count)
+        if site.weights:
+            changes.update(_initializers(op, site, multiplicity))
+        new = calls.clone_op(op, changes)
         if weights != "fresh" and calls.is_layer(op):
 
             def change(name, value):
@@ -120,12 +124,10 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
             heirs.append(Inheritance(op, new, change))
         return new
 
-    edits = any(a for s in channel_map.sites.values() for a in s.arguments)
-    seen = {}
+    edits = any(a for s in channel_map.sites.values() for a in s.arguments.values())
 
     def call(path, old, new_op, args, kwargs):
-        k = seen[path] = seen.get(path, -1) + 1
-        changes = channel_map.sites[path].arguments[k]
+        changes = channel_map.sites[path].arguments[id(old.node)]
         values = {key: _counted(v, multiplicity, count) for key, v in changes.items()}
         args = tuple(values.get(i, a) for i, a in enumerate(args))
         kwargs = {key: values.get(key, a) for key, a in kwargs.items()}
@@ -133,6 +135,26 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
 
     with calls.seeded(seed if weights == "fresh" else 0):
         return replay(model, make, call if edits else None, heirs)
+
+
+def _initializers(op, site, multiplicity):
+    """Initialisers of `op` that hold values, as the weights' new shapes want them."""
+    changed = {
+        name
+        for name, axes in site.weights.items()
+        if any(ids is not None and (multiplicity[ids] != 1).any() for ids in axes)
+    }
+    if not changed:
+        return {}
+
+    def shape_of(name):
+        axes = zip(site.weight_shapes[name], site.weights[name])
+        return tuple(n if a is None else int(multiplicity[a].sum()) for n, a in axes)
+
+    def change(name, value):
+        return _multiplied(name, value, site, multiplicity, None)
+
+    return cut_initializers(op, changed, shape_of, change)
 
 
 def _counted(value, multiplicity, count):

@@ -113,8 +113,7 @@ def add_scales(model, channel_map=None, regularizer=None):
     constraint = getattr(regularizer, "constraint", None)
     scales = {}  # graph → its layer
 
-    def scale_of(path):
-        graph = path.rpartition("/")[0]
+    def scale_of(graph):
         if graph not in scales:
             own = () if scales else (regularizer, constraint)
             source = next(iter(scales.values()), None)
@@ -124,7 +123,7 @@ def add_scales(model, channel_map=None, regularizer=None):
         return scales[graph]
 
     removable = channel_map.removable
-    heirs, seen = [], {}
+    heirs = []
 
     def make(path, op):
         new = calls.clone_op(op)
@@ -133,17 +132,16 @@ def add_scales(model, channel_map=None, regularizer=None):
         return new
 
     def call(path, old, new_op, args, kwargs):
-        k = seen[path] = seen.get(path, -1) + 1
         where = {
             position: (axis, ids)
-            for position, axis, ids in channel_map.sites[path].contracts[k]
+            for position, axis, ids in channel_map.sites[path].contracts[id(old.node)]
             if removable[ids].any()
         }
         flat = keras.tree.flatten((args, kwargs))
         tensors = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
         for position, (axis, ids) in where.items():
             i = tensors[position]
-            flat[i] = scale_of(path)(flat[i], ids=ids.tolist(), axis=axis)
+            flat[i] = scale_of(old.graph)(flat[i], ids=ids.tolist(), axis=axis)
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
         return new_op(*args, **kwargs)
 
@@ -228,7 +226,7 @@ def fold_scales(model):
 
 
 def _rescale(path, old, channel_map, factors):
-    axis = channel_map.sites[path].contracts[0][0][1]
+    axis = channel_map.sites[path].contracts[id(old.node)][0][1]
     rank = len(old.inputs[0].shape)
     shape = [-1 if i == axis else 1 for i in range(1, rank)]
     name = f"{path.rsplit('/', 1)[-1]}_scale"

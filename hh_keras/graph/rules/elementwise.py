@@ -8,12 +8,24 @@ from hh_keras.graph.rules.registry import Take, register_rule
 _L = keras.layers
 
 
+@register_rule(_L.Dropout)
+def dropout(layer, call):
+    """Sizes in `noise_shape` follow the channels."""
+    sizes = layer.noise_shape
+    if not sizes or call.x.is_fixed:
+        return call.passes()
+    shape = tuple(
+        call.along(call.x, i) if i in call.x.varying and n not in (None, 1) else n
+        for i, n in enumerate(sizes)
+    )
+    return call.passes(config={"noise_shape": shape})
+
+
 @register_rule(
     _L.ReLU,
     _L.LeakyReLU,
     _L.ELU,
     _L.Identity,
-    _L.Dropout,
     _L.SpatialDropout1D,
     _L.SpatialDropout2D,
     _L.SpatialDropout3D,
@@ -84,5 +96,6 @@ def rescaling(layer, call):
 
 @register_rule("keras.applications.LayerScale")
 def layer_scale(layer, call):
-    ids = call.along(call.x, -1)
-    return call.passes(weights={"gamma": (ids,)}, config={"projection_dim": ids})
+    ids = call.channels(call.x, -1)
+    config = {} if ids is None else {"projection_dim": ids}
+    return call.passes(weights={"gamma": (ids,)}, config=config)

@@ -1,9 +1,12 @@
 """Layers that rearrange values: the same rearrangement is done to the ids."""
 
+import dataclasses
+from fractions import Fraction
+
 import keras
 import numpy as np
 
-from hh_keras.graph.ids import IdTensor, collapse, reshape
+from hh_keras.graph.ids import IdTensor, collapse, reshape, rows_after
 from hh_keras.graph.rules.registry import Effect, register_rule
 
 _L = keras.layers
@@ -12,7 +15,21 @@ _L = keras.layers
 def _reshaped(call, x, shape):
     """The ids of `x` in a new shape, or None if they cannot be followed."""
     ids = reshape(x, shape)
-    return None if ids is None else IdTensor(call.rectangle(ids), tuple(shape))
+    if ids is None:
+        return None
+    return IdTensor(call.rectangle(ids), tuple(shape), rows_after(x, shape))
+
+
+def _stopped(call, reason):
+    """The effect of a reshape that is not followed; how often an example stands is."""
+    effect = call.stops(reason)
+    return dataclasses.replace(
+        effect,
+        outputs=[
+            dataclasses.replace(x, rows=rows_after(call.x, x.shape))
+            for x in effect.outputs
+        ],
+    )
 
 
 def _sizes(call, output, written):
@@ -34,7 +51,7 @@ def flatten(layer, call):
         x = _transposed(x, order, [x.shape[i] for i in order])
     output = _reshaped(call, x, call.shape)
     if output is None:
-        return call.stops("flattens an axis of unknown size")
+        return _stopped(call, "flattens an axis of unknown size")
     return Effect(output)
 
 
@@ -42,7 +59,7 @@ def flatten(layer, call):
 def reshape_layer(layer, call):
     output = _reshaped(call, call.x, call.shape)
     if output is None:
-        return call.stops("reshapes an axis of unknown size")
+        return _stopped(call, "moves channels into the batch or an unknown size")
     sizes = _sizes(call, output, layer.target_shape)
     return Effect(output, config={"target_shape": sizes} if output.varying else {})
 
@@ -51,7 +68,7 @@ def reshape_layer(layer, call):
 def reshape_operation(op, call):
     output = _reshaped(call, call.x, call.shape)
     if output is None:
-        return call.stops("reshapes an axis of unknown size")
+        return _stopped(call, "moves channels into the batch or an unknown size")
     written = op.newshape
     written = (written,) if isinstance(written, int) else tuple(written)
     sizes = _sizes(call, output, written)
@@ -59,7 +76,7 @@ def reshape_operation(op, call):
 
 
 def _transposed(x, order, shape):
-    return IdTensor(np.transpose(x.ids, order), tuple(shape))
+    return IdTensor(np.transpose(x.ids, order), tuple(shape), x.rows)
 
 
 @register_rule(_L.Permute)
@@ -126,6 +143,18 @@ def space_to_depth(op, call):
     return Effect(call.produced(np.tile(ids, op.block_size**2), axis))
 
 
+@register_rule("keras.ops.ExtractPatches")
+def extract_patches(op, call):
+    """Every position of a patch brings all channels along, one after another."""
+    axis = _channels_last_but(op, call)
+    if axis is None or axis == 1:
+        return call.stops("cuts patches along an axis of channels")
+    if call.x.is_fixed:
+        return call.passes()
+    ids = call.along(call.x, axis)
+    return Effect(call.produced(np.tile(ids, call.shape[axis] // len(ids)), axis))
+
+
 @register_rule(_L.RepeatVector)
 def repeat_vector(layer, call):
     return Effect(IdTensor(call.x.ids[:, None, :], tuple(call.shape)))
@@ -169,7 +198,9 @@ def pad(op, call):
 @register_rule("keras.ops.Split")
 def split(op, call):
     x, axis = call.x, op.axis % call.x.rank
-    if axis not in x.varying:
+    if axis == 0:
+        return _split_batch(op, call)
+    if axis not in x.varying or op.indices_or_sections == 1:
         return call.passes()
     parts = op.indices_or_sections
     ids = call.along(x, axis)
@@ -181,6 +212,14 @@ def split(op, call):
         IdTensor(collapse(piece), tuple(s)) for piece, s in zip(pieces, call.shapes)
     ]
     return Effect(outputs, config={"indices_or_sections": [ids[:k] for k in parts]})
+
+
+def _split_batch(op, call):
+    """Pieces of the batch: known are those of a split into equal ones."""
+    parts, rows = op.indices_or_sections, call.rows
+    even = isinstance(parts, int) and rows is not None
+    each = Fraction(rows) / parts if even else None
+    return Effect([IdTensor(call.x.ids, tuple(s), each) for s in call.shapes])
 
 
 @register_rule("keras.ops.GetItem")
