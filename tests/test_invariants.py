@@ -155,6 +155,20 @@ PROFILED = [
     "any_size_shuffle",
     "normalised_shuffle",
     "input_minus_noise",
+    "overridden_computation",
+    "features_of_a_backbone",
+    "inside_and_outside",
+    "lambda_of_a_module",
+    "backbone_of_any_size",
+    "pixels_as_examples",
+    "windows",
+    "frames",
+    "two_views_in_one_batch",
+    "given_values",
+    "own_layers",
+    "own_producers",
+    "time_distributed",
+    "folded_by_a_lambda",
 ]
 
 

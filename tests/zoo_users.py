@@ -334,3 +334,34 @@ def operations():
     y = ops.logsumexp(x, axis=(1, 2), keepdims=True)
     x = L.Conv2D(5, 1)(ops.clip(x * ops.sigmoid(y), -3, 3))
     return _head(i, ops.convert_to_tensor(ops.maximum(x, 0.0)))
+
+
+@pattern
+def time_distributed():
+    v = keras.Input((4, 8, 8, 3))
+    x = L.TimeDistributed(L.Conv2D(6, 3, padding="same", activation="relu"))(v)
+    x = L.TimeDistributed(L.BatchNormalization())(x)
+    x = L.TimeDistributed(L.MaxPooling2D())(x) + L.Conv3D(6, 3, (1, 2, 2), "same")(x)
+    x = L.TimeDistributed(L.GlobalAveragePooling2D())(x)
+    return keras.Model(v, L.Dense(3)(L.Flatten()(L.TimeDistributed(L.Dense(5))(x))))
+
+
+@pattern
+def einsums():
+    i = keras.Input((7, 6))
+    q, k, v = L.Dense(8)(i), L.Dense(8)(i), L.Dense(10)(i)
+    a = ops.softmax(ops.einsum("bnc,bmc->bnm", q, k))
+    x = L.Dense(9)(ops.einsum("bnm,bmd->bnd", a, v))
+    gate = ops.sigmoid(L.Dense(9)(L.GlobalAveragePooling1D()(x)))
+    x = ops.einsum("bnd,bd->bnd", x, gate)
+    return keras.Model(i, L.Dense(3)(L.GlobalMaxPooling1D()(L.Dense(5)(x))))
+
+
+@pattern
+def folded_by_a_lambda():
+    """Positions folded into the batch where only a trial can see it."""
+    i = keras.Input((6, 4, 3))
+    x = L.Conv2D(8, 3, padding="same")(i)
+    x = L.Lambda(lambda t: tf.reshape(t, (-1, tf.shape(t)[-1])))(x)
+    x = L.Dense(6, "relu")(L.Dense(10)(x))
+    return keras.Model(i, L.GlobalMaxPooling1D()(ops.reshape(x, (-1, 24, 6))))

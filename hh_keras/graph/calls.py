@@ -18,7 +18,7 @@ from keras.src.ops.operation import Operation
 
 from hh_keras.errors import ModelError
 from hh_keras.graph.cloning import clone_op
-from hh_keras.graph.subclasses import keep_attributes, model_like
+from hh_keras.graph.subclasses import keep_attributes, model_like, sequence_like
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -217,7 +217,7 @@ def replay(model, make, call=None):
         inputs = [_new_input(t, x) for t, x in zip(graph.inputs, given)]
         if isinstance(model, keras.Sequential) and call is None:
             layers = [make_once(prefix + la.name, la) for la in model.layers]
-            return keras.Sequential([inputs[0], *layers], name=model.name)
+            return sequence_like(model, [inputs[0], *layers])
         return _replay_functional(model, inputs, make_once, make_call, prefix)
 
     new = replay_graph(model, "")

@@ -59,7 +59,10 @@ def _from_config(op, changes):
     # A build config would build the layer with its old shape.
     config.pop("build_config", None)
     live = {k: live_value(op, k, v) for k, v in config.items()}
-    live.update(changes)
+    for key, value in changes.items():
+        inner = vars(op).get(key)
+        wraps = isinstance(inner, keras.Layer) and isinstance(value, dict)
+        live[key] = clone_op(inner, value) if wraps else value
     kind = type(op)
     with SafeModeScope(False):  # the model is already in memory: trusted
         if _plain(kind):

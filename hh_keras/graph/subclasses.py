@@ -27,7 +27,8 @@ _WAYS = (
 def own_ways(model):
     """Names of the methods by which a model's class trains in its own way."""
     kind = type(model)
-    return [n for n in _WAYS if getattr(kind, n) is not getattr(keras.Model, n)]
+    known = keras.Sequential if issubclass(kind, keras.Sequential) else keras.Model
+    return [n for n in _WAYS if getattr(kind, n) is not getattr(known, n)]
 
 
 def model_like(model, inputs, outputs):
@@ -40,12 +41,22 @@ def model_like(model, inputs, outputs):
         model: the model that was replayed.
         inputs, outputs: new symbolic tensors in its structure.
     """
-    ways = own_ways(model) if isinstance(model, Functional) else []
+    base = Functional if isinstance(model, Functional) else None
+    return _like(model, base, keras.Model, inputs, outputs)
+
+
+def sequence_like(model, layers):
+    """The same of a Sequential model, of new layers."""
+    return _like(model, keras.Sequential, keras.Sequential, layers)
+
+
+def _like(model, base, plain, *arguments):
+    ways = own_ways(model) if base else []
     if ways:
         kind = type(model)
         try:
             new = kind.__new__(kind)
-            Functional.__init__(new, inputs, outputs, name=model.name)
+            base.__init__(new, *arguments, name=model.name)
             return new
         except Exception as error:  # a user's __new__ or __setattr__ may do anything
             warnings.warn(
@@ -55,7 +66,7 @@ def model_like(model, inputs, outputs):
                 "keras.Model and trains in Keras' own way.",
                 stacklevel=2,
             )
-    return keras.Model(inputs, outputs, name=model.name)
+    return plain(*arguments, name=model.name)
 
 
 def keep_attributes(old, new, made):

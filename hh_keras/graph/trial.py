@@ -9,6 +9,7 @@ small tensors and on copies of the layer, never on the user's own.
 
 import dataclasses
 import time
+from fractions import Fraction
 from typing import Any
 
 import keras
@@ -68,14 +69,50 @@ def try_call(op, call):
     """
     key = _key(op, call)
     if key not in _TRIED:
-        _TRIED[key] = _try(op, call)
-    found = _TRIED[key]
-    if isinstance(found, str):
-        return call.stops(found)
-    return _effect(call, found)
+        _TRIED[key] = _try(op, call), _rows_of(op, call), op
+    found, rows, _ = _TRIED[key]
+    effect = call.stops(found) if isinstance(found, str) else _effect(call, found)
+    outputs = effect.outputs if isinstance(effect.outputs, list) else [effect.outputs]
+    before = call.rows
+    return dataclasses.replace(
+        effect,
+        outputs=[
+            dataclasses.replace(x, rows=None if None in (n, before) else before * n)
+            for x, n in zip(outputs, rows)
+        ],
+    )
 
 
+# Key → (what was found, rows of each output, the operation, so that no other can take
+# its place in memory).
 _TRIED = {}
+
+
+def _rows_of(op, call):
+    """How many rows of each output one row of the inputs becomes; None if unknown.
+
+    An operation may fold positions into the batch: its shapes for two batches tell.
+    """
+    if not call.inputs or any(x.shape[:1] != (None,) for x in call.inputs):
+        return [1] * len(call.shapes)
+    counts = []
+    for batch in (2, 3):
+        args, kwargs = keras.tree.map_structure(
+            lambda x: (
+                keras.KerasTensor((batch, *x.shape[1:]), x.dtype)  # noqa: B023
+                if isinstance(x, IdTensor)
+                else x
+            ),
+            (call.args, call.kwargs),
+        )
+        try:
+            spec = keras.tree.flatten(op.compute_output_spec(*args, **kwargs))
+        except Exception:  # a user's layer may raise anything
+            return [1] * len(call.shapes)
+        counts.append([Fraction(t.shape[0] or batch, batch) for t in spec if t.shape])
+    if len(counts[0]) != len(call.shapes):
+        return [1] * len(call.shapes)
+    return [a if a == b else None for a, b in zip(*counts)]
 
 
 def _key(op, call):

@@ -18,6 +18,7 @@ from hh_keras.graph.rules import (  # noqa: F401  (each file registers its rules
     reductions,
     reshaping,
     spatial,
+    wrappers,
 )
 from hh_keras.graph.rules.registry import (
     Effect,

@@ -67,8 +67,16 @@ def embedding(layer, call):
     )
 
 
-def _expand(equation, ranks):
-    """Splits an einsum equation into letters, ellipses written out."""
+def expand(equation, ranks):
+    """Splits an einsum equation into letters, ellipses written out.
+
+    Args:
+        equation: such as `"...c,cd->...d"`.
+        ranks: of the operands that may have ellipses, as far as they are known.
+
+    Returns:
+        The letters of each operand, and of the output last.
+    """
     left, right = equation.replace(" ", "").split("->")
     terms = left.split(",")
     free = iter("0123456789")
@@ -84,7 +92,7 @@ def _expand(equation, ranks):
 @register_rule(_L.EinsumDense)
 def einsum_dense(layer, call):
     """New channels lie on the last letter that only kernel and output have."""
-    x_term, k_term, out_term = _expand(layer.equation, [call.x.rank])
+    x_term, k_term, out_term = expand(layer.equation, [call.x.rank])
     if len(x_term) != call.x.rank or len(out_term) != len(call.shape):
         return call.stops(f"equation '{layer.equation}' is not understood")
     # Keras leaves sizes that are None in the layer's output_shape open.

@@ -37,13 +37,12 @@ def dropout(layer, call):
     "keras.applications.StochasticDepth",
     "keras_cv.DropPath",
     *(
-        f"keras.ops.{name}"
+        f"keras.ops.{name}"  # the usual ones; others are tried
         for name in """
-        Absolute Abs Arctan Cast Ceil Celu Clip Copy Cos Elu Erf Exp Expm1 Exponential
-        Floor Gelu HardShrink HardSigmoid HardSilu HardTanh Identity LeakyRelu Log Log10
-        Log1p Log2 LogSigmoid Mish Negative NanToNum Reciprocal Relu Relu6 Round Rsqrt
-        Selu Sigmoid Sign Silu Sin Sinh SoftShrink Softplus Softsign SparsePlus
-        SparseSigmoid Sqrt Square Squareplus StopGradient Tan Tanh TanhShrink Threshold
+        Abs Absolute Cast Clip ConvertToTensor Copy Cos Elu Erf Exp Gelu HardSigmoid
+        HardSilu HardTanh Identity LeakyRelu Log LogSigmoid LogicalNot Mish Negative
+        OnesLike Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Silu Sin Softplus
+        Softsign Sqrt Square StopGradient Tanh ZerosLike
         """.split()
     ),
 )

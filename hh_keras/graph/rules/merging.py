@@ -22,16 +22,14 @@ def residual_scale(layer, call):
 
 
 @register_rule(
-    "keras.ops.Add",
-    "keras.ops.Subtract",
-    "keras.ops.Multiply",
-    "keras.ops.Divide",
-    "keras.ops.TrueDivide",
-    "keras.ops.DivideNoNan",
-    "keras.ops.Maximum",
-    "keras.ops.Minimum",
-    "keras.ops.Power",
-    "keras.ops.SquaredDifference",
+    *(
+        f"keras.ops.{name}"
+        for name in """
+        Add Divide DivideNoNan Equal Greater GreaterEqual Less LessEqual LogicalAnd
+        LogicalOr Maximum Minimum Multiply NotEqual Power SquaredDifference Subtract
+        TrueDivide Where
+        """.split()
+    )
 )
 def binary_operation(op, call):
     constants = [a for a in [*call.args, *call.kwargs.values()] if _is_array(a)]

@@ -3,6 +3,7 @@
 import keras
 
 from hh_keras.graph.ids import on_axis
+from hh_keras.graph.rules.dense import expand
 from hh_keras.graph.rules.registry import Effect, register_rule
 
 _L = keras.layers
@@ -60,6 +61,55 @@ def _outer(call, a, rows, b, columns, rank):
     if row_varies:
         return on_axis(call.along(a, rows), rank - 2, call.shape)
     return call.fixed(call.shape, "product of activations")
+
+
+@register_rule("keras.ops.Einsum")
+def einsum(op, call):
+    """Letters name axes: of one letter channels are tied, or meet positions."""
+    if "->" not in op.subscripts or len(call.inputs) != 2:
+        return call.stops(f"sum '{op.subscripts}' of constants, or without an arrow")
+    *terms, out = expand(op.subscripts, [x.rank for x in call.inputs])
+    if [len(t) for t in (*terms, out)] != [x.rank for x in call.inputs] + [
+        len(call.shape)
+    ]:
+        return call.stops(f"sum '{op.subscripts}' is not understood")
+    ids = _letters(call, terms)
+    kept = [c for c in out if c in ids]
+    for c in kept[:-1]:
+        call.freeze(ids.pop(c), f"{call.path}: product of two axes of channels")
+    output = call.fixed(call.shape, "product of activations")
+    if kept:
+        output = on_axis(ids[kept[-1]], out.index(kept[-1]), call.shape)
+    summed = [c for c in ids if c not in out]
+    macs = call.positions(call.shape, *(i for i, c in enumerate(out) if c in ids))
+    for c in dict.fromkeys("".join(terms)):
+        if c not in out and c not in ids:
+            size = next(
+                x.shape[t.index(c)] for x, t in zip(call.inputs, terms) if c in t
+            )
+            macs = None if None in (macs, size) else macs * size
+    place = {c: next(k for k, t in enumerate(terms) if c in t) for c in summed}
+    return Effect(
+        output,
+        contracts=tuple((k, terms[k].index(c), ids[c]) for c, k in place.items()),
+        products=((macs, tuple(ids.values())),),
+    )
+
+
+def _letters(call, terms):
+    """Letter → its channels, tied over the operands that have it."""
+    ids, fixed = {}, set()
+    for x, term in zip(call.inputs, terms):
+        for axis, c in enumerate(term):
+            if axis not in x.varying:
+                fixed.update(c if x.shape[axis] != 1 else "")
+            elif c in ids:
+                call.tie(ids[c], call.along(x, axis))
+            else:
+                ids[c] = call.along(x, axis)
+    for c in [c for c in ids if c in fixed]:
+        call.freeze(ids.pop(c), f"{call.path}: channels meet positions")
+    return ids
 
 
 @register_rule(_L.Dot)

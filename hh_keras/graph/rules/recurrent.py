@@ -18,6 +18,6 @@ def recurrent(layer, call):
     steps = call.positions(call.x.shape, -1)
     if not isinstance(inner, known):
         return effect
-    weights = sum(math.prod(w.shape) for w in layer.weights if len(w.shape) == 2)
+    weights = sum(math.prod(w.shape) for w in layer.weights if "kernel" in w.name)
     macs = None if steps is None else steps * weights
     return call.counted(effect, macs)

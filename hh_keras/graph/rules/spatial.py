@@ -39,6 +39,7 @@ def _only_channels_vary(op, call):
     _L.RandomZoom,
     "keras.ops.MaxPool",
     "keras.ops.AveragePool",
+    "keras.ops.Resize",
 )
 def spatial(op, call):
     if _only_channels_vary(op, call):
