@@ -365,3 +365,53 @@ def folded_by_a_lambda():
     x = L.Lambda(lambda t: tf.reshape(t, (-1, tf.shape(t)[-1])))(x)
     x = L.Dense(6, "relu")(L.Dense(10)(x))
     return keras.Model(i, L.GlobalMaxPooling1D()(ops.reshape(x, (-1, 24, 6))))
+
+
+@pattern
+def sequence_of_models():
+    """Blocks that are models themselves, one behind the other, one of them twice."""
+    i = keras.Input((8, 8, 6))
+    block = keras.Model(i, L.ReLU()(L.Conv2D(6, 3, padding="same")(i)), name="block")
+    tail = keras.Sequential([keras.Input((8, 8, 6)), L.Conv2D(7, 3), L.ELU()])
+    layers = [L.Conv2D(6, 1), block, tail, L.GlobalAveragePooling2D(), L.Dense(4)]
+    return keras.Sequential([keras.Input((8, 8, 3)), *layers])
+
+
+@pattern
+def constants_beside_channels():
+    """Coordinates, a token, offsets: numbers that belong to no channel."""
+    rng = np.random.default_rng(0)
+    array = lambda *shape: rng.random(shape).astype("float32")  # noqa: E731
+    i = keras.Input((6, 6, 3), batch_size=2)
+    x = ops.concatenate([L.Conv2D(8, 3, padding="same")(i), array(2, 6, 6, 2)], -1)
+    x = L.Conv2D(7, 3, padding="same")(x)
+    x = L.Rescaling(array(1, 1, 7).tolist(), [[array(7).tolist()]])(x)
+    x = L.Reshape((36, 5))(L.Conv2D(5, 1)(x))
+    x = ops.concatenate([array(2, 1, 5), x], axis=1)
+    x = L.Multiply()([L.Dense(9)(x), array(1, 1, 9)])
+    x = ops.clip(L.Dense(4)(x), np.zeros(4, "f"), np.ones(4, "f"))
+    return keras.Model(i, L.Dense(3)(L.GlobalMaxPooling1D()(L.Dense(6)(x))))
+
+
+@pattern
+def axes_that_vanish():
+    """Channels on axes of size 1 before, behind, or only after the shrinking."""
+    i = keras.Input((6, 6, 3))
+    x = L.Conv2D(8, 3, padding="same")(i)
+    gate = L.Reshape((6, 6))(L.Conv2D(1, 1, activation="sigmoid")(x))
+    x = x * ops.expand_dims(gate, -1)
+    y = L.Conv2D(1, 3, padding="same")(x)[..., 0]
+    z = ops.squeeze(L.GlobalAveragePooling2D(keepdims=True)(L.Conv2D(5, 1)(x)))
+    z = ops.reshape(z, (-1, 5))
+    return keras.Model(i, [L.Dense(3)(z), L.Dense(4)(y), L.Dense(2)(L.Flatten()(y))])
+
+
+@pattern
+def one_layer_on_two_axes():
+    i = keras.Input((8, 8))
+    conv, dense = L.Conv1D(8, 3, padding="same"), L.Dense(8)
+    x = conv(L.Dense(8)(i))
+    y = L.Permute((2, 1))(dense(L.Permute((2, 1))(x)))
+    x = L.Dense(6)(x + y) + L.Dense(6)(dense(x))
+    x = L.ZeroPadding1D(1)(x)
+    return keras.Model(i, L.Dense(3)(L.GlobalAveragePooling1D()(x)))

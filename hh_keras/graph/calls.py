@@ -17,7 +17,7 @@ from keras.src.models.functional import Functional
 from keras.src.ops.operation import Operation
 
 from hh_keras.errors import ModelError
-from hh_keras.graph.cloning import clone_op
+from hh_keras.graph.cloning import clone_op, sharing
 from hh_keras.graph.subclasses import keep_attributes, model_like, sequence_like
 
 
@@ -202,6 +202,7 @@ def replay(model, make, call=None):
             else:
                 new = make(path, op)
             made[id(op)] = op, new
+        paths.setdefault(id(op), path)
         return made[id(op)][1]
 
     def make_call(path, old, new_op, args, kwargs):
@@ -216,11 +217,11 @@ def replay(model, make, call=None):
             given = match_inputs(graph, arguments)
         inputs = [_new_input(t, x) for t, x in zip(graph.inputs, given)]
         if isinstance(model, keras.Sequential) and call is None:
-            layers = [make_once(prefix + la.name, la) for la in model.layers]
-            return sequence_like(model, [inputs[0], *layers])
+            return _replay_sequence(model, inputs[0], make_once, prefix)
         return _replay_functional(model, inputs, make_once, make_call, prefix)
 
-    new = replay_graph(model, "")
+    with sharing(made):
+        new = replay_graph(model, "")
     made[id(model)] = model, new
     made_anew = {key: pair[1] for key, pair in made.items()}
     for old, young in made.values():
@@ -230,12 +231,26 @@ def replay(model, make, call=None):
     return new
 
 
+def _replay_sequence(model, inputs, make_once, prefix):
+    """A Sequential model; nested models in it must see what they are called on."""
+    if not any(is_graph(layer) for layer in model.layers):
+        layers = [make_once(prefix + layer.name, layer) for layer in model.layers]
+        return sequence_like(model, [inputs, *layers])
+    layers, so_far = [], keras.Sequential([inputs])
+    for layer in model.layers:
+        seen = so_far.outputs[0] if layers else inputs
+        layers.append(make_once(prefix + layer.name, layer, seen))
+        so_far.add(layers[-1])
+    return sequence_like(model, [inputs, *layers])
+
+
 def _new_input(tensor, given=None):
     """An input like `tensor`, with the sizes of `given` where they were known."""
     config = tensor._keras_history.operation.get_config()
     shape = tensor.shape
-    if given is not None and len(given.shape) == len(shape):
-        shape = [None if n is None else m for n, m in zip(shape, given.shape)]
+    if given is not None:
+        sizes = (*given.shape, 1)[: len(shape)]  # as Keras drops or adds a last 1
+        shape = [None if n is None else m for n, m in zip(shape, sizes)]
     return keras.Input(
         batch_shape=shape,
         dtype=tensor.dtype,
@@ -278,12 +293,18 @@ def _keep_trainable(pairs):
         for a, b in zip(old._flatten_layers(), new._flatten_layers()):
             if a.trainable != b.trainable:
                 b.trainable = a.trainable
-        if all(v.trainable is old.trainable for v in old._trainable_variables):
-            continue  # the usual case
+        usual = all(
+            v.trainable is old.trainable and v.regularizer is w.regularizer
+            for v, w in zip(old._trainable_variables, new._trainable_variables)
+        )
+        if usual:
+            continue
         mine = variables(new)
         for name, variable in variables(old).items():
             if name in mine and mine[name].trainable != variable.trainable:
                 mine[name].trainable = variable.trainable
+            if name in mine:
+                mine[name].regularizer = variable.regularizer
 
 
 @contextlib.contextmanager

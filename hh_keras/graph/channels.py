@@ -381,6 +381,39 @@ def _tie_calls(book, path, entries):
             book.tie_values(mine, other, path)
 
 
+def _hold_shared_weights(book, effects):
+    """Weights of several layers, such as tied embeddings, keep their channels.
+
+    Raises:
+        ModelError: layers share a variable, but no layer that holds it.
+    """
+    owners = collections.defaultdict(list)  # id of a variable → (path, holder, op)
+    for path, (first, *_) in effects.items():
+        if not calls.is_layer(first.call.op):
+            continue
+        for holder in first.call.op._flatten_layers():
+            own = (*holder._trainable_variables, *holder._non_trainable_variables)
+            for variable in own:
+                owners[id(variable)].append((path, holder, variable))
+    for shared in owners.values():
+        paths = list(dict.fromkeys(path for path, _, _ in shared))
+        if len(paths) < 2:
+            continue
+        if len({id(holder) for _, holder, _ in shared}) > 1:
+            raise ModelError(
+                f"layers '{paths[0]}' and '{paths[1]}' share the weight "
+                f"'{shared[0][2].name}' without sharing the layer that holds it, so it "
+                "cannot be made anew for both. Put it into a layer of its own, which "
+                "both hold or call."
+            )
+        for path in paths:
+            op, effect = effects[path][0].call.op, effects[path][0].effect
+            for name, variable in calls.variables(op).items():
+                if variable is shared[0][2]:
+                    for ids in id_arrays(effect.weights.get(name, ())):
+                        book.freeze(ids, f"{path}: shares '{name}' with other layers")
+
+
 def _where(effect):
     return {place[:2]: place[2] for place in effect.contracts}
 
@@ -389,6 +422,7 @@ def _channel_map(model, book, effects):
     for path, entries in effects.items():
         if len(entries) > 1:
             _tie_calls(book, path, entries)
+    _hold_shared_weights(book, effects)
     ends = {
         path: _ends(entries[0].seen, entries[0].effect)
         for path, entries in effects.items()
@@ -489,7 +523,9 @@ def _culprit(reason):
 
 
 def _site(entries, rename):
-    first, op = entries[0].effect, entries[0].call.op
+    # A call on positions knows no weights by channel, another one may.
+    first = next((e.effect for e in entries if e.effect.weights), entries[0].effect)
+    op = entries[0].call.op
     nodes = {id(e.call.node): e.effect for e in reversed(entries)}
 
     def network(ids):
@@ -506,7 +542,8 @@ def _site(entries, rename):
         },
     )
     uses = {
-        name: _total(e.effect.uses.get(name) for e in entries) for name in first.uses
+        name: _total(e.effect.uses[name] for e in entries if name in e.effect.uses)
+        for name in first.uses
     }
     shape = entries[-1].effect.outputs[0].shape if entries[-1].effect.outputs else ()
     return Site(

@@ -5,6 +5,7 @@ handed over as the Python objects that they are, since another object may have t
 same name; only sizes come from configs.
 """
 
+import contextlib
 import copy
 import inspect
 import sys
@@ -38,8 +39,15 @@ def clone_op(op, changes=None):
     changes = changes or {}
     if not isinstance(op, keras.Layer):
         return _operation(op, changes)
+    if hasattr(op, "adapt") and not op.variables:
+        return op  # a table of words: nothing in it is trained or has a size
     try:
-        return _from_config(op, changes)
+        new = _from_config(op, changes)
+        new.autocast = op.autocast  # not in the config
+        _check_methods(op, new)
+        return new
+    except ModelError:
+        raise
     except Exception as error:  # a user's constructor may raise anything
         if not changes:
             return copy_layer(op)
@@ -48,6 +56,54 @@ def clone_op(op, changes=None):
             f"own config ({type(error).__name__}: {_first_line(error)}). "
             "Give the class a get_config() that returns its constructor arguments."
         ) from error
+
+
+def _check_methods(op, new):
+    """A method that was replaced on the object itself cannot go with a new one."""
+    lost = replaced_methods(op) - replaced_methods(new)
+    if lost:
+        raise ModelError(
+            f"'{lost.pop()}' of layer '{op.name}' ({type(op).__name__}) was replaced "
+            "on the object, so that no other layer can be made like it. Write a "
+            "subclass that overrides it."
+        )
+
+
+def replaced_methods(op):
+    """Names of the methods of this very object that its class has otherwise."""
+    kind = type(op)
+    return {
+        name
+        for name, value in vars(op).items()
+        if name not in _OWN and callable(value) and callable(getattr(kind, name, None))
+    }
+
+
+_SHARED = None  # id of a layer → (the layer, the new one), of the model being made
+
+
+@contextlib.contextmanager
+def sharing(made):
+    """Within a model that is made anew, a layer inside several others stays one.
+
+    Args:
+        made: id of an operation → `(operation, new one)`, of those made so far; layers
+            inside layers are added.
+    """
+    global _SHARED
+    before, _SHARED = _SHARED, made
+    try:
+        yield
+    finally:
+        _SHARED = before
+
+
+def _inner(layer):
+    if _SHARED is None:
+        return clone_op(layer)
+    if id(layer) not in _SHARED:
+        _SHARED[id(layer)] = layer, clone_op(layer)
+    return _SHARED[id(layer)][1]
 
 
 def _first_line(error):
@@ -132,13 +188,13 @@ def live_value(op, key, value):
     if isinstance(found, (list, tuple)) and any(
         isinstance(each, keras.Layer) for each in found
     ):
-        return [clone_op(x) if isinstance(x, keras.Layer) else x for x in found]
+        return [_inner(x) if isinstance(x, keras.Layer) else x for x in found]
     return _fresh(found, value)
 
 
 def _fresh(found, value):
     if isinstance(found, keras.Layer):
-        return clone_op(found)  # a layer inside a layer has weights of its own
+        return _inner(found)  # a layer inside a layer has weights of its own
     if isinstance(found, keras.initializers.Initializer):
         try:  # an initialiser without a seed of its own draws a new one
             return type(found).from_config(found.get_config())
@@ -250,9 +306,15 @@ def copy_layer(layer):
 
 def _copied(layer, memo):
     """A layer begun as Keras begins one, which then gets copies of all attributes."""
+    if _SHARED and id(layer) in _SHARED:
+        memo[id(layer)] = _SHARED[id(layer)][1]
+    if id(layer) in memo:
+        return memo[id(layer)]
     new = type(layer).__new__(type(layer))
     keras.Layer.__init__(new, dtype=layer.dtype_policy, name=layer.name)
     begun, memo[id(layer)] = set(vars(new)), new
+    if _SHARED is not None:
+        _SHARED[id(layer)] = layer, new
     for kind in ("trainable_variables", "non_trainable_variables", "seed_generators"):
         for each in getattr(layer, "_" + kind):
             new._tracker.add_to_store(kind, copy.deepcopy(each, memo))
@@ -284,4 +346,4 @@ def _untracked(value, memo):
     return value
 
 
-__all__ = ["clone_op", "copy_layer", "live_value"]
+__all__ = ["clone_op", "copy_layer", "live_value", "replaced_methods", "sharing"]

@@ -185,14 +185,26 @@ class _Trial:
             passes = self._channelwise(op, outputs)
             if passes:
                 return self._smaller(op, outputs, passes)
+        elif self._passes_what_stays(op, outputs):
+            return Finding(passes=(None,) * len(outputs))
         return self._producer(op, outputs)
+
+    def _passes_what_stays(self, op, outputs):
+        """Whether channels that must stay anyway pass, so that nothing is made here."""
+        size = self.call.x.shape[-1] if self.call.x.rank > 1 else None
+        if not size or size < 2:
+            return False
+        fits = [i for i, v in enumerate(self.values) if v.shape[-1:] == (size,)]
+        self.varying, self.size = [i for i in fits if self.values[i].ndim > 1], size
+        self.axis = [v.ndim - 1 for v in self.values]
+        passes = self._channelwise(op, outputs)
+        self.varying, self.size = [], None
+        return bool(passes)
 
     # Channel by channel
 
     def _channelwise(self, op, outputs):
         """The axis of each output on which each channel depends on itself alone."""
-        if any(self._in(x).size == 1 for x in self.call.inputs if x.varying):
-            return None
         places = [
             [a for a, n in enumerate(y.shape) if n == self.size and a > 0]
             for y in outputs
@@ -362,9 +374,6 @@ class _Trial:
         if kind in "iu":
             return self.rng.integers(0, 3, shape).astype(x.dtype)
         return self.rng.normal(0, scale, shape).astype("float32")
-
-    def _in(self, x):
-        return self.values[self.call.inputs.index(x)]
 
     def _copy(self, changes, values):
         """A copy of the layer, built on `values`, with weights of its own."""
@@ -573,6 +582,8 @@ def _effect(call, found):
 
 def _passing_effect(call, found):
     varying = [x for x in call.inputs if x.varying]
+    if not varying:
+        return call.passes()
     ids = call.along(varying[0], varying[0].varying[0])
     for x in varying[1:]:
         call.tie(ids, call.along(x, x.varying[0]))

@@ -8,10 +8,14 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Take:
-    """A config entry with one value per channel: `values[k]` goes with `ids[k]`."""
+    """A config entry with one value per channel: `values[k]` goes with `ids[k]`.
+
+    Of nested lists `axis` is the one along which the channels lie.
+    """
 
     values: Any
     ids: np.ndarray
+    axis: int = -1
 
 
 def map_ids(function, value):
@@ -19,7 +23,7 @@ def map_ids(function, value):
     if isinstance(value, np.ndarray):
         return function(value)
     if isinstance(value, Take):
-        return Take(value.values, function(value.ids))
+        return Take(value.values, function(value.ids), value.axis)
     if isinstance(value, slice):
         return slice(
             *(map_ids(function, v) for v in (value.start, value.stop, value.step))

@@ -10,6 +10,7 @@ import numpy as np
 from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import Take, map_ids, trace
+from hh_keras.graph.values import id_arrays
 from hh_keras.search.inheritance import Inheritance, replay
 from hh_keras.search.initializers import cut_initializers
 from hh_keras.search.plan import Plan
@@ -39,8 +40,8 @@ def rebuild(model, plan: Plan, weights="inherit", seed=None):
     if has_scales(model):
         model = fold_scales(model)
     channel_map = trace(model)
-    plan.check(channel_map)
-    return remake(model, channel_map, plan.keep.astype(int), weights, seed)
+    multiplicity = plan.keep_in(channel_map).astype(int)
+    return remake(model, channel_map, multiplicity, weights, seed)
 
 
 def widen(model, factor, weights="fresh", seed=0):
@@ -66,7 +67,9 @@ def widen(model, factor, weights="fresh", seed=0):
     if weights not in ("fresh", "preserve"):
         raise HHError(f"widen: weights must be 'fresh' or 'preserve', got '{weights}'.")
     channel_map = trace(model)
-    still = _not_divisible(channel_map) if weights == "preserve" else set()
+    still = _given_channels(model, channel_map)
+    if weights == "preserve":
+        still |= _not_divisible(channel_map)
     multiplicity = np.ones(channel_map.size, int)
     for group in channel_map.groups:
         if group.frozen or still & set(group.ids):
@@ -75,6 +78,26 @@ def widen(model, factor, weights="fresh", seed=0):
         edges = np.floor(np.arange(n + 1) * round(n * factor) / n + 1e-9).astype(int)
         multiplicity[group.ids.start : group.ids.stop] = np.diff(edges)
     return remake(model, channel_map, multiplicity, weights, seed)
+
+
+def _is_given(op):
+    """Whether a layer's weights are given, not drawn: frozen ones, adapted statistics.
+
+    Such weights stay where others start afresh.
+    """
+    if not calls.is_layer(op) or not op.variables:
+        return False
+    return not op.trainable or hasattr(op, "adapt")
+
+
+def _given_channels(model, channel_map):
+    """Channels of weights that are given: there are no others to widen them with."""
+    still = set()
+    for path, op in calls.leaf_operations(model):
+        if _is_given(op):
+            arrays = id_arrays(channel_map.sites[path].weights)
+            still.update(i for ids in arrays for i in ids.tolist())
+    return still
 
 
 def _not_divisible(channel_map):
@@ -116,7 +139,7 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
         if site.weights:
             changes.update(_initializers(op, site, multiplicity))
         new = calls.clone_op(op, changes)
-        if weights != "fresh" and calls.is_layer(op):
+        if calls.is_layer(op) and (weights != "fresh" or _is_given(op)):
 
             def change(name, value):
                 return _multiplied(name, value, site, multiplicity, rng)
@@ -160,7 +183,8 @@ def _initializers(op, site, multiplicity):
 def _counted(value, multiplicity, count):
     """Replaces id arrays by how many of their ids are kept."""
     if isinstance(value, Take):
-        return np.repeat(np.asarray(value.values), multiplicity[value.ids]).tolist()
+        values = np.asarray(value.values)
+        return np.repeat(values, multiplicity[value.ids], value.axis).tolist()
     if isinstance(value, (dict, list, tuple)):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         out = {k: _counted(v, multiplicity, count) for k, v in items}

@@ -29,7 +29,8 @@ class ChannelScale(keras.layers.Layer):
     """
 
     def __init__(self, size, regularizer=None, constraint=None, source=None, **kwargs):
-        super().__init__(**kwargs)
+        # Scales have the precision of what they multiply, whatever the global policy.
+        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.size = size
         self.source = source
         self.regularizer = keras.regularizers.get(regularizer)
@@ -53,15 +54,18 @@ class ChannelScale(keras.layers.Layer):
     def build(self, input_shape):
         """The scales exist already: they do not depend on the input."""
 
-    def call(self, inputs, ids, axis=-1):
+    def call(self, inputs, ids, axis=-1, times=1):
         """Scales `inputs`.
 
         Args:
-            inputs: tensor with `len(ids)` channels along `axis`.
+            inputs: tensor with `len(ids) * times` channels along `axis`.
             ids: the network channel of each of them, list of ints.
             axis: the channel axis.
+            times: how often the ids come one after another.
         """
         scales = keras.ops.cast(self._take(ids), inputs.dtype)
+        if times > 1:
+            scales = keras.ops.tile(scales, times)
         shape = [1] * len(inputs.shape)
         shape[axis] = -1
         return inputs * keras.ops.reshape(scales, shape)
@@ -141,11 +145,23 @@ def add_scales(model, channel_map=None, regularizer=None):
         tensors = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
         for position, (axis, ids) in where.items():
             i = tensors[position]
-            flat[i] = scale_of(old.graph)(flat[i], ids=ids.tolist(), axis=axis)
+            period = _period(ids)
+            where = {"ids": ids[:period].tolist(), "axis": axis}
+            if period < len(ids):
+                where["times"] = len(ids) // period
+            flat[i] = scale_of(old.graph)(flat[i], **where)
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
         return new_op(*args, **kwargs)
 
     return replay(model, make, call, heirs)
+
+
+def _period(ids):
+    """After how many ids they come again: a Flatten repeats them at every position."""
+    for start in np.flatnonzero(ids == ids[0])[1:].tolist():
+        if len(ids) % start == 0 and (ids[start:] == ids[:-start]).all():
+            return start
+    return len(ids)
 
 
 def scale_layer(model):
@@ -171,11 +187,11 @@ def mask(model, plan):
         PlanError: the plan was made for another model.
     """
     channel_map = trace(model)
-    plan.check(channel_map)
+    keep = plan.keep_in(channel_map)
     masked = add_scales(model, channel_map)
     layer = scale_layer(masked)
     if layer is not None:
-        layer.gamma.assign(plan.keep.astype("float32"))
+        layer.gamma.assign(keep.astype("float32"))
         layer.gamma.trainable = False
     return masked
 
@@ -207,7 +223,8 @@ def fold_scales(model):
 
     def call(path, old, new_op, args, kwargs):
         if isinstance(old.op, ChannelScale):
-            pending[id(old.outputs[0])] = gamma[np.asarray(kwargs["ids"])]
+            ids = np.tile(kwargs["ids"], kwargs.get("times", 1))
+            pending[id(old.outputs[0])] = gamma[ids]
             return args[0]
         flat = keras.tree.flatten((args, kwargs))
         places = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from hh_keras.graph.cloning import clone_op
+
 # Known, so that they need not be tried.
 _NAMES = """
     celu elu exponential gelu hard_sigmoid hard_silu leaky_relu linear log_sigmoid mish
@@ -30,7 +32,9 @@ def mixes_channels(activation):
     if isinstance(activation, keras.layers.Activation):
         return mixes_channels(activation.activation)
     if isinstance(activation, keras.Layer):
-        return bool(activation.variables) or _tried(activation)
+        if isinstance(activation, keras.layers.PReLU) or activation.variables:
+            return True  # has weights of its own size
+        return _tried(activation)
     return activation not in _KNOWN and _tried(activation)
 
 
@@ -42,6 +46,8 @@ def _tried(function):
 
 
 def _mixes(function):
+    if isinstance(function, keras.Layer):
+        function = clone_op(function)  # calling it would build the user's own
     rng = np.random.default_rng(0)
     places = np.arange(60)
     try:
@@ -57,7 +63,7 @@ def _mixes(function):
                         return True
     except Exception:  # it wants another shape, or is no function of tensors
         return True
-    return False
+    return bool(getattr(function, "variables", None))
 
 
 def _values(function, x):

@@ -1,6 +1,7 @@
 """Layers and operations that work element by element, or on one channel at a time."""
 
 import keras
+import numpy as np
 
 from hh_keras.graph.rules.activations import activation_name, mixes_channels
 from hh_keras.graph.rules.registry import Take, register_rule
@@ -47,6 +48,8 @@ def dropout(layer, call):
     ),
 )
 def elementwise(op, call):
+    if any(np.ndim(v) > 0 for v in vars(op).values() if hasattr(v, "shape")):
+        return call.stops("holds an array of numbers")
     return call.passes()
 
 
@@ -85,11 +88,14 @@ def rescaling(layer, call):
         return call.passes()
     config = {}
     for key in ("scale", "offset"):
-        values = getattr(layer, key)
-        if getattr(values, "__len__", None) and len(values) > 1:
-            if call.x.varying != (call.x.rank - 1,):
-                return call.stops(f"'{key}' per value of an axis without channels")
-            config[key] = Take(values, call.along(call.x, -1))
+        values = np.asarray(getattr(layer, key))
+        if values.size < 2:
+            continue
+        (axis, *more) = call.x.varying
+        own = axis - call.x.rank + values.ndim  # values are aligned at the last axis
+        if more or own < 0 or values.size != values.shape[own]:
+            return call.stops(f"'{key}' differs along an axis without channels")
+        config[key] = Take(values.tolist(), call.along(call.x, axis), own)
     return call.passes(config=config)
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from hh_keras.graph.ids import IdTensor
+from hh_keras.graph.ids import AS_BEFORE, IdTensor
 from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 _L = keras.layers
@@ -11,6 +11,8 @@ _L = keras.layers
 
 @register_rule(_L.Add, _L.Subtract, _L.Multiply, _L.Average, _L.Maximum, _L.Minimum)
 def merge_layer(layer, call):
+    if any(_is_array(x) for x in keras.tree.flatten(call.args)):
+        return call.stops("combines channels with a constant array")
     if len({x.rank for x in call.inputs}) > 1:
         return call.stops("merges tensors of different ranks")
     return Effect(tie_broadcast(call, call.inputs))
@@ -117,7 +119,17 @@ def _align(x, rank):
 
 @register_rule(_L.Concatenate, "keras.ops.Concatenate")
 def concatenate(op, call):
-    return Effect(join(call, call.inputs, op.axis % len(call.shape)))
+    return Effect(join(call, _parts(call), op.axis % len(call.shape)))
+
+
+def _parts(call):
+    """The tensors that are joined; constants hold values that belong to no channel."""
+    parts = keras.tree.flatten((call.args, call.kwargs))
+    return [
+        x if isinstance(x, IdTensor) else call.fixed(np.shape(x), "a constant")
+        for x in parts
+        if hasattr(x, "shape")
+    ]
 
 
 def join(call: RuleCall, parts, axis):
@@ -157,6 +169,7 @@ def _join_batches(call, parts, shape):
     for x in parts[1:]:
         call.book.tie_tensors(first, x, call.path)
     rows = [x.rows for x in parts]
+    rows = [None if r is AS_BEFORE else r for r in rows]
     return IdTensor(first.ids, shape, None if None in rows else sum(rows))
 
 
@@ -167,7 +180,7 @@ def stack(op, call):
         IdTensor(
             np.expand_dims(x.ids, axis), x.shape[:axis] + (1,) + x.shape[axis:], x.rows
         )
-        for x in call.inputs
+        for x in _parts(call)
     ]
     output = join(call, parts, axis)
     # A new axis in front of the batch leaves its examples as they are.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from hh_keras.graph.calls import op_key
+from hh_keras.graph.cloning import replaced_methods
 from hh_keras.graph.ids import IdTensor, collapse, on_axis, positions
 from hh_keras.graph.values import Take
 
@@ -211,7 +212,7 @@ def find_rule(op):
     if kind not in _FOUND:
         _FOUND[kind] = _find_rule(kind)
     rule = _FOUND[kind]
-    return None if rule is not None and _is_patched(op) else rule
+    return None if rule is not None and replaced_methods(op) else rule
 
 
 def _find_rule(kind):
@@ -265,20 +266,6 @@ def _computes_the_same(subclasses, base):
         (vars(each).keys() - _HARMLESS) & inherited
         for each in subclasses
         if each is not object
-    )
-
-
-# Made by Keras, or by this package, for each layer by itself.
-_PER_LAYER = {"build", "quantize", "add_weight"}
-
-
-def _is_patched(op):
-    """Whether methods of this very object were replaced."""
-    kind = type(op)
-    return any(
-        callable(value) and callable(getattr(kind, name, None))
-        for name, value in vars(op).items()
-        if name not in _PER_LAYER
     )
 
 

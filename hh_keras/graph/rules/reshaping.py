@@ -12,6 +12,12 @@ from hh_keras.graph.rules.registry import Effect, register_rule
 _L = keras.layers
 
 
+def _hold(call, x):
+    """A single channel whose axis goes: there can be no second one."""
+    if not x.varying and (x.ids >= 0).any():
+        call.freeze(x, f"{call.path}: takes a single channel for none")
+
+
 def _reshaped(call, x, shape):
     """The ids of `x` in a new shape, or None if they cannot be followed."""
     ids = reshape(x, shape)
@@ -57,6 +63,7 @@ def flatten(layer, call):
 
 @register_rule(_L.Reshape)
 def reshape_layer(layer, call):
+    _hold(call, call.x)
     output = _reshaped(call, call.x, call.shape)
     if output is None:
         return _stopped(call, "moves channels into the batch or an unknown size")
@@ -66,6 +73,7 @@ def reshape_layer(layer, call):
 
 @register_rule("keras.ops.Reshape")
 def reshape_operation(op, call):
+    _hold(call, call.x)
     output = _reshaped(call, call.x, call.shape)
     if output is None:
         return _stopped(call, "moves channels into the batch or an unknown size")
@@ -105,16 +113,17 @@ def moveaxis(op, call):
 @register_rule("keras.ops.Squeeze", "keras.ops.ExpandDims")
 def unit_axes(op, call):
     """Axes of size 1 come and go; the others keep their order."""
-    x = call.x
-    if isinstance(getattr(op, "axis", None), int) and len(call.shape) > x.rank:
-        ids = np.expand_dims(x.ids, op.axis)
-    elif op.axis is None:
-        ids = x.ids.reshape([k for k, n in zip(x.ids.shape, x.shape) if n != 1] or [1])
-    else:
-        axes = tuple(op.axis) if isinstance(op.axis, (list, tuple)) else op.axis
-        changed = len(call.shape) > x.rank
-        ids = np.expand_dims(x.ids, axes) if changed else np.squeeze(x.ids, axes)
-    return Effect(IdTensor(ids, tuple(call.shape)))
+    x, axes = call.x, op.axis
+    if len(call.shape) > x.rank:
+        axes = tuple(axes) if isinstance(axes, (list, tuple)) else axes
+        return Effect(IdTensor(np.expand_dims(x.ids, axes), tuple(call.shape)))
+    _hold(call, x)
+    if axes is None:
+        # Written out, or an axis of channels would go too once one is left of them.
+        axes = [i for i, n in enumerate(x.shape) if n == 1]
+    axes = tuple(axes) if isinstance(axes, (list, tuple)) else axes
+    output = IdTensor(np.squeeze(x.ids, axes), tuple(call.shape))
+    return Effect(output, config={"axis": axes} if op.axis is None else {})
 
 
 def _channels_last_but(op, call):
@@ -234,6 +243,8 @@ def get_item(op, call):
     fill = (slice(None),) * (x.rank - used)
     at = key.index(...) if ... in key else len(key)
     full = key[:at] + fill + key[at + 1 :]
+    if any(isinstance(k, int) for k in full[1:]):
+        _hold(call, x)
     new_key, ids, axis = [], x.ids, 0
     index = []
     for k in full:
