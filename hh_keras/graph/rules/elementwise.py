@@ -48,7 +48,8 @@ def dropout(layer, call):
     ),
 )
 def elementwise(op, call):
-    if any(np.ndim(v) > 0 for v in vars(op).values() if hasattr(v, "shape")):
+    held = () if isinstance(op, keras.Layer) else vars(op).values()
+    if any(np.ndim(v) > 0 for v in held if hasattr(v, "shape")):
         return call.stops("holds an array of numbers")
     return call.passes()
 
