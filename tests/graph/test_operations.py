@@ -12,21 +12,21 @@ import hh_keras as hh
 
 PASSES = """
     abs absolute add angle arange arccos arcsin arcsinh arctan arctan2 arctanh array
-    cbrt ceil celu clip conj convert_to_tensor copy cos cosh cumsum deg2rad divide elu equal
-    erf exp exp2 expand_dims expm1 flip floor fmax fmin gelu greater hard_sigmoid
-    hard_silu hard_swish hard_tanh heaviside hypot isfinite isnan leaky_relu less log
-    log10 log1p log2 log_sigmoid logaddexp logical_and logical_not logical_or
-    logical_xor logsumexp max maximum mean median min minimum mod multiply nan_to_num negative
-    not_equal ones_like positive power prod quantile reciprocal relu relu6 roll round
-    rsqrt selu sigmoid sign signbit silu sin sinc sinh soft_shrink softplus softsign
-    sqrt square squareplus stack std stop_gradient subtract swapaxes swish tan tanh
-    tanh_shrink threshold transpose true_divide trunc var where zeros_like
-    image.extract_patches image.gaussian_blur image.resize image.pad_images
-    max_pool average_pool
+    cbrt ceil celu clip conj convert_to_tensor copy cos cosh cumsum deg2rad divide
+    elu equal erf exp exp2 expand_dims expm1 flip floor fmax fmin gelu greater
+    hard_sigmoid hard_silu hard_swish hard_tanh heaviside hypot isfinite isnan
+    leaky_relu less log log10 log1p log2 log_sigmoid logaddexp logical_and
+    logical_not logical_or logical_xor logsumexp max maximum mean median min minimum
+    mod multiply nan_to_num negative not_equal ones_like positive power prod
+    quantile reciprocal relu relu6 roll round rsqrt selu sigmoid sign signbit silu
+    sin sinc sinh soft_shrink softplus softsign sqrt square squareplus stack std
+    stop_gradient subtract swapaxes swish tan tanh tanh_shrink threshold transpose
+    true_divide trunc var where zeros_like image.extract_patches image.gaussian_blur
+    image.resize image.pad_images max_pool average_pool
 """.split()
 MIXES = """
-    argsort diff glu layer_normalization log_softmax normalize rms_normalization sort
-    sparsemax softmax top_k tril
+    argsort diff glu layer_normalization log_softmax normalize rms_normalization
+    sort sparsemax softmax top_k tril
 """.split()
 ARGUMENTS = {
     "add": ("x",), "arctan2": ("x",), "clip": (-1.0, 1.0), "cumsum": (1,),
@@ -115,7 +115,8 @@ BUILD = {
     "GaussianNoise": (0.1,), "SpatialDropout2D": (0.1,), "Resizing": (3, 3),
     "CenterCrop": (2, 2), "RandomCrop": (2, 2), "Permute": ((2, 1, 3),),
     "Reshape": ((16, 6),), "Rescaling": (0.5,), "GroupNormalization": (3,),
-    "AdaptiveAveragePooling2D": (2,), "AveragePooling2D": (2,), "AdaptiveMaxPooling2D": (2,),
+    "AdaptiveAveragePooling2D": (2,), "AdaptiveMaxPooling2D": (2,),
+    "AveragePooling2D": (2,),
 }  # fmt: skip
 STAY = {"SpectralNormalization", "LayerNormalization", "UnitNormalization", "Softmax"}
 
