@@ -11,6 +11,7 @@ from collections.abc import Callable
 import keras
 
 from hh_keras import export as library
+from hh_keras import models
 from hh_keras.errors import DataError, HHError, ModelError, WorkdirError
 from hh_keras.tasks import classification
 from hh_keras.training import Recipe
@@ -47,7 +48,7 @@ def networks(args):
         )
     if args.model is not None:
         beside = pathlib.Path(args.model).parent / "run.json"
-        if args.model.endswith(".keras") and beside.exists():
+        if models.is_keras_file(args.model) and beside.exists():
             _take_over(args, _config(beside))
         tasks.apply(args)
         args.workdir = args.workdir or "runs/export"

@@ -56,7 +56,7 @@ def _load_restoring(args):
         raise ModelError(
             f"--model={args.model} is a classifier; for --task={args.task} choose one "
             f"of {', '.join(models.list_models(args.task))}, module:function, or a "
-            ".keras file."
+            ".keras or .h5 file."
         )
     model = build(args, (None, None, args.channels), None)
     takes = tuple(model.inputs[0].shape[1:])
@@ -156,8 +156,8 @@ def build(args, image_shape, num_classes):
     scale = _given(args, "scale")
     keras.utils.set_random_seed(_given(args, "seed", 0))
     with distribution(args).scope():
-        if args.model.endswith(".keras") or ":" in args.model:
-            if args.model.endswith(".keras"):
+        if models.names_file(args.model) or ":" in args.model:
+            if models.names_file(args.model):
                 model = models.build(args.model, model_args=model_args)
             else:
                 model = sources.from_function(

@@ -1,0 +1,55 @@
+"""Activations whose names stand for other functions today."""
+
+import keras
+
+from hh_keras.errors import ModelError
+
+
+@keras.saving.register_keras_serializable(package="hh_keras")
+def keras_2_hard_sigmoid(x):
+    """`clip(0.2 x + 0.5, 0, 1)`: what Keras 2 called `hard_sigmoid`.
+
+    Keras 3 calls `relu6(x + 3) / 6` so.
+    """
+    return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+def keras_2_activation(value, name):
+    """Translates an activation as an old layer's description has it.
+
+    Args:
+        value: its name, a dict that describes it, or None.
+        name: of the layer, for messages.
+
+    Returns:
+        What a layer of Keras 3 takes.
+
+    Raises:
+        ModelError: Keras 3 does not know it.
+    """
+    if isinstance(value, dict):
+        described, config = value, value.get("config")
+        if described.get("class_name") == "__lambda__":
+            raise ModelError(
+                f"its layer {name!r} has a Python lambda for an activation; files with "
+                "code are not opened"
+            )
+        if described.get("class_name") != "function":
+            return described  # a layer that serves as an activation
+        value = config
+    if value is None:
+        return None
+    if value == "hard_sigmoid":
+        return keras.saving.serialize_keras_object(keras_2_hard_sigmoid)
+    own = keras.saving.get_registered_object(value)
+    if own is not None:
+        return keras.saving.serialize_keras_object(own)
+    try:
+        found = keras.activations.get(value)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"its layer {name!r} has the activation {value!r}, which Keras 3 does not "
+            "have; if it is your own, register it with "
+            "keras.saving.register_keras_serializable and import it first"
+        ) from error
+    return keras.activations.serialize(found)
