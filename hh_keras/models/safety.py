@@ -57,7 +57,7 @@ def _check_object(described, place, path):
     if kind in _CODE or kind == "__lambda__" or (kind == "Lambda" and old_code):
         what = "a Python lambda" if kind in ("__lambda__", "Lambda") else f"a {kind}"
         raise ModelError(
-            f"{path} is not opened: {place} holds {what}, code that opening it would "
+            f"{path} is not opened: {place} holds {what}, whose code opening it would "
             "run. Rebuild the model with a registered keras.layers.Layer instead."
         )
     if kind == "function":
