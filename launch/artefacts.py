@@ -135,7 +135,7 @@ def export(run, name, model, args):
             if kind not in args.formats:
                 continue
             try:
-                made = functools.partial(kit.made, kind, path)
+                made = functools.partial(_made, kit, kind, path, network)
                 _keep(run, stage, file, made, expected, goal)
             except HHError as error:
                 asked = args["formats"].present or kind in exports.EXACT
@@ -149,6 +149,11 @@ def export(run, name, model, args):
         found["files"][kind] = facts["row"]
         print(f"  {file}: {_line(facts['row'])}", flush=True)
     return found, data
+
+
+def _made(kit, kind, path, network, expected):
+    found = kit.made(kind, path, expected)
+    return {**found, "tolerance": exports.tolerance(network)}
 
 
 def _keep(run, stage, file, made, expected, goal):

@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+import ml_dtypes
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
@@ -30,6 +31,19 @@ def is_float32(model):
             )
         same = same and {policy.compute_dtype, policy.variable_dtype} <= {"float32"}
     return same
+
+
+def rounding(model):
+    """How coarsely a model computes, as a share of its numbers: 1.2e-7 in float32.
+
+    Args:
+        model: a built Keras model.
+
+    Returns:
+        The largest distance of 1 to the next number, over what its layers compute in.
+    """
+    dtypes = {layer.compute_dtype for layer in _layers(model)} & {*_FLOATS, "float32"}
+    return max(float(ml_dtypes.finfo(each).eps) for each in dtypes | {"float32"})
 
 
 def float32_dtype(dtype):

@@ -11,6 +11,7 @@ from hh_keras.errors import ModelError
 from hh_keras.export.checks import check_built, reason, structure
 from hh_keras.export.float32 import call_in_float32, float32_dtype, is_float32
 from hh_keras.export.missing import conversion_failure
+from hh_keras.export.names import layer_names, renamed, safe_names
 from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quantizing import QuantizationAware
 from hh_keras.export.quiet import quiet
@@ -94,7 +95,8 @@ def tflite(
     if learnt:
         _check_integer(model, content)
     tiles = _tiles(model)
-    described = sidecar(path, content, quantize, labels, logits, tiles)
+    changed = renamed([tensor.name for tensor in model.inputs])
+    described = sidecar(path, content, quantize, labels, logits, tiles, changed)
     files.write(path, content)
     write_sidecar(path, described)
     return path
@@ -133,14 +135,15 @@ def _specs(model, image_shape, batch):
     if image_shape is not None and len(shapes) == 1:
         shapes = [tuple(image_shape)]
     specs = []
-    for shape, tensor in zip(shapes, model.inputs, strict=True):
+    names = safe_names([tensor.name for tensor in model.inputs])
+    for shape, tensor, name in zip(shapes, model.inputs, names, strict=True):
         if None in shape:
             raise ModelError(
                 f"Input {tensor.name!r} of {model.name!r} has the shape {shape}; a "
                 ".tflite file needs fixed sizes. Give image_shape."
             )
         dtype = float32_dtype(tensor.dtype)
-        specs.append(tf.TensorSpec((batch, *shape), dtype, name=tensor.name))
+        specs.append(tf.TensorSpec((batch, *shape), dtype, name=name))
     return specs
 
 
@@ -184,7 +187,8 @@ def _traced(model, specs):
         return model(structured, training=False)
 
     try:
-        return call.get_concrete_function(*specs)
+        with layer_names(model):
+            return call.get_concrete_function(*specs)
     except Exception as error:  # tracing runs every layer's code
         raise ModelError(f"{model.name!r} cannot be traced: {reason(error)}") from error
 

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
-from hh_keras.export.checks import structure
+from hh_keras.export.checks import reason, structure
+from hh_keras.export.names import layer_names
 from hh_keras.export.quiet import quiet
 from hh_keras.models.files import from_file, is_keras_file
 
@@ -69,8 +70,7 @@ def open_model(model, threads=None):
     except ModelError:
         raise
     except Exception as error:  # each format has errors of its own
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{path} cannot be loaded: {reason}") from error
+        raise ModelError(f"{path} cannot be loaded: {reason(error)}") from error
 
 
 def input_shape(path):
@@ -131,8 +131,7 @@ def input_specs(model):
     except ModelError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{path} cannot be loaded: {reason}") from error
+        raise ModelError(f"{path} cannot be loaded: {reason(error)}") from error
 
 
 def _keras_specs(model):
@@ -170,9 +169,8 @@ def _explained(run, name):
             return run(arrays)
         except Exception as error:  # each runtime has errors of its own
             shapes = ", ".join(str(array.shape[1:]) for array in arrays)
-            reason = " ".join(str(error).split())[:300]
             raise ModelError(
-                f"{name} does not run on inputs {shapes}: {reason}"
+                f"{name} does not run on inputs {shapes}: {reason(error)}"
             ) from error
 
     return explained
@@ -186,7 +184,8 @@ def _keras_runner(model):
     @tf.function(autograph=False)
     def call(inputs):
         structured = tf.nest.pack_sequence_as(structure(model)[0], inputs)
-        return tf.nest.flatten(model(structured, training=False))
+        with layer_names(model):
+            return tf.nest.flatten(model(structured, training=False))
 
     return lambda arrays: [output.numpy() for output in call(_tensors(arrays))]
 
