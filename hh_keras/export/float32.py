@@ -16,9 +16,13 @@ _FLOATS = ("float16", "bfloat16", "float64")
 def is_float32(model):
     """Whether a model and all layers in it take and compute in float32 already.
 
+    So do those of tf_keras that training for int8 leaves.
+
     Raises:
         ModelError: a layer is quantised; the message names it and its policy.
     """
+    if not isinstance(model, keras.Model):
+        return True
     same = all(x.dtype not in _FLOATS for x in [*model.inputs, *model.outputs])
     for layer in _layers(model):
         policy = layer.dtype_policy

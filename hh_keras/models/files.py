@@ -12,6 +12,7 @@ import keras
 
 from hh_keras.errors import ModelError
 from hh_keras.models import legacy, safety
+from hh_keras.models.reasons import keras_reason
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 _LARGEST_JSON = 2**28  # bytes
@@ -77,9 +78,8 @@ def from_file(path):
     except ModelError:
         raise
     except Exception as error:  # zip, JSON, HDF5 and Keras each raise their own
-        reason = " ".join(str(error).split("Full object config")[0].split())[:400]
         raise ModelError(
-            f"{path} cannot be loaded as a Keras model: {reason} "
+            f"{path} cannot be loaded as a Keras model: {keras_reason(error)}. "
             "If it has classes of your own, register them with "
             "keras.saving.register_keras_serializable and import them first."
         ) from error
@@ -104,6 +104,7 @@ def _from_archive(path):
         with _explained(path):
             legacy.check_order(model, config)
         model.load_weights(named)
+        legacy.set_trainable(model, config)
     return model
 
 
@@ -121,7 +122,7 @@ def _from_h5(path):
         if config is None:
             raise ModelError(_weights_only(file, path))
         safety.check_links(file, path)
-        config = json.loads(config)
+        config = json.loads(config, object_hook=_plain)
         safety.check_config(config, path)
         written = file.attrs.get("keras_version", "2")
         written = written.decode() if isinstance(written, bytes) else str(written)
@@ -130,8 +131,18 @@ def _from_h5(path):
             with _explained(path):
                 legacy.load_h5_weights(model, config, file["model_weights"])
             return model
+    with _explained(path):
+        model = legacy.model_with_modules(config)
     with _named(path, ".h5") as named:
-        return keras.saving.load_model(named, compile=False, safe_mode=True)
+        model.load_weights(named)
+    return model
+
+
+def _plain(described):
+    """What Keras writes into `.h5` files in objects of their own."""
+    if described.get("class_name") in ("TensorShape", "__tuple__"):
+        return described.get("items", described)
+    return described
 
 
 def _is_old(written):
@@ -150,9 +161,7 @@ def _explained(path):
     try:
         yield
     except ModelError as error:
-        raise ModelError(
-            f"{path} was written by Keras 2 or tf_keras and cannot be read: {error}."
-        ) from error
+        raise ModelError(f"{path} cannot be read: {error}.") from error
 
 
 def _json(archive, name, path):

@@ -10,6 +10,7 @@ import numpy as np
 
 from hh_keras.errors import ModelError
 from hh_keras.graph.calls import is_graph
+from hh_keras.models.reasons import keras_reason
 from hh_keras.models.safety import check_config
 
 _REGISTER = (
@@ -26,7 +27,6 @@ _REMEDIES = {
     "inside a function": "Move it to the top of its module",
 }
 _NOT_OF_USERS = ("keras", "builtins", "tensorflow")
-_ADVICE = (" Full object config", " Make sure custom", " and therefore", " To be")
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
 
@@ -73,25 +73,12 @@ def _explained(op, check):
     try:
         check()
     except Exception as error:  # get_config and constructors of users raise anything
-        reason = _reason(error)
+        reason = keras_reason(error)
         found = (remedy for sign, remedy in _REMEDIES.items() if sign in reason)
         raise ModelError(
             f"Layer {op.name!r} ({type(op).__name__}) could not be read back from a "
             f".keras file: {reason}. {next(found, _REGISTER)}."
         ) from error
-
-
-def _reason(error):
-    """The innermost of Keras' nested messages, without its advice."""
-    text = " ".join(str(error).split()).rpartition("Exception encountered: ")[2]
-    for rest in (
-        " Full object config",
-        " Make sure custom",
-        " and therefore",
-        " To be",
-    ):
-        text = text.partition(rest)[0]
-    return text.replace("function '<lambda>'", "a Python lambda").rstrip(".,")[:300]
 
 
 def _check_object(op):

@@ -9,6 +9,13 @@ the file is refused with the entry's name. Nothing in a file is ever executed.
 """
 
 from hh_keras.models.legacy.graphs import model_from_description
-from hh_keras.models.legacy.weights import check_order, load_h5_weights
+from hh_keras.models.legacy.modules import model_with_modules
+from hh_keras.models.legacy.weights import check_order, load_h5_weights, set_trainable
 
-__all__ = ["check_order", "load_h5_weights", "model_from_description"]
+__all__ = [
+    "check_order",
+    "load_h5_weights",
+    "model_from_description",
+    "model_with_modules",
+    "set_trainable",
+]

@@ -50,7 +50,7 @@ _CLASSES = {
 }
 # What an entry was before there was one.
 _DEFAULTS = {"GRU": {"reset_after": False}, "GRUCell": {"reset_after": False}}
-_OF_APPLICATIONS = {
+APPLICATIONS = {
     "CustomScaleLayer": "inception_resnet_v2",
     "LayerScale": "convnext",
     "StochasticDepth": "convnext",
@@ -104,8 +104,8 @@ def _todays(class_name, name):
             "instead"
         )
     plain = class_name.rpartition(">")[2]
-    if plain in _OF_APPLICATIONS:
-        module = f"keras.src.applications.{_OF_APPLICATIONS[plain]}"
+    if plain in APPLICATIONS:
+        module = f"keras.src.applications.{APPLICATIONS[plain]}"
         return getattr(importlib.import_module(module), plain), module
     found = getattr(keras.layers, _CLASSES.get(class_name, class_name), None)
     if not (inspect.isclass(found) and issubclass(found, keras.layers.Layer)):

@@ -1,5 +1,8 @@
 """TensorFlow functions that old models call between their layers."""
 
+import itertools
+
+import keras
 from keras import ops
 
 from hh_keras.errors import ModelError
@@ -21,7 +24,7 @@ def operation(config, name):
         ModelError: it is none of those that are known.
     """
     function = config.get("function")
-    found = _FUNCTIONS.get(function)
+    found = _FUNCTIONS.get((function or "").removeprefix("compat.v1."))
     if found is None:
         called = f"tf.{function}" if function else "an operation of TensorFlow 1"
         raise ModelError(
@@ -31,11 +34,13 @@ def operation(config, name):
 
     def call(*args, **kwargs):
         # Every entry of the table makes one operation.
-        kwargs = {k: v for k, v in kwargs.items() if (k, v) not in _DEFAULTS}
+        kwargs = {
+            k: v for k, v in kwargs.items() if k != "name" and (k, v) not in _DEFAULTS
+        }
         try:
             output = found(*args, **kwargs)
             # Names of operations count among those of layers, which are the file's.
-            output._keras_history.operation.name = name
+            keras.tree.flatten(output)[0]._keras_history.operation.name = name
             return output
         except TypeError as error:
             raise ModelError(
@@ -47,11 +52,12 @@ def operation(config, name):
 
 
 def _index(described):
-    if isinstance(described, dict):
-        return slice(*(described.get(key) for key in ("start", "stop", "step")))
-    if isinstance(described, str) and described.lower() in ("ellipsis", "..."):
+    if not isinstance(described, dict):
+        return described
+    if described.get("class_name") == "__ellipsis__":
         return Ellipsis
-    return described
+    described = described.get("config", described)
+    return slice(*(described.get(key) for key in ("start", "stop", "step")))
 
 
 def _getitem(x, slice_spec):
@@ -90,6 +96,17 @@ def _squeeze(input, axis=None):
     return ops.squeeze(input, axis=tuple(axis) if isinstance(axis, list) else axis)
 
 
+def _split(value, num_or_size_splits, axis=0):
+    if isinstance(num_or_size_splits, list):
+        ends = list(itertools.accumulate(num_or_size_splits))
+        return ops.split(value, ends[:-1], axis)
+    return ops.split(value, num_or_size_splits, axis)
+
+
+def _resize(images, size, method="bilinear", antialias=False):
+    return ops.image.resize(images, size, method, antialias)
+
+
 def _pad(tensor, paddings, mode="CONSTANT", constant_values=0):
     value = {"constant_values": constant_values} if mode == "CONSTANT" else {}
     return ops.pad(tensor, paddings, mode=mode.lower(), **value)
@@ -98,7 +115,8 @@ def _pad(tensor, paddings, mode="CONSTANT", constant_values=0):
 _DEFAULTS = (
     ("beta", 1.0),
     ("conjugate", False),
-    ("name", None),
+    ("num", None),
+    ("preserve_aspect_ratio", False),
     ("transpose_a", False),
     ("transpose_b", False),
 )
@@ -111,6 +129,7 @@ _FUNCTIONS = {
     "clip_by_value": _clip,
     "concat": lambda values, axis: ops.concatenate(values, axis=axis),
     "expand_dims": lambda input, axis: ops.expand_dims(input, axis),
+    "image.resize": _resize,
     "identity": lambda input: input,
     "linalg.matmul": lambda a, b: ops.matmul(a, b),
     "math.abs": _of_one(ops.abs),
@@ -148,6 +167,7 @@ _FUNCTIONS = {
     "nn.softmax": _softmax,
     "pad": _pad,
     "reshape": lambda tensor, shape: ops.reshape(tensor, shape),
+    "split": _split,
     "square": _of_one(ops.square),
     "squeeze": _squeeze,
     "stack": lambda values, axis=0: ops.stack(values, axis=axis),

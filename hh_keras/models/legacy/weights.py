@@ -39,7 +39,7 @@ def load_h5_weights(model, described, group):
     for layer in model._flatten_layers(include_self=False):
         if hasattr(layer, "finalize_state") and layer.weights:
             layer.finalize_state()  # a Normalization computes with what it is told
-    _set_trainable(model, described)
+    set_trainable(model, described)
 
 
 def check_order(model, described):
@@ -83,14 +83,14 @@ def _in_order(layer, described):
     return (trained, others) if trainable else ([], [*trained, *others])
 
 
-def _set_trainable(model, described):
+def set_trainable(model, described):
     """What is trained, as the file says; a model first, as it sets its layers' too."""
     for name, child in children(described).items():
         layer, config = _layer(model, name), child["config"]
         if layer is not None and isinstance(config, dict):
             layer.trainable = config.get("trainable", True)
             if isinstance(layer, keras.Model):
-                _set_trainable(layer, child)
+                set_trainable(layer, child)
 
 
 def _datasets(group, name):
