@@ -12,6 +12,7 @@ IMAGE = (8, 8, 3)
 def chain():
     i = Input(IMAGE)
     x = L.Conv2D(4, 3, padding="same", kernel_regularizer="l2", name="stem/conv")(i)
+    x = L.Multiply()([x, L.Activation("hard_sigmoid")(x)])
     x = L.BatchNormalization(name="stem/bn")(x)
     x = L.LeakyReLU(0.2)(x)
     x = L.ThresholdedReLU(0.1)(x)

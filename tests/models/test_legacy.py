@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 
 import h5py
 import keras
@@ -65,12 +66,15 @@ def test_the_outputs_are_the_same(build, suffix, tmp_path):
     same(old, new)
 
 
-def test_what_is_read_is_an_ordinary_model(tmp_path):
-    old = written(old_models.nested, tmp_path / "old.h5")
+@pytest.mark.parametrize("build", [old_models.nested, old_models.sequential])
+def test_what_is_read_is_an_ordinary_model(build, tmp_path):
+    old = written(build, tmp_path / "old.h5")
     new = from_file(tmp_path / "old.h5")
     new.save(tmp_path / "new.keras")
     same(old, keras.saving.load_model(tmp_path / "new.keras"))
-    assert hh.trace(new).size > 0
+    with zipfile.ZipFile(tmp_path / "new.keras") as archive:
+        assert b"hh_keras" not in archive.read("config.json")
+    assert hh.trace(new).removable_share > 0.3
 
 
 @pytest.mark.parametrize("suffix", ["h5", "keras"])

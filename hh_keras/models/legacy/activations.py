@@ -9,9 +9,33 @@ from hh_keras.errors import ModelError
 def keras_2_hard_sigmoid(x):
     """`clip(0.2 x + 0.5, 0, 1)`: what Keras 2 called `hard_sigmoid`.
 
-    Keras 3 calls `relu6(x + 3) / 6` so.
+    Keras 3 calls `relu6(x + 3) / 6` so. Only recurrent layers keep this function; see
+    `in_todays_layers`.
     """
     return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+def in_todays_layers(layer):
+    """The layers that do what one layer does, none with a function of this package.
+
+    The old function of x is today's of 1.2 x.
+
+    Args:
+        layer: a layer that is not built yet.
+
+    Returns:
+        A list of layers to be called one after the other, usually only `layer`.
+    """
+    of_rnn = isinstance(layer, keras.layers.RNN)
+    if of_rnn or getattr(layer, "activation", None) is not keras_2_hard_sigmoid:
+        return [layer]
+    scaled = keras.layers.Rescaling(1.2, name=f"{layer.name}_scaled")
+    if isinstance(layer, keras.layers.Activation):
+        layer.activation = keras.activations.hard_sigmoid
+        return [scaled, layer]
+    layer.activation = keras.activations.linear
+    name = f"{layer.name}_hard_sigmoid"
+    return [layer, scaled, keras.layers.Activation("hard_sigmoid", name=name)]
 
 
 def keras_2_activation(value, name):

@@ -3,6 +3,7 @@
 import keras
 
 from hh_keras.errors import ModelError
+from hh_keras.models.legacy.activations import in_todays_layers
 from hh_keras.models.legacy.configs import layer_from_description
 from hh_keras.models.legacy.operations import OPERATIONS, operation
 
@@ -95,8 +96,9 @@ class _Reader:
             shape = each["config"].get("batch_input_shape")
             if shape is not None and not made:
                 made.append(_input(each["config"]))
-            if each["class_name"] != "InputLayer":
-                made.append(self.layer(each, todays_name(_name(each))))
+            if each["class_name"] != _INPUT:
+                layer = self.layer(each, todays_name(_name(each)))
+                made += in_todays_layers(layer)
         own = config if isinstance(config, dict) else {}
         model = keras.Sequential(made, name=todays_name(own.get("name", "sequential")))
         if not model.built and own.get("build_input_shape"):
@@ -108,13 +110,13 @@ class _Reader:
         made, tensors, calls = {}, {}, []
         for each in config["layers"]:
             name = _name(each)
-            if each["class_name"] == "InputLayer":
+            if each["class_name"] == _INPUT:
                 tensors[name] = {0: [_input(each["config"])]}
                 continue
             if each["class_name"] in OPERATIONS:
-                made[name] = operation(each["config"], name)
+                made[name] = [operation(each["config"], name)]
             else:
-                made[name] = self.layer(each, todays_name(name))
+                made[name] = in_todays_layers(self.layer(each, todays_name(name)))
             # A nested model's own inputs count as its first call in old files.
             first = int(_is_model(each) and _layers(each)[0]["class_name"] == _INPUT)
             tensors[name] = {}
@@ -147,7 +149,13 @@ def _input(config):
 
 
 def _make_calls(made, tensors, calls):
-    """Calls the layers, each once what it is called on is there."""
+    """Calls the layers, each once what it is called on is there.
+
+    Args:
+        made: name to what is called, one after the other.
+        tensors: name to number of a call to its outputs; filled in.
+        calls: list of name, number and what Keras 2 wrote of the call.
+    """
     while calls:
         waiting = []
         for name, index, node in calls:
@@ -156,7 +164,10 @@ def _make_calls(made, tensors, calls):
             except KeyError:
                 waiting.append((name, index, node))
                 continue
-            output = made[name](*args, **kwargs)
+            first, *others = made[name]
+            output = first(*args, **kwargs)
+            for other in others:
+                output = other(output)
             tensors[name][index] = keras.tree.flatten(output)
         if len(waiting) == len(calls):
             raise ModelError(
