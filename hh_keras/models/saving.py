@@ -90,7 +90,8 @@ def _check_object(op):
         check_config(described, "")
     except ModelError as error:
         reason = str(error).partition("is not opened: ")[2].partition(". ")[0]
-        raise ModelError(reason) from error
+        itself = f"{type(op).__name__} {op.name!r} holds"
+        raise ModelError(reason.replace(itself, "it holds")) from error
     found = keras.saving.deserialize_keras_object(described, safe_mode=True)
     _compare(op, found, type(op).__name__)
 
