@@ -11,6 +11,7 @@ from collections.abc import Callable
 import keras
 
 from hh_keras import export as library
+from hh_keras import models
 from hh_keras.errors import DataError, HHError, ModelError, WorkdirError
 from hh_keras.tasks import classification
 from hh_keras.training import Recipe
@@ -47,7 +48,7 @@ def networks(args):
         )
     if args.model is not None:
         beside = pathlib.Path(args.model).parent / "run.json"
-        if args.model.endswith(".keras") and beside.exists():
+        if models.is_keras_file(args.model) and beside.exists():
             _take_over(args, _config(beside))
         tasks.apply(args)
         args.workdir = args.workdir or "runs/export"
@@ -134,7 +135,7 @@ def export(run, name, model, args):
             if kind not in args.formats:
                 continue
             try:
-                made = functools.partial(kit.made, kind, path)
+                made = functools.partial(_made, kit, kind, path, network)
                 _keep(run, stage, file, made, expected, goal)
             except HHError as error:
                 asked = args["formats"].present or kind in exports.EXACT
@@ -148,6 +149,11 @@ def export(run, name, model, args):
         found["files"][kind] = facts["row"]
         print(f"  {file}: {_line(facts['row'])}", flush=True)
     return found, data
+
+
+def _made(kit, kind, path, network, expected):
+    found = kit.made(kind, path, expected)
+    return {**found, "tolerance": exports.tolerance(network)}
 
 
 def _keep(run, stage, file, made, expected, goal):

@@ -32,6 +32,7 @@ GROUPS = {
 
 def main(args):
     # TensorFlow takes seconds to import: only once the flags are known to be right.
+    from hh_keras.models import is_keras_file
     from hh_keras.tasks import classification
     from hh_keras.training import confusion, score_outputs
     from launch import exports, steps, tasks
@@ -41,7 +42,7 @@ def main(args):
         _restored(args)
         return
     model, logits = args.model, None
-    if model.endswith(".keras"):
+    if is_keras_file(model):
         model, data = steps.load(args)
         logits = classification.from_logits(model)
     else:
@@ -57,10 +58,11 @@ def main(args):
 
 def _restored(args):
     """The same for a network that restores images."""
+    from hh_keras.models import is_keras_file
     from launch import steps, tasks, tiles
 
     task = tasks.of(args)
-    if args.model.endswith(".keras"):
+    if is_keras_file(args.model):
         model, data = steps.load(args)
     else:
         model = tiles.runner(args.model)

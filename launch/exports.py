@@ -96,19 +96,26 @@ def write_exact(model, folder, name, images, class_names, view, encoded="auto"):
         write(model, path, kind, images.shape[1:], labels, view, encoded)
         parity = exporting.parity(model, path, images)
         found[kind] = dataclasses.asdict(parity)
+        found[kind]["tolerance"] = tolerance(model)
         problem = inexact(path, found[kind])
         if problem:
             raise HHError(problem)
     return found
 
 
+def tolerance(model):
+    """How far an exact file may be off; a model in half precision rounds itself."""
+    return max(TOLERANCE, 8 * exporting.rounding(model))
+
+
 def inexact(path, found):
     """What is wrong with a file that should be exact; None if nothing is."""
-    if found["max_abs"] <= TOLERANCE * max(found["spread"], 1e-12):
+    most = found.get("tolerance", TOLERANCE)
+    if found["max_abs"] <= most * max(found["spread"], 1e-12):
         return None
     return (
         f"{path} differs from the Keras model by up to {found['max_abs']:.3g} on "
-        f"{found['examples']} images, more than {TOLERANCE:g} of the outputs' spread "
+        f"{found['examples']} images, more than {most:g} of the outputs' spread "
         f"({found['spread']:.3g}); do not deploy this file."
     )
 

@@ -272,7 +272,7 @@ def model_flag(default):
         "mobilenetv2_small, ...; dncnn_small, unet, edsr_small, srresnet, ... for "
         "--task=denoise and sr), keras.applications.NAME, an import path "
         "module:function (it may take image_shape, num_classes and scale), or a "
-        ".keras file.",
+        ".keras or .h5 file with the whole model, of Keras 3, tf_keras or Keras 2.",
         required=default is None,
     )
 
@@ -568,7 +568,10 @@ TRAINING = (
 
 DISTILLATION = (
     Flag(
-        "teacher", Text("FILE"), None, "A trained .keras model to learn from besides."
+        "teacher",
+        Text("FILE"),
+        None,
+        "A trained model to learn from besides, a .keras or .h5 file.",
     ),
     Flag(
         "distill",
@@ -723,7 +726,7 @@ FILE = Flag(
     "model",
     Text("FILE"),
     None,
-    "The model: a .keras file, a SavedModel folder or a .tflite file.",
+    "The model: a .keras or .h5 file, a SavedModel folder or a .tflite file.",
     required=True,
 )
 
@@ -740,7 +743,7 @@ TIMED_FILES = (
         "model",
         Text("FILE"),
         None,
-        "A .tflite file, SavedModel folder or .keras file. Repeat it to compare files; "
+        "A .tflite, .keras or .h5 file, or SavedModel folder. Repeat it to compare; "
         "ratios are to the first.",
         repeated=True,
         required=True,

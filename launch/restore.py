@@ -30,7 +30,7 @@ GROUPS = {
             "model",
             flags.Text("FILE"),
             None,
-            "The network: a .keras file, or a .tflite file made for one tile size.",
+            "The network: a .keras or .h5 file, or a .tflite file of one tile size.",
             required=True,
         ),
         flags.Flag(

@@ -15,6 +15,7 @@ from hh_keras import files, latency, models, training
 from hh_keras.errors import BudgetError, HHError, ModelError
 from hh_keras.export import input_shape, tiles_of
 from hh_keras.models import sources
+from hh_keras.models.saving import check_can_be_saved
 from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import classification, restoration
 from hh_keras.training import Recipe, checkpoints, strategy
@@ -40,7 +41,7 @@ def load(args, labels=True):
     if tasks.restores(args):
         return _load_restoring(args)
     data = load_data(args, None)
-    model = build(args, data.image_shape, len(data.class_names))
+    model = _saveable(args, build(args, data.image_shape, len(data.class_names)))
     if labels:
         classification.check_head(model, len(data.class_names))
     shape = tuple(model.inputs[0].shape[1:])
@@ -50,15 +51,25 @@ def load(args, labels=True):
     return model, data
 
 
+def _saveable(args, model):
+    """The model, if the files that a script leaves can be read back."""
+    if ":" in args.model and not models.names_file(args.model):
+        try:
+            check_can_be_saved(model)
+        except ModelError as error:
+            raise ModelError(f"--model={args.model}: {error}") from error
+    return model
+
+
 def _load_restoring(args):
     """The same of a network that restores images, and of photographs in pairs."""
     if args.model in models.list_models() or args.model.startswith("keras.app"):
         raise ModelError(
             f"--model={args.model} is a classifier; for --task={args.task} choose one "
             f"of {', '.join(models.list_models(args.task))}, module:function, or a "
-            ".keras file."
+            ".keras or .h5 file."
         )
-    model = build(args, (None, None, args.channels), None)
+    model = _saveable(args, build(args, (None, None, args.channels), None))
     takes = tuple(model.inputs[0].shape[1:])
     if takes[:2] != (None, None):
         raise ModelError(
@@ -156,8 +167,8 @@ def build(args, image_shape, num_classes):
     scale = _given(args, "scale")
     keras.utils.set_random_seed(_given(args, "seed", 0))
     with distribution(args).scope():
-        if args.model.endswith(".keras") or ":" in args.model:
-            if args.model.endswith(".keras"):
+        if models.names_file(args.model) or ":" in args.model:
+            if models.names_file(args.model):
                 model = models.build(args.model, model_args=model_args)
             else:
                 model = sources.from_function(

@@ -5,6 +5,7 @@ any of the files, `parity` compares a file with the model it came from, `latency
 `latencies` time files.
 """
 
+from hh_keras.export.float32 import rounding
 from hh_keras.export.lite import QUANTIZE, tflite
 from hh_keras.export.parity import Parity, agreement, parity
 from hh_keras.export.prediction import input_shape, open_model, predict
@@ -36,6 +37,7 @@ __all__ = [
     "parity",
     "predict",
     "quantization_aware",
+    "rounding",
     "saved_model",
     "tflite",
     "tiles_of",

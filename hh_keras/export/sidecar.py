@@ -16,7 +16,9 @@ _WHOLE = {"resize": "bilinear, antialiased, whole image"}
 _ORDERS = {1: "grey", 3: "RGB"}
 
 
-def sidecar(path, content, quantize, labels=None, logits=None, tiles=None):
+def sidecar(
+    path, content, quantize, labels=None, logits=None, tiles=None, renamed=None
+):
     """Describes a `.tflite` file: its tensors, pixels, labels.
 
     Args:
@@ -27,6 +29,8 @@ def sidecar(path, content, quantize, labels=None, logits=None, tiles=None):
         logits: whether the outputs are logits; None if that is not known.
         tiles: of a network from images to images, its `hh_keras.graph.reach.Reach`; it
             is given tiles of an image, not an image resized.
+        renamed: name of an input in the file to that in the model, where they differ;
+            an input of the file then has the latter as its `keras_name`.
 
     Returns:
         A dict of JSON values. `input` and `output` are lists of such entries where
@@ -44,6 +48,7 @@ def sidecar(path, content, quantize, labels=None, logits=None, tiles=None):
             **_PIXELS,
             **({} if tiles else _WHOLE),
             "channels": _order(detail),
+            **_keras_name(detail, renamed or {}),
         }
         for detail in interpreter.get_input_details()
     ]
@@ -123,6 +128,11 @@ def _tensor(detail):
             "zero_point": int(zero_point),
         }
     return described
+
+
+def _keras_name(detail, renamed):
+    name = renamed.get(detail["name"])
+    return {"keras_name": name} if name else {}
 
 
 def _order(detail):

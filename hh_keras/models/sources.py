@@ -1,4 +1,4 @@
-"""A user's own network: a function that builds it, or a `.keras` file."""
+"""A user's own network: a function that builds it, or a file."""
 
 import importlib
 import inspect
@@ -8,7 +8,10 @@ from pathlib import Path
 import keras
 
 from hh_keras.errors import HHError, ModelError
+from hh_keras.models.files import from_file
 from hh_keras.models.suggestions import did_you_mean
+
+__all__ = ["call", "from_file", "from_function"]
 
 
 def from_function(spec, image_shape, num_classes, model_args=None, scale=None):
@@ -51,33 +54,6 @@ def from_function(spec, image_shape, num_classes, model_args=None, scale=None):
             f"{spec} returned a model that is not built; give it a keras.Input."
         )
     return model
-
-
-def from_file(path):
-    """Loads a `.keras` file.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The model, uncompiled.
-
-    Raises:
-        ModelError: no such file, a corrupt one, or one whose custom classes are
-            unknown; the message names the file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"There is no model file {path}.")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # zip, JSON, HDF5 and Keras each raise their own
-        reason = " ".join(str(error).split())[:400]
-        raise ModelError(
-            f"{path} cannot be loaded as a Keras model: {reason} "
-            "If it has classes of your own, register them with "
-            "keras.saving.register_keras_serializable and import them first."
-        ) from error
 
 
 def call(function, arguments, culprit):
