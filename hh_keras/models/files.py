@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -151,6 +152,11 @@ def _is_old(written):
 
 
 def _translated(config, path):
+    warnings.warn(
+        f"{path} was written by Keras 2 or tf_keras; it is read layer by layer, and "
+        "what is saved from it is a file of Keras 3.",
+        stacklevel=2,
+    )
     with _explained(path):
         return legacy.model_from_description(config)
 
