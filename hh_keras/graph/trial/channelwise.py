@@ -1,0 +1,93 @@
+"""Layers that treat every channel by itself."""
+
+import numpy as np
+
+from hh_keras.graph.trial import costs
+from hh_keras.graph.trial.finding import Finding
+from hh_keras.graph.trial.subject import Unproved, check_close, cut_weights, equal, same
+
+
+def passing_axes(subject, op):
+    """On which axis of each output every channel depends on itself alone.
+
+    Half of the channels are changed, by the bits of their numbers, each way round: no
+    output of the others may move by a bit.
+
+    Returns:
+        `(axes, None)`, None for an output without channels; or `(None, what was seen)`.
+    """
+    places = None
+    for training in _modes(subject, op):
+        base = subject.run(op, subject.values, training)
+        if places is None:
+            places = [
+                [a for a, n in enumerate(y.shape) if n == subject.size and a > 0]
+                for y in base
+            ]
+        for chosen in _halves(subject.size):
+            changed = subject.run(op, subject.changed(chosen), training)
+            for k, (a, b) in enumerate(zip(base, changed)):
+                moved = ~equal(a, b)
+                places[k] = [
+                    axis
+                    for axis in places[k]
+                    if not np.take(moved, np.flatnonzero(~chosen), axis).any()
+                ]
+                if not places[k]:
+                    which = "every output depends" if moved.all() else "outputs depend"
+                    return None, f"{which} on channels that are not their own"
+    return tuple(axes[-1] for axes in places), None
+
+
+def _modes(subject, op):
+    """Inference; and training, unless it is random there."""
+    if not getattr(op, "_call_has_training_arg", False):
+        return [None]
+    first, second = (subject.run(op, subject.values, True) for _ in range(2))
+    return [False, True] if all(map(same, first, second)) else [False]
+
+
+def _halves(size):
+    """Halves of the channels by the bits of their numbers, each way round."""
+    numbers = np.arange(size)
+    for bit in range(max(1, int(size - 1).bit_length())):
+        chosen = (numbers >> bit & 1).astype(bool)
+        yield from (chosen, ~chosen)
+
+
+def made_smaller(subject, op, outputs, passes):
+    """Proves that a layer that passes channels can be built on fewer of them.
+
+    Raises:
+        Unproved: it cannot, or gives other numbers than the kept ones.
+    """
+    keeps, failed = subject.subsets(subject.size), None
+    for keys in subject.sizes_in_config(subject.size):
+        try:
+            cuts = [_cut(subject, op, outputs, passes, keep, keys) for keep in keeps]
+        except Unproved as seen:
+            failed = str(seen)
+            continue
+        except Exception as error:  # built with sizes that do not fit
+            failed = f"cannot be built on fewer channels ({type(error).__name__})"
+            continue
+        if any(cut != cuts[0] for cut in cuts):
+            failed = "its weights do not follow the channels"
+            continue
+        return Finding(
+            passes=passes,
+            weights=cuts[0],
+            config={key: "in" for key in keys},
+            **costs.of_passing(subject, op, keys),
+        )
+    raise Unproved(failed)
+
+
+def _cut(subject, op, outputs, passes, keep, keys):
+    """Compares the layer on kept channels; returns which axes its weights cut."""
+    inputs = subject.kept(keep)
+    small = subject.copy({key: len(keep) for key in keys}, inputs)
+    axes = cut_weights(op, small, "in", subject.size, keep)
+    for y, axis, z in zip(outputs, passes, subject.run(small, inputs), strict=True):
+        check_close(np.take(y, keep, axis), z)
+    return axes

@@ -1,0 +1,132 @@
+"""One trial from beginning to end, and what is known of earlier ones."""
+
+import dataclasses
+from fractions import Fraction
+
+import keras
+
+from hh_keras.graph.calls import variables
+from hh_keras.graph.ids import IdTensor
+from hh_keras.graph.trial.channelwise import made_smaller, passing_axes
+from hh_keras.graph.trial.finding import Finding, effect_of
+from hh_keras.graph.trial.making import made
+from hh_keras.graph.trial.subject import Subject, Unproved, same
+
+
+def try_call(op, call):
+    """The effect of a call of an operation that has no rule.
+
+    Args:
+        op: a layer or operation; it is not changed.
+        call: the `RuleCall`.
+
+    Returns:
+        An `Effect`; where nothing was proved, one that stops, with the reason.
+    """
+    key = _key(op, call)
+    if key not in _TRIED:
+        _TRIED[key] = _try(op, call), _rows_of(op, call), op
+    found, rows, _ = _TRIED[key]
+    effect = call.stops(found) if isinstance(found, str) else effect_of(call, found)
+    outputs = effect.outputs if isinstance(effect.outputs, list) else [effect.outputs]
+    before = call.rows
+    return dataclasses.replace(
+        effect,
+        outputs=[
+            dataclasses.replace(x, rows=None if None in (n, before) else before * n)
+            for x, n in zip(outputs, rows)
+        ],
+    )
+
+
+# Key → (what was found, rows of each output, the operation, so that no other can take
+# its place in memory).
+_TRIED = {}
+
+
+def _rows_of(op, call):
+    """How many rows of each output one row of the inputs becomes; None if unknown.
+
+    An operation may fold positions into the batch: its shapes for two batches tell.
+    """
+    if not call.inputs or any(x.shape[:1] != (None,) for x in call.inputs):
+        return [1] * len(call.shapes)
+    counts = []
+    for batch in (2, 3):
+        args, kwargs = keras.tree.map_structure(
+            lambda x: (
+                keras.KerasTensor((batch, *x.shape[1:]), x.dtype)  # noqa: B023
+                if isinstance(x, IdTensor)
+                else x
+            ),
+            (call.args, call.kwargs),
+        )
+        try:
+            spec = keras.tree.flatten(op.compute_output_spec(*args, **kwargs))
+        except Exception:  # a user's layer may raise anything
+            return [1] * len(call.shapes)
+        counts.append([Fraction(t.shape[0] or batch, batch) for t in spec if t.shape])
+    if len(counts[0]) != len(call.shapes):
+        return [1] * len(call.shapes)
+    return [a if a == b else None for a, b in zip(*counts)]
+
+
+def _key(op, call):
+    """Trials of equal operations on equal shapes find the same."""
+    inputs = tuple((x.shape, x.varying, x.dtype, x.is_fixed) for x in call.inputs)
+    rest = keras.tree.map_structure(
+        lambda x: "tensor" if isinstance(x, IdTensor) else repr(x)[:200],
+        (call.args, call.kwargs),
+    )
+    try:
+        config = {k: v for k, v in op.get_config().items() if k != "name"}
+        made_of = repr(config) if "0x" not in repr(config) else id(op)
+    except Exception:  # no config: known by identity
+        made_of = id(op)
+    if _holds_functions(op):
+        made_of = id(op)
+    return type(op), made_of, inputs, repr(rest)
+
+
+def _holds_functions(op):
+    return any(
+        callable(v) and not isinstance(v, (type, keras.Layer))
+        for k, v in vars(op).items()
+        if not k.startswith("_") and k not in ("build", "quantize")
+    )
+
+
+def _try(op, call):
+    """A `Finding`, or the reason why there is none."""
+    try:
+        return _finding(Subject(op, call))
+    except Unproved as seen:
+        return str(seen)
+    except Exception as error:  # a user's layer may raise anything
+        return f"cannot be tried by itself ({type(error).__name__})"
+
+
+def _finding(subject):
+    op = subject.copy({}, subject.values)
+    before = _state(op)
+    outputs = subject.finite_outputs(op)
+    if not all(map(same, outputs, subject.run(op, subject.values))):
+        raise Unproved("gives other numbers at every call")
+    if not all(map(same, before, _state(op))):
+        raise Unproved("has state that changes")
+    seen = None
+    if subject.varying:
+        passes, seen = passing_axes(subject, op)
+        if passes:
+            return made_smaller(subject, op, outputs, passes)
+    elif subject.as_if_varying():
+        # Channels that must stay anyway may pass, so that nothing is made here.
+        passes, _ = passing_axes(subject, op)
+        subject.as_fixed()
+        if passes:
+            return Finding(passes=passes)
+    return made(subject, op, outputs, seen)
+
+
+def _state(op):
+    return [keras.ops.convert_to_numpy(v).copy() for v in variables(op).values()]
