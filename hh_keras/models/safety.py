@@ -20,8 +20,15 @@ _FUNCTIONS = (
     "keras.losses",
     "keras.metrics",
     "keras.ops",
+    "keras.random",
     "keras.regularizers",
 )
+# Of modules that also open and fetch files.
+_HARMLESS = {
+    "normalize": "keras.utils",
+    "preprocess_input": "keras.applications",
+    "to_categorical": "keras.utils",
+}
 _CODE = ("TFSMLayer", "TorchModuleWrapper", "FlaxLayer", "JaxLayer")
 _REMEDY = (
     "register it with keras.saving.register_keras_serializable and import its module "
@@ -70,11 +77,8 @@ def _check_function(described, place, path):
     registered = described.get("registered_name")
     if any(isinstance(n, str) and _is_registered(n) for n in (name, registered)):
         return
-    within = isinstance(module, str) and any(
-        module == each or module.startswith(f"{each}.") for each in _FUNCTIONS
-    )
-    prepares = name == "preprocess_input" and str(module).startswith("keras.applic")
-    if not (within or prepares):
+    allowed = [*_FUNCTIONS, *filter(None, [_HARMLESS.get(str(name))])]
+    if not any(f"{module}.".startswith(f"{each}.") for each in allowed):
         raise ModelError(
             f"{path} is not opened: {place} calls {name!r} of {module}, which is no "
             f"function of layers. If it is your own, {_REMEDY}."
