@@ -9,8 +9,8 @@ import tensorflow as tf
 
 import hh_keras
 from hh_keras.search.profiles import profile_scores
-from hh_keras.search.rebuild import widen
 from hh_keras.search.scores import NEED_DATA
+from hh_keras.surgery.rebuild import widen
 from hh_keras.training import Recipe, train
 
 _SPREAD = 0.5  # of random counts: standard deviation of the logarithm

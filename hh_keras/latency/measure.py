@@ -15,8 +15,8 @@ from hh_keras.latency.measuring import time_files, typical
 from hh_keras.latency.prediction import latency_model
 from hh_keras.latency.table import Grid, LatencyTable, contraction
 from hh_keras.latency.units import counts, units
-from hh_keras.search.plan import Plan
-from hh_keras.search.rebuild import rebuild
+from hh_keras.surgery.plan import Plan
+from hh_keras.surgery.rebuild import rebuild
 
 _SHARES = (1 / 16, 1 / 4, 1 / 2, 1)  # of the largest count, where times are taken
 _STEPS = (1, 2, 4, 8, 16, 32)

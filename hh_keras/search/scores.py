@@ -9,7 +9,7 @@ from hh_keras.graph import calls
 from hh_keras.graph.channels import trace
 from hh_keras.search.gradients import gradient_scores
 from hh_keras.search.profiles import balanced_profile, profile_scores
-from hh_keras.search.scales import scale_layer
+from hh_keras.surgery.scales import scale_layer
 
 CRITERIA = (
     "gradient",

@@ -13,7 +13,7 @@ import numpy as np
 from hh_keras.graph import calls
 from hh_keras.graph.channels import trace
 from hh_keras.graph.rules import register_rule
-from hh_keras.search.inheritance import Inheritance, replay
+from hh_keras.surgery.inheritance import Inheritance, replay
 
 
 @keras.saving.register_keras_serializable("hh_keras")

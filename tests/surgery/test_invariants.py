@@ -205,7 +205,7 @@ def test_scaled_model_saves_and_loads(model, tmp_path):
 
 def test_folding_scales_keeps_the_function(model):
     scaled, x = hh.add_scales(model), example(model)
-    from hh_keras.search.scales import has_scales, scale_layer
+    from hh_keras.surgery.scales import has_scales, scale_layer
 
     gamma = scale_layer(scaled).gamma
     gamma.assign(np.random.default_rng(3).uniform(0.5, 1.5, gamma.shape))

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 import hh_keras as hh
-from hh_keras.search.scales import scale_layer
 from hh_keras.search.sparse import surviving, train_scales
+from hh_keras.surgery.scales import scale_layer
 from hh_keras.training import Recipe, strategy
 
 L = keras.layers

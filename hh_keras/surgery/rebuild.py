@@ -10,9 +10,9 @@ import numpy as np
 from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import Take, map_ids, trace
-from hh_keras.search.inheritance import Inheritance, replay
-from hh_keras.search.plan import Plan
-from hh_keras.search.scales import fold_scales, has_scales
+from hh_keras.surgery.inheritance import Inheritance, replay
+from hh_keras.surgery.plan import Plan
+from hh_keras.surgery.scales import fold_scales, has_scales
 
 
 def rebuild(model, plan: Plan, weights="inherit", seed=None):
