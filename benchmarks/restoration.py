@@ -258,10 +258,10 @@ def summarise(results):
 
 def draw(results):
     """What the first seed's networks make of the package's photographs, if kept."""
+    from hh_keras.cli.search import load_saved
     from hh_keras.data import Degradation, load_pairs
-    from hh_keras.report.before_after import plot_before_after
     from hh_keras.tasks.restoration import task_for
-    from launch.steps import load_saved
+    from hh_keras.tasks.restoration.preview import plot_before_after
 
     for name, study in STUDIES.items():
         paths = [results / "networks" / f"{name}_{kind}.keras" for kind in SHOWN]

@@ -37,16 +37,16 @@ Required are `models` and, of each network, macs, params, layers and channels. A
 else may be missing or None and is then shown as a dash or left out.
 """
 
-from hh_keras.report.before_after import plot_before_after
-from hh_keras.report.comparison import Row, caution, compare, verdict
-from hh_keras.report.confusion import plot_confusion
-from hh_keras.report.html import render, write_report
-from hh_keras.report.pictures import (
+from hh_keras.report.channels import (
     plot_channels,
     plot_cost,
     plot_curves,
     plot_summary,
 )
+from hh_keras.report.comparison import Row, caution, compare, verdict
+from hh_keras.report.html import render, write_report
+from hh_keras.tasks.classification.confusion import plot_confusion
+from hh_keras.tasks.restoration.preview import plot_before_after
 
 __all__ = [
     "Row",

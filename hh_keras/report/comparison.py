@@ -4,8 +4,8 @@ import dataclasses
 import math
 
 from hh_keras.report import numbers
-from hh_keras.report.goals import GOALS
 from hh_keras.report.numbers import DASH, known
+from hh_keras.training.goals import GOALS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,11 +5,12 @@ import html
 import pathlib
 
 from hh_keras import files
-from hh_keras.report import numbers, pictures
-from hh_keras.report.before_after import FINDING, plot_before_after
+from hh_keras.report import channels as pictures
+from hh_keras.report import numbers
 from hh_keras.report.comparison import caution, compare, verdict
-from hh_keras.report.goals import GOALS
 from hh_keras.report.numbers import DASH
+from hh_keras.tasks.restoration.preview import FINDING, plot_before_after
+from hh_keras.training.goals import GOALS
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c2733;--soft:#5c6b7a;--line:#d5dce3;--back:#fff;

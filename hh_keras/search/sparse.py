@@ -7,7 +7,8 @@ import numpy as np
 
 from hh_keras.graph.channels import trace
 from hh_keras.graph.cost import cost_model
-from hh_keras.report.pictures import plot_left
+from hh_keras.report.channels import plot_left
+from hh_keras.report.tensorboard import TensorBoard
 from hh_keras.search.regularizers import (
     ChannelSparsity,
     attach_proximal,
@@ -17,7 +18,6 @@ from hh_keras.surgery.scales import add_scales, scale_layer
 from hh_keras.training import train
 from hh_keras.training.fit import steps_per_epoch
 from hh_keras.training.optimizers import schedule_of
-from hh_keras.training.tensorboard import TensorBoard
 
 
 def train_scales(

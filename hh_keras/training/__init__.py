@@ -1,6 +1,6 @@
 """Training and evaluation: one recipe, the same for every network compared."""
 
-from hh_keras.training.evaluation import confusion, evaluate, score_outputs
+from hh_keras.tasks.classification.evaluation import confusion, evaluate, score_outputs
 from hh_keras.training.fit import Trained, train
 from hh_keras.training.optimizers import (
     CoupledAdam,

@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from hh_keras.errors import HHError
 from hh_keras.tasks import classification
-from hh_keras.tasks.task import single_output
 from hh_keras.training.averaging import swap
 from hh_keras.training.keeper import Keeper, NotFinite
 from hh_keras.training.layerwise import changed, for_recipe
 from hh_keras.training.objective import objective
 from hh_keras.training.optimizers import optimizer
 from hh_keras.training.stopping import termination
+from hh_keras.training.task import single_output
 from hh_keras.training.trainee import Trainee, weighted
 
 ON_NAN = ("stop", "rollback")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import hh_keras as hh
+from hh_keras.cli import flags
 from hh_keras.surgery.scales import scale_layer
 from hh_keras.training import strategy
-from launch import flags
 from tests.zoo import ZOO, randomize
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

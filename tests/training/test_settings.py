@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from hh_keras.errors import HHError, WorkdirError
+from hh_keras.report.tensorboard import TensorBoard
 from hh_keras.training import Recipe, evaluate, optimizer, train
 from hh_keras.training.history import best_epoch, exhausted
 from hh_keras.training.keeper import ROLLBACKS, NotFinite
-from hh_keras.training.tensorboard import TensorBoard
 from tests.training.test_replicas import images, network
 
 L = keras.layers

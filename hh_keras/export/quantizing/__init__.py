@@ -6,6 +6,9 @@ tensorflow-model-optimization knows; `quantization_aware` trains it there, and
 """
 
 from hh_keras.export.quantizing.carrying import Carried, carry
-from hh_keras.export.quantizing.learning import QuantizationAware, quantization_aware
+from hh_keras.tasks.classification.quantization import (
+    QuantizationAware,
+    quantization_aware,
+)
 
 __all__ = ["Carried", "QuantizationAware", "carry", "quantization_aware"]
