@@ -1,25 +1,22 @@
-"""The parts of launch/export.py: which networks, with which data, into which files."""
+"""An export: which networks, with which data, into which files."""
 
-import dataclasses
 import functools
 import hashlib
 import json
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 
-import keras
+from absl.flags import FlagValues
 
-from hh_keras import export as library
-from hh_keras.cli import search as steps
-from hh_keras.cli import workdir
+from hh_keras.cli import network, workdir
 from hh_keras.cli.flags import FORMATS
-from hh_keras.errors import DataError, HHError, ModelError, WorkdirError
-from hh_keras.export import formats as exports
-from hh_keras.tasks import classification
-from hh_keras.tasks import registry as tasks
-from hh_keras.tasks.restoration import tiles
-from hh_keras.training import Recipe
+from hh_keras.cli.workdir import Run
+from hh_keras.data import ImageData
+from hh_keras.errors import HHError, WorkdirError
+from hh_keras.export import formats
+from hh_keras.report.numbers import file_size
+from hh_keras.tasks import registry
 
 # What a run and an export must have in common: the data, and how training sees them.
 _OF_THE_RUN = (
@@ -31,7 +28,7 @@ _OF_THE_RUN = (
 _OF_A_SEARCH = ("original", "lw_dna")
 
 
-def networks(args):
+def networks(args: FlagValues) -> dict[str, str]:
     """Finds what to export, and takes the data's flags from the run it came from.
 
     Args:
@@ -53,7 +50,7 @@ def networks(args):
         beside = pathlib.Path(args.model).parent / "run.json"
         if args.model.endswith(".keras") and beside.exists():
             _take_over(args, _config(beside))
-        tasks.apply(args)
+        registry.prepare(args)
         args.workdir = args.workdir or "runs/export"
         return {args.name: args.model}
     folder = pathlib.Path(args.run)
@@ -68,7 +65,7 @@ def networks(args):
                 "it again with the same flags; it goes on where it was."
             )
     _take_over(args, config)
-    tasks.apply(args)
+    registry.prepare(args)
     args.workdir = args.workdir or str(folder / "export")
     return {name: str(path) for name, path in found.items()}
 
@@ -93,7 +90,7 @@ def _take_over(args, config):
             args[name].value = tuple(value) if isinstance(value, list) else value
 
 
-def digests(found):
+def digests(found: Mapping[str, str]) -> dict[str, str]:
     """What tells one network's file from another; a name stands for itself."""
     return {
         name: hashlib.sha256(pathlib.Path(model).read_bytes()).hexdigest()[:16]
@@ -103,28 +100,28 @@ def digests(found):
     }
 
 
-def export(run, name, model, args):
+def export(run: Run, name: str, model: str, args: FlagValues) -> tuple[dict, ImageData]:
     """Writes and checks the files of one network that are asked for and not there yet.
 
     What is found tells of those made before, too.
 
     Args:
-        run: the `launch.workdir.Run`.
+        run: the `hh_keras.cli.workdir.Run`.
         name: of the network.
         model: what `--model` takes.
         args: flags.
 
     Returns:
-        `(found, data)`: see `launch.parity.write_report`.
+        `(found, data)`: see `hh_keras.cli.parity_report.write_report`.
     """
     args.model = model
-    network, data = steps.load(args, labels=False)
-    kit = _of_images if tasks.restores(args) else _of_classes
-    kit = kit(network, data, args)
+    application = registry.application(args)
+    made, data = network.load(args, check=False)
+    checks = application.files(made, data, args)
     workdir.claim(run)
     print(f"{name}: {model} on {data.name}", flush=True)
-    expected = functools.cache(kit.expected)
-    goal = tasks.of(args).goal
+    expected = functools.cache(checks.expected)
+    goal = application.task.goal.key
     keras_file = pathlib.Path(model)
     found = {
         goal: None,
@@ -132,16 +129,16 @@ def export(run, name, model, args):
         "files": {},
         "left_out": {},
     }
-    for kind, path in exports.paths(run.path, name, FORMATS).items():
+    for kind, path in formats.paths(run.path, name, FORMATS).items():
         stage, file = f"{name} {kind}", str(path.relative_to(run.path))
         if not workdir.is_finished(run, stage, (file,)):
             if kind not in args.formats:
                 continue
             try:
-                made = functools.partial(kit.made, kind, path)
-                _keep(run, stage, file, made, expected, goal)
+                make = functools.partial(checks.make, kind, path)
+                _keep(run, stage, file, make, expected, goal)
             except HHError as error:
-                asked = args["formats"].present or kind in exports.EXACT
+                asked = args["formats"].present or kind in formats.EXACT
                 if asked or isinstance(error, WorkdirError):
                     raise
                 found["left_out"][kind] = str(error)
@@ -150,147 +147,18 @@ def export(run, name, model, args):
         facts = run.stages[stage]
         found[goal] = facts[f"keras_{goal}"]
         found["files"][kind] = facts["row"]
-        print(f"  {file}: {_line(facts['row'])}", flush=True)
+        print(f"  {file}: {_line(facts['row'], application.words)}", flush=True)
     return found, data
 
 
-def _keep(run, stage, file, made, expected, goal):
+def _keep(run, stage, file, make, expected, goal):
     """Makes one file and records what was found, so that it is made once."""
     started = time.perf_counter()
-    row = {"file": file, **made(expected())}
+    row = {"file": file, **make(expected())}
     scored = {f"keras_{goal}": expected()[goal]}
     workdir.finish(run, stage, started, **scored, row=row)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Kit:
-    """How files are made and checked.
-
-    Attributes:
-        expected: function that returns what files are compared with.
-        made: `made(kind, path, expected)` writes one and returns what was found.
-    """
-
-    expected: Callable
-    made: Callable
-
-
-def _of_classes(network, data, args):
-    images = steps.first_images(data.validation, args.check_images)
-    settings = {
-        "labels": exports.labels_of(network, data.class_names),
-        "view": exports.view(args),
-        "representative": steps.first_images(data.search, args.representative_images),
-        "integer_io": args.integer_io,
-        "batch": args.tflite_batch,
-    }
-
-    def made(kind, path, expected):
-        learnt = _learnt(network, data, args) if kind == "qat" else None
-        exports.write(
-            network if learnt is None else learnt,
-            path,
-            kind,
-            data.image_shape,
-            **settings,
-        )
-        found = exports.compare(path, expected, data.validation, images)
-        return (
-            found if learnt is None else {**found, **_simulated(learnt, path, images)}
-        )
-
-    return _Kit(functools.partial(_expected, network, data, images), made)
-
-
-def _of_images(network, data, args):
-    """The same for networks that restore images: they are given tiles."""
-    task, side = tasks.of(args), tiles.side(network, args.tile)
-    images = tiles.cut(data.validation, side, args.check_images)
-    settings = {
-        "labels": None,
-        "encoded": task.encoded,
-        "representative": tiles.patched(data.search, side, args.representative_images),
-        "integer_io": args.integer_io,
-        "batch": args.tflite_batch,
-    }
-
-    def made(kind, path, expected):
-        if kind == "qat":
-            raise ModelError(
-                "training for int8 is for classifiers; int8 without it is measured "
-                "above."
-            )
-        exports.write(network, path, kind, images.shape[1:], **settings)
-        row = tiles.compare(task, network, path, expected, data, images)
-        return {"bytes": exports.file_size(path), **row}
-
-    expected = functools.partial(tiles.expectation, task, network, data, images)
-    return _Kit(expected, made)
-
-
-def _expected(network, data, images):
-    try:
-        classification.check_head(network, len(data.class_names))
-        logits = classification.from_logits(network)
-    except (DataError, ModelError):
-        logits = None
-    return exports.expectation(network, data.validation, images, logits)
-
-
-def _simulated(learnt, path, images):
-    """How training for int8 went, and whether its file computes what it did."""
-    simulated, said = (library.predict(m, images) for m in (learnt.model, path))
-    like = library.agreement([simulated], [said])
-    return {
-        "history": learnt.history,
-        "simulated": {
-            "relative": like.relative,
-            "top1_agreement": like.top1_agreement,
-            "examples": like.examples,
-        },
-    }
-
-
-def _learnt(network, data, args):
-    """The network trained for int8."""
-    classification.check_head(network, len(data.class_names))
-    recipe = Recipe(
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        momentum=args.momentum,
-        label_smoothing=args.label_smoothing,
-    )
-
-    def tell(row):
-        print(
-            f"  qat: epoch {row['epoch']}/{args.qat_epochs}  loss {row['loss']:.4f}  "
-            f"accuracy {row['accuracy']:.4f}  {row['seconds']:.0f} s",
-            flush=True,
-        )
-
-    keras.utils.set_random_seed(args.seed)
-    return library.quantization_aware(
-        network,
-        data,
-        recipe,
-        epochs=args.qat_epochs,
-        learning_rate=args.qat_learning_rate,
-        calibration_images=args.representative_images,
-        tell=tell,
-    )
-
-
-def _line(row):
+def _line(row, words):
     """One line on a file, for the screen."""
-    if "psnr" in row:
-        return (
-            f"{steps.millions(row['bytes'])}B, PSNR {row['psnr']:.2f} dB, "
-            f"{row['psnr_to_keras']:.1f} dB to Keras, {exports.parity_line(row)}"
-        )
-    accuracy = ""
-    if row["accuracy"] is not None:
-        accuracy = f"accuracy {row['accuracy']:.2%}, "
-    return (
-        f"{steps.millions(row['bytes'])}B, {accuracy}same class "
-        f"{row['top1_agreement']:.2%}, {exports.parity_line(row)}"
-    )
+    return f"{file_size(row['bytes'])}, {words.line(row)}, {formats.parity_line(row)}"

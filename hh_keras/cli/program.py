@@ -1,4 +1,4 @@
-"""What all launch scripts share: flags in, one clear message out.
+"""What all commands share: flags in, one clear message out.
 
     entry = program.make(__doc__, groups, main)
 
@@ -15,18 +15,22 @@ import tempfile
 import textwrap
 import traceback
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 
 from hh_keras.cli.flags import DEBUG
+from hh_keras.flag import Flag
 
 
-def make(doc, groups, main):
-    """Makes the entry point of a script.
+def make(
+    doc: str, groups: Mapping[str, Sequence[Flag]], main: Callable
+) -> Callable[..., int]:
+    """Makes the entry point of a command.
 
     Args:
-        doc: the script's docstring, shown by --help.
-        groups: dict of title to a sequence of `launch.flags.Flag`.
+        doc: the command's docstring, shown by --help.
+        groups: dict of title to a sequence of `hh_keras.flag.Flag`.
         main: function of the parsed flags.
 
     Returns:
@@ -58,7 +62,7 @@ def make(doc, groups, main):
     return entry
 
 
-def guarded(main, args):
+def guarded(main: Callable, args: flags.FlagValues) -> int:
     """Calls `main(args)`; returns an exit status instead of raising."""
     try:
         _start_quietly(args.debug)
@@ -66,7 +70,7 @@ def guarded(main, args):
             if "config" in args:
                 from hh_keras.cli import configs
 
-                configs.apply(args)
+                configs.complete(args)
             main(args)
         return 0
     except KeyboardInterrupt:
@@ -93,15 +97,12 @@ def _fail(message, status=2):
 
 
 def _start_quietly(debug):
-    """Imports TensorFlow and hh_keras without TensorFlow's start-up messages."""
+    """Imports TensorFlow without its start-up messages."""
     if debug:
-        import hh_keras  # noqa: F401
-
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _stderr_held_back():
-        import hh_keras  # noqa: F401
-    import tensorflow as tf
+        import tensorflow as tf
     from absl import logging
 
     logging.set_verbosity(logging.ERROR)
@@ -147,7 +148,7 @@ def _short_warnings(debug):
         yield
 
 
-def help_text(doc, groups):
+def help_text(doc: str, groups: Mapping[str, Sequence[Flag]]) -> str:
     """Formats --help: the docstring, then the flags by group."""
     parts = [textwrap.dedent(doc).strip()]
     for title, group in groups.items():

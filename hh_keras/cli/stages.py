@@ -1,4 +1,4 @@
-"""The stages of launch/run.py.
+"""The stages of a run.
 
 Each ends with its files written and recorded in run.json, and is skipped when the
 same run has finished it before.
@@ -11,26 +11,31 @@ import shlex
 import textwrap
 import time
 
+import keras
+from absl.flags import FlagValues
+
 import hh_keras
 from hh_keras import export as exporting
-from hh_keras import files
-from hh_keras.cli import search as steps
+from hh_keras import files, report
+from hh_keras.cli import network, training
+from hh_keras.cli import search as searching
 from hh_keras.cli.flags import merge_min_keep
-from hh_keras.cli.workdir import claim, finish, is_finished, versions
-from hh_keras.export import formats as exports
+from hh_keras.cli.workdir import Run, claim, finish, is_finished, to_json, versions
+from hh_keras.data import ImageData
+from hh_keras.export import formats
+from hh_keras.goal import Goal
 from hh_keras.graph.table import text_table
-from hh_keras.tasks import registry as tasks
-from hh_keras.tasks.restoration import tiles
-from hh_keras.training import checkpoints
+from hh_keras.report.numbers import millions
+from hh_keras.tasks import registry
+from hh_keras.training import Recipe, checkpoints
 from hh_keras.training.history import read_history
 
 TITLES = {"original": "original", "lw_dna": "LW-DNA network"}
 NAMES = tuple(TITLES)
-_SHOWN = 3  # images before and after, in the report
 _EXPORT_SECONDS = 40  # what the stages after training take on two cores
 
 
-def header(started, number, title, left=None):
+def header(started: float, number: int, title: str, left: float | None = None) -> None:
     """Prints a stage's title with the time so far and what remains."""
     minutes, seconds = divmod(int(time.perf_counter() - started), 60)
     rest = "" if left is None else f" (about {_duration(left)} to go)"
@@ -41,20 +46,20 @@ def _duration(seconds):
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def search(run, model, data, args):
+def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> None:
     """Finds the smaller network; leaves plan.json and both networks, untrained."""
     needed = ("plan.json", *(f"initial/{name}.keras" for name in NAMES))
     if is_finished(run, "search", needed):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
-    original, result = steps.search(model, data, args, run)
+    original, result = searching.search(model, data, args, run)
     seconds = time.perf_counter() - started
     if run.chief:
         _keep_search(run, original, result)
-    steps.wait_for_all(args)
-    print(steps.search_summary(result))
-    budget = steps.budget(model, data.image_shape, args, run)
+    training.wait_for_all(args)
+    print(searching.summary(result))
+    budget = searching.budget(model, data.image_shape, args, run)
     finish(
         run,
         "search",
@@ -72,19 +77,21 @@ def search(run, model, data, args):
 def _keep_search(run, original, result):
     claim(run)
     result.plan.save(run.path / "plan.json")
-    steps.save_model(original, run.path / "initial/original.keras")
-    steps.save_model(result.model, run.path / "initial/lw_dna.keras")
+    network.save_model(original, run.path / "initial/original.keras")
+    network.save_model(result.model, run.path / "initial/lw_dna.keras")
 
 
-def forecast(run, data, recipe):
+def forecast(run: Run, data: ImageData, recipe: Recipe) -> float:
     """Estimates the seconds from here to the end of the run."""
-    model = steps.load_saved(run.path / "initial/original.keras")
-    each = recipe.epochs * steps.epoch_seconds(model, data) + 15
+    model = network.load_saved(run.path / "initial/original.keras")
+    each = recipe.epochs * network.epoch_seconds(model, data) + 15
     left = sum(f"train {name}" not in run.stages for name in NAMES)
     return left * each + _EXPORT_SECONDS
 
 
-def training(run, name, data, recipe, args):
+def train(
+    run: Run, name: str, data: ImageData, recipe: Recipe, args: FlagValues
+) -> None:
     """Trains one of the networks; all see the same batches in the same order.
 
     Args:
@@ -95,14 +102,15 @@ def training(run, name, data, recipe, args):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
-    data = steps.again(args, data)
+    application = registry.application(args)
+    data = application.reload(args, data)
     build = functools.partial(_initial, run, name, args)
-    model, rows = steps.train(build, data, recipe, args, run, name)
+    model, rows = training.train(build, data, recipe, args, run, name)
     if not run.chief:
         return
     train_seconds = sum(row["seconds"] for row in rows)
-    scores = tasks.of(args).evaluate(model, data.validation)
-    steps.save_model(model, run.path / file)
+    scores = application.task.evaluate(model, data.validation)
+    network.save_model(model, run.path / file)
     finish(
         run,
         stage,
@@ -112,42 +120,43 @@ def training(run, name, data, recipe, args):
         skipped=data.skipped,
     )
     checkpoints.remove(run.path / "checkpoints", name)
-    print(f"  {steps.scores_line(scores, data.num_validation)}")
+    print(f"  {training.scores_line(application, scores, data.num_validation)}")
 
 
 def _initial(run, name, args):
     """A network as training finds it."""
     if name != "wide":
-        return steps.load_saved(run.path / f"initial/{name}.keras")
-    original = steps.load_saved(run.path / "initial/original.keras")
-    return steps.widened(original, args)
+        return network.load_saved(run.path / f"initial/{name}.keras")
+    original = network.load_saved(run.path / "initial/original.keras")
+    return searching.widened(original, args)
 
 
-def deployment(run, data, args):
+def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
     """Exports both networks, checks the files, measures their latency."""
     needed = [
         str(path.relative_to(run.path))
         for name in NAMES
-        for path in exports.paths(run.path, name, exports.EXACT).values()
+        for path in formats.paths(run.path, name, formats.EXACT).values()
     ]
     if is_finished(run, "export", needed):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
-    models = {name: steps.load_saved(run.path / f"{name}.keras") for name in NAMES}
-    images, parity = _checked_on(models, data, args), {}
+    models = {name: network.load_saved(run.path / f"{name}.keras") for name in NAMES}
+    application = registry.application(args)
+    images, parity = application.check_images(models, data, args), {}
     for name, model in models.items():
-        parity[name] = exports.write_exact(
+        parity[name] = formats.write_exact(
             model,
             run.path,
             name,
             images,
             data.class_names,
-            exports.view(args),
-            tasks.of(args).encoded,
+            application.view(args),
+            application.task.encoded,
         )
         for kind, each in parity[name].items():
-            print(f"  {name} {kind}: {exports.parity_line(each)}")
+            print(f"  {name} {kind}: {formats.parity_line(each)}")
     paths = [run.path / f"{name}.tflite" for name in NAMES]
     latencies = exporting.latencies(paths, images.shape[1:])
     finish(
@@ -163,34 +172,28 @@ def deployment(run, data, args):
     )
 
 
-def _checked_on(models, data, args):
-    """What exported files take: validation images, or tiles of them."""
-    if not tasks.restores(args):
-        return steps.first_images(data.validation, args.check_images)
-    # One size for both networks, or their latencies could not be compared.
-    side = max(tiles.side(model, args.tile) for model in models.values())
-    return tiles.cut(data.validation, side, args.check_images)
-
-
-def results(run, data, recipe, args, seconds):
+def results(
+    run: Run, data: ImageData, recipe: Recipe, args: FlagValues, seconds: float
+) -> dict:
     """Collects what the run found, as `hh_keras.report` takes it."""
     searched, exported = run.stages["search"], run.stages["export"]
     planned = hh_keras.Plan.load(run.path / "plan.json").notes
     found = {name: _model_results(run, name, data.image_shape) for name in NAMES}
+    application = registry.application(args)
     skipped = dict(data.skipped)
     for name in NAMES:
         skipped.update(run.stages[f"train {name}"].get("skipped", {}))
     return {
         "title": f"{args.model} on {data.name}",
-        "goal": tasks.of(args).goal,
+        "goal": application.task.goal.key,
         "command": "python launch/run.py " + " ".join(_changed_flags(args)),
         "dataset": {
             **data.description,
             "name": data.name,
-            **_examples(args, data),
+            **application.facts(data),
             "num_validation": data.num_validation,
             "image_shape": list(data.image_shape),
-            **_tile(args, exported),
+            **_tile(application, exported),
             **_left_out(skipped),
         },
         "skipped": skipped,
@@ -206,7 +209,7 @@ def results(run, data, recipe, args, seconds):
             "width_mult": args.width_mult,
             "min_keep": merge_min_keep(args.min_keep),
             "round_to": args.round_to,
-            "weights": steps.initial_weights(args),
+            "weights": searching.initial_weights(args),
             "seed": args.seed,
             "seconds": searched["search_seconds"],
         },
@@ -223,15 +226,9 @@ def results(run, data, recipe, args, seconds):
     }
 
 
-def _examples(args, data):
-    if tasks.restores(args):
-        return {"patches per epoch": data.num_train}
-    return {"classes": list(data.class_names), "num_train": data.num_train}
-
-
-def _tile(args, exported):
+def _tile(application, exported):
     """The size of the tiles that the files take, for the report."""
-    if not tasks.restores(args):
+    if application.task.goal.examples != "tiles":
         return {}
     return {"tflite_tile": exported["image_shape"]}
 
@@ -264,10 +261,10 @@ def _text(value):
 def _model_results(run, name, image_shape):
     trained = run.stages[f"train {name}"]
     path = run.path / f"{name}.keras"
-    model = steps.load_saved(path)
+    model = network.load_saved(path)
     return {
         **trained["scores"],
-        **steps.describe(model, image_shape),
+        **network.describe(model, image_shape),
         "keras_bytes": path.stat().st_size,
         "tflite_bytes": (run.path / f"{name}.tflite").stat().st_size,
         "latency_ms": run.stages["export"]["latency_ms"][name],
@@ -275,45 +272,21 @@ def _model_results(run, name, image_shape):
     }
 
 
-def write_report(run, found, data, args):
+def write_report(run: Run, found: dict, data: ImageData, args: FlagValues) -> None:
     """Writes results.json, report.html and the pictures."""
-    from hh_keras import report
-
-    files.write(run.path / "results.json", steps.to_json(found))
-    report.write_report(run.path, found, _before_and_after(run, data, args))
-
-
-def _before_and_after(run, data, args):
-    """Images as they were, as both networks make them, and the clean ones."""
-    preview, rows = tasks.of(args).preview, {}
-    if preview is None:
-        return []
-    for name in NAMES:
-        model = steps.load_saved(run.path / f"{name}.keras")
-        for place, row in enumerate(preview(model, data.validation, _SHOWN)):
-            output = row.pop("output")
-            rows.setdefault(place, row)[name] = output
-    return list(rows.values())
+    application = registry.application(args)
+    paths = {name: run.path / f"{name}.keras" for name in NAMES}
+    pictures = application.pictures(paths, data)
+    files.write(run.path / "results.json", to_json(found))
+    report.write_report(run.path, found, application.task.goal, pictures)
 
 
-def _accuracy_row(original, slim):
-    before, after = original["accuracy"], slim["accuracy"]
-    change = f"{100 * (after - before):+.2f} points"
-    return "accuracy", f"{before:.2%}", f"{after:.2%}", change
-
-
-def _psnr_row(original, slim):
-    before, after = original["psnr"], slim["psnr"]
-    return "PSNR", f"{before:.2f} dB", f"{after:.2f} dB", f"{after - before:+.2f} dB"
-
-
-_GOAL_ROWS = {"accuracy": _accuracy_row, "psnr": _psnr_row}
-
-
-def table(found):
+def table(found: dict, goal: Goal) -> str:
     """The comparison as a few lines of text."""
     original, slim = (found["models"][name] for name in NAMES)
-    rows = [_GOAL_ROWS[found["goal"]](original, slim)]
+    scores = [each[goal.key] for each in (original, slim)]
+    change = goal.plain_change(scores[1] - scores[0])
+    rows = [(goal.label, *map(goal.plain, scores), change)]
     for label, key, unit in (
         ("MACs", "macs", ""),
         ("parameters", "params", ""),
@@ -322,8 +295,8 @@ def table(found):
         rows.append(
             (
                 label,
-                steps.millions(original[key]) + unit,
-                steps.millions(slim[key]) + unit,
+                millions(original[key]) + unit,
+                millions(slim[key]) + unit,
                 f"{slim[key] / original[key] - 1:+.1%}",
             )
         )

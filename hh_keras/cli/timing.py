@@ -1,20 +1,22 @@
-"""Timing files for launch/benchmark.py: what is measured, and how it is written."""
+"""Timing files: what is measured, and how it is written."""
 
 import dataclasses
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
+from absl.flags import FlagValues
 
 from hh_keras import latency
 from hh_keras.errors import HHError, ModelError
-from hh_keras.export import formats as exports
 from hh_keras.export import input_sizes, latencies
+from hh_keras.export.formats import file_size
 from hh_keras.graph.table import text_table
 from hh_keras.report import numbers
 
 
-def check(paths, threads):
+def check(paths: Sequence[str], threads: int) -> None:
     """Raises HHError for what would fail only after a long time, or mislead."""
     cpus = os.cpu_count()
     if threads > cpus:
@@ -27,7 +29,7 @@ def check(paths, threads):
             raise ModelError(f"--model={path}: there is no such file.")
 
 
-def measure(args):
+def measure(args: FlagValues) -> dict:
     """Times the files of --model in turns.
 
     Returns:
@@ -55,7 +57,7 @@ def measure(args):
         {
             "file": path,
             "name": name,
-            "bytes": exports.file_size(pathlib.Path(path)),
+            "bytes": file_size(pathlib.Path(path)),
             "inputs": its_shapes,
             **dataclasses.asdict(each),
         }
@@ -87,7 +89,7 @@ def _names(paths):
     return names
 
 
-def text(found):
+def text(found: Mapping) -> str:
     """The table that is printed."""
     head = [*"file input size median p10 p90 p99 ratio".split(), "middle half"]
     rows = []

@@ -16,6 +16,10 @@ import subprocess
 import tempfile
 import time
 import weakref
+from collections.abc import Iterable
+from typing import Any
+
+from absl.flags import FlagValues
 
 from hh_keras import files
 from hh_keras.errors import WorkdirError
@@ -27,6 +31,7 @@ __all__ = [
     "finish",
     "is_finished",
     "open_run",
+    "to_json",
     "versions",
 ]
 
@@ -57,7 +62,7 @@ class Run:
     chief: bool = True
 
 
-def configuration(program, args):
+def configuration(program: str, args: FlagValues) -> dict:
     """Returns what makes a run the run it is, as plain JSON values.
 
     Args:
@@ -76,7 +81,9 @@ def configuration(program, args):
     return json.loads(json.dumps(config, default=str))
 
 
-def open_run(path, config, overwrite=False, chief=True):
+def open_run(
+    path: str | pathlib.Path, config: dict, overwrite: bool = False, chief: bool = True
+) -> Run:
     """Opens a work directory for a run; changes nothing but makes the folder.
 
     Args:
@@ -174,7 +181,7 @@ def _differences(theirs, ours):
     return "; ".join(shown) + more
 
 
-def claim(run):
+def claim(run: Run) -> None:
     """Writes run.json: from here on the folder is this run's."""
     if not run.chief:
         return
@@ -185,10 +192,10 @@ def claim(run):
         "commit": commit(),
         "stages": run.stages,
     }
-    files.write(run.path / "run.json", json.dumps(record, indent=2) + "\n")
+    files.write(run.path / "run.json", to_json(record))
 
 
-def finish(run, stage, started, **facts):
+def finish(run: Run, stage: str, started: float, **facts: Any) -> None:
     """Records that a stage is finished.
 
     Args:
@@ -202,12 +209,12 @@ def finish(run, stage, started, **facts):
     claim(run)
 
 
-def is_finished(run, stage, files):
+def is_finished(run: Run, stage: str, files: Iterable[str]) -> bool:
     """Whether a stage was finished before and all its files are still there."""
     return stage in run.stages and all((run.path / name).exists() for name in files)
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     import keras
     import numpy
@@ -225,9 +232,14 @@ def versions():
     }
 
 
-def commit():
+def to_json(value: Any) -> str:
+    """JSON text of plain values, indented."""
+    return json.dumps(value, indent=2) + "\n"
+
+
+def commit() -> str | None:
     """The git commit of this source tree, None if it is not a clone."""
-    root = pathlib.Path(__file__).resolve().parents[1]
+    root = pathlib.Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

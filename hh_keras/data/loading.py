@@ -233,3 +233,9 @@ def _check_shape(shape):
             f"image_shape {sizes} is not (height, width, channels) with 1 (grey) or 3 "
             "(RGB) channels; images cannot be converted to it."
         )
+
+
+def first_images(dataset: tf.data.Dataset, count: int) -> np.ndarray:
+    """The first images of a dataset, float32 `(count, h, w, c)`; fewer if it ends."""
+    taken = dataset.map(lambda images, _: images).unbatch().take(count)
+    return np.stack(list(taken.as_numpy_iterator()))

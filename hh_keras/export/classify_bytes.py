@@ -9,7 +9,7 @@ from PIL import Image
 from hh_keras.errors import ModelError
 from hh_keras.export.encoded import check_decodable, decode_batch
 from hh_keras.export.signatures import Signature, wanted_shape
-from hh_keras.tasks import classification
+from hh_keras.graph.heads import from_logits
 
 NAME = "classify_bytes"
 MOST_CLASSES = 10
@@ -53,7 +53,7 @@ def classify_bytes(model, image_shape=None, labels=None, view="resize"):
             f"{model.name!r} has {units} outputs, but there are {len(names)} labels. "
             "Give one label per output."
         )
-    logits = classification.from_logits(model)
+    logits = from_logits(model)
     most = min(units, MOST_CLASSES)
 
     def call(encoded):

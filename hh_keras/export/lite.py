@@ -13,8 +13,8 @@ from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quantizing import QuantizationAware
 from hh_keras.export.quiet import quiet
 from hh_keras.export.sidecar import sidecar, write_sidecar
+from hh_keras.graph.heads import from_logits
 from hh_keras.graph.reach import reach
-from hh_keras.tasks import classification
 
 QUANTIZE = ("float32", "float16", "dynamic", "int8")
 
@@ -37,8 +37,8 @@ def tflite(
 
     Args:
         model: a built Keras model; or, with `quantize="int8"`, what
-            `hh_keras.export.quantization_aware` returned, which knows its ranges and
-            needs no representative images.
+            training for int8 made, which knows its ranges and needs no representative
+            images.
         path: file to write, `NAME.tflite`; an older one is replaced, and so is
             `NAME.json`.
         image_shape: `(height, width, channels)`, for a model with one input whose
@@ -223,4 +223,4 @@ def _logits(model):
     outputs = getattr(model, "outputs", None) or ()
     if len(outputs) != 1 or len(outputs[0].shape) != 2:
         return None
-    return classification.from_logits(model)
+    return from_logits(model)

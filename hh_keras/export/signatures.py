@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.export.checks import structure
-from hh_keras.tasks import classification
+from hh_keras.graph.heads import from_logits
 
 DEFAULT = "serving_default"
 
@@ -102,7 +102,7 @@ def wanted_shape(model, image_shape):
 
 def _output_names(model):
     if is_image_classifier(model):
-        return ["logits" if classification.from_logits(model) else "probabilities"]
+        return ["logits" if from_logits(model) else "probabilities"]
     # In the order of tf.nest.flatten, which sorts the keys of a dict.
     outputs = structure(model)[1]
     if isinstance(outputs, dict) and len(outputs) == len(model.outputs):

@@ -1,44 +1,85 @@
-"""What --task means: a `hh_keras.tasks.Task`, and the flags that go with it."""
+"""Which tasks there are, and what --task means for the other flags.
 
-from hh_keras.cli.flags import set_defaults
+Nothing here imports TensorFlow before a task is opened.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from absl.flags import FlagValues
+
 from hh_keras.errors import HHError
-from hh_keras.tasks import classification, restoration
-from hh_keras.tasks.restoration.degradation import Degradation
-from hh_keras.tasks.restoration.task import pairs
+from hh_keras.flag import Flag, set_defaults
 
-SMOKE = {
-    "limit": 1,
-    "patches_per_image": 4,
-    "batch_size": 2,
-    "validation_size": 48,
-    "check_images": 2,
-    "tile": 48,
-}
-"""Flags of a smoke test that restores images, beside `launch.configs.SMOKE`."""
+if TYPE_CHECKING:
+    from hh_keras.tasks.application import Application
 
-_OF_CLASSES = (
-    "image_size", "view", "rand_augment", "mixup", "cutmix", "label_smoothing",
-)  # fmt: skip
-_OF_IMAGES = (
-    "scale", "degrade", "patch", "channels", "patches_per_image", "validation_size",
-    "tile",
-)  # fmt: skip
-_DEFAULTS = {"max_drop": 0.5, "check_images": 16}  # dB; tiles
+FOLDERS = ("classification", "restoration")
+"""The folders of `hh_keras.tasks`; a task is added here."""
 
 
-def restores(args):
-    """Whether the flags are about restoring images, not classifying them."""
-    return "task" in args and args.task != "classify"
+@dataclasses.dataclass(frozen=True)
+class TaskFlags:
+    """What a folder's tasks are called, and the flags that go with them.
+
+    Attributes:
+        names: values of --task.
+        about: what such networks do, for --help.
+        augmentations: values of --augment that make sense.
+        flags: flags of the folder's own.
+        own: names of flags, of these and of others, that mean nothing for the tasks of
+            a folder that does not list them.
+        why: why not: "it is for classifiers".
+        smoke: flags of a smoke test, beside those of all tasks.
+    """
+
+    names: tuple[str, ...]
+    about: str
+    augmentations: tuple[str, ...] = ("none",)
+    flags: tuple[Flag, ...] = ()
+    own: tuple[str, ...] = ()
+    why: str = ""
+    smoke: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def of(args):
-    """The task, once `apply` has seen the flags."""
-    if not restores(args):
-        return classification.TASK
-    return restoration.task_for(Degradation.parse(args.degrade))
+def _all() -> Iterator[TaskFlags]:
+    for folder in FOLDERS:
+        yield importlib.import_module(f"hh_keras.tasks.{folder}.flags").FLAGS
 
 
-def apply(args):
+def names() -> tuple[str, ...]:
+    """All values of --task."""
+    return tuple(name for each in _all() for name in each.names)
+
+
+def flags() -> tuple[Flag, ...]:
+    """The flags of all folders' own."""
+    return tuple(flag for each in _all() for flag in each.flags)
+
+
+def augmentations() -> tuple[str, ...]:
+    """All values of --augment, "none" first."""
+    found = {name for each in _all() for name in each.augmentations}
+    return ("none", *sorted(found - {"none"}))
+
+
+def help_text() -> str:
+    """The help of --task."""
+    return "What the network is for: " + "; ".join(each.about for each in _all()) + "."
+
+
+def application(args: FlagValues) -> "Application":
+    """What the commands do for --task, once `prepare` has seen the flags.
+
+    A command without the flag is for classifiers.
+    """
+    return _commands(args.task if "task" in args else "classify").application(args)
+
+
+def prepare(args: FlagValues) -> None:
     """Sets the flags that were not given to the task's defaults.
 
     Raises:
@@ -46,44 +87,32 @@ def apply(args):
     """
     if "task" not in args:
         return
-    if not restores(args):
-        _refuse(args, _OF_IMAGES, "it is for --task=denoise and --task=sr")
-        _check_augment(args, [name for name in _augments(args) if name != _TURNS])
-        if "max_drop" in args and args.max_drop > 1:
-            raise HHError(
-                f"--max_drop={args.max_drop:g} is a share of the images, at most 1."
-            )
-        return
-    _refuse(args, _OF_CLASSES, "it is for classifiers")
-    _check_augment(args, pairs.AUGMENTATIONS)
-    if "latency" in args and args.latency.value != float("inf"):
-        raise HHError(
-            f"--latency={args.latency} needs images of one size, and networks for "
-            f"--task={args.task} take any; limit them by --macs instead."
-        )
-    args.degrade = str(_degradation(args))
-    defaults = {**of(args).defaults, **_DEFAULTS}
-    if args["model"].default is None:  # it has to be given
-        del defaults["model"]
+    ours = _flags_of(args.task)
+    for other in _all():
+        refuse(args, [name for name in other.own if name not in ours.own], other.why)
+    _check_augmentation(args, ours.augmentations)
+    _commands(args.task).prepare(args)
+    defaults = dict(application(args).task.defaults)
+    if "model" in args and args["model"].default is None:  # it has to be given
+        defaults.pop("model", None)
     set_defaults(args, defaults)
 
 
-_TURNS = "flip_rotate"
+def smoke(args: FlagValues) -> Mapping[str, Any]:
+    """Flags of the task's smoke test."""
+    return _flags_of(args.task).smoke if "task" in args else {}
 
 
-def _refuse(args, names, why):
-    for name in names:
+def refuse(args: FlagValues, unfit: list[str], why: str) -> None:
+    """Raises HHError if one of these flags was given."""
+    for name in unfit:
         if name in args and args[name].present and args[name].value is not None:
             raise HHError(
                 f"--{name} means nothing for --task={args.task}: {why}. Leave it out."
             )
 
 
-def _augments(args):
-    return args["augment"].parser.names if "augment" in args else ()
-
-
-def _check_augment(args, known):
+def _check_augmentation(args, known):
     if "augment" in args and args["augment"].present and args.augment not in known:
         raise HHError(
             f"--augment={args.augment} is not for --task={args.task}; choose one of "
@@ -91,27 +120,10 @@ def _check_augment(args, known):
         )
 
 
-def _degradation(args):
-    """How --degrade and --scale make photographs worse."""
-    if args.task == "denoise":
-        _refuse(args, ["scale"], "images keep their size; to enlarge them, --task=sr")
-        found = Degradation.parse(args.degrade or "noise:25")
-        if found.scale > 1:
-            raise HHError(
-                f"--degrade={found} makes images smaller: that is for --task=sr; "
-                "choose noise:SIGMA or jpeg:QUALITY."
-            )
-        return found
-    found = Degradation.parse(args.degrade or f"bicubic:{args.scale or 2}")
-    if found.scale == 1:
-        raise HHError(
-            f"--degrade={found} leaves images as large as they are: that is for "
-            "--task=denoise; choose bicubic:SCALE."
-        )
-    if args.scale not in (None, found.scale):
-        raise HHError(
-            f"--scale={args.scale} and --degrade={found} are different scales; give "
-            "one of them."
-        )
-    args.scale = found.scale
-    return found
+def _flags_of(task: str) -> TaskFlags:
+    return next(each for each in _all() if task in each.names)
+
+
+def _commands(task: str) -> ModuleType:
+    (folder,) = (folder for folder, each in zip(FOLDERS, _all()) if task in each.names)
+    return importlib.import_module(f"hh_keras.tasks.{folder}.commands")

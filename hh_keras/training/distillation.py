@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.graph.calls import calls
-from hh_keras.training.task import single_output
+from hh_keras.graph.heads import single_output
 
 
 def kd_loss(

@@ -7,14 +7,13 @@ import keras
 import tensorflow as tf
 
 from hh_keras.errors import HHError
-from hh_keras.tasks import classification
+from hh_keras.graph.heads import single_output
 from hh_keras.training.averaging import swap
 from hh_keras.training.keeper import Keeper, NotFinite
 from hh_keras.training.layerwise import changed, for_recipe
 from hh_keras.training.objective import objective
 from hh_keras.training.optimizers import optimizer
 from hh_keras.training.stopping import termination
-from hh_keras.training.task import single_output
 from hh_keras.training.trainee import Trainee, weighted
 
 ON_NAN = ("stop", "rollback")
@@ -52,7 +51,7 @@ def train(
     epoch_models=False,
     steps_per_execution=1,
     jit_compile=None,
-    task=classification.TASK,
+    task,
 ):
     """Trains a model by a recipe, on one device, many, or many machines.
 
@@ -94,7 +93,7 @@ def train(
             small networks. Losses, checkpoints and signals are seen to in between.
         jit_compile: whether XLA compiles the step; None leaves it to Keras on GPUs and
             is False on CPUs, where XLA takes longer to compile and to run.
-        task: a `hh_keras.tasks.Task`, classification if not said otherwise.
+        task: a `Task`, such as `hh_keras.tasks.classification.task.TASK`.
 
     Returns:
         A `Trained`.
@@ -133,7 +132,7 @@ def train(
             epoch_models,
             asked_to_stop,
             until,
-            task.goal,
+            task.goal.key,
         )
         _fit(trainee, data, keeper, callbacks, resume, on_nan)
     return Trained(_handed_back(network, build_or_model), keeper.rows)
@@ -172,7 +171,7 @@ def compiled(
     teacher,
     steps_per_execution,
     jit_compile,
-    task=classification.TASK,
+    task,
 ):
     """The same layers and weights, compiled beside the model.
 
@@ -184,7 +183,7 @@ def compiled(
     if jit_compile is None:
         jit_compile = "auto" if tf.config.list_physical_devices("GPU") else False
     with strategy.scope():
-        features, learnt = objective(recipe, network, teacher, task)
+        features, learnt = objective(recipe, network, teacher, task=task)
         trainee = Trainee(
             network.inputs, [network.outputs[0], *features], name=network.name
         )

@@ -1,15 +1,19 @@
-"""A task: what a network is for, as plain data that search and training read."""
+"""A task: what a network is for, as plain data that training and search read."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hh_keras.errors import HHError, ModelError
+import keras
+
+from hh_keras.errors import HHError
+from hh_keras.goal import Goal
+from hh_keras.training.recipes import Recipe
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-    """All that differs from one task to another.
+    """All that training, search and report need to know of a task.
 
     Attributes:
         name: as a flag has it: "classify", "denoise", "sr".
@@ -18,11 +22,11 @@ class Task:
             (batch,)`; it trains, and scores channels.
         measures: name → `f(labels, output) → (batch,)`, columns of the history beside
             the loss.
-        goal: the measure that tells the best epoch; more is better.
+        goal: the measure that tells the best epoch, and the better of two networks.
         evaluate: `evaluate(model, dataset)` returns a dict of floats.
         check: `check(model, data)` raises a `ModelError` or `DataError` unless the
-            model fits the data that `hh_keras.data` loaded.
-        defaults: flag → value, where the task wants another than classification does.
+            model fits the data that it is to learn from.
+        defaults: flag → value, where the task wants another than the flag's own.
         preview: `preview(model, dataset, count)` returns a list of rows of uint8
             images, name → `(height, width, channels)`, to look at; or None.
         encoded: what `hh_keras.export.saved_model` takes as `encoded`: "auto", None, or
@@ -35,19 +39,19 @@ class Task:
 
     name: str
     noun: str
-    loss: Callable
-    measures: Mapping
-    goal: str
-    evaluate: Callable
-    check: Callable
-    defaults: Mapping = dataclasses.field(default_factory=dict)
-    preview: Callable | None = None
+    loss: Callable[..., Callable]
+    measures: Mapping[str, Callable]
+    goal: Goal
+    evaluate: Callable[..., dict]
+    check: Callable[[keras.Model, Any], None]
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    preview: Callable[..., list] | None = None
     encoded: Callable | str | None = "auto"
-    distills: tuple = ("none",)
-    unfit: tuple = ()
+    distills: tuple[str, ...] = ("none",)
+    unfit: tuple[str, ...] = ()
     criterion: str | None = None
 
-    def check_recipe(self, recipe: Any):
+    def check_recipe(self, recipe: Recipe) -> None:
         """Raises HHError if a recipe asks for what this task has no use for."""
         if recipe.distill not in self.distills:
             raise HHError(
@@ -61,26 +65,3 @@ class Task:
                     f"recipe: {name} is {getattr(recipe, name)!r}, which means nothing "
                     f"for a {self.noun}; leave it at {getattr(plain, name)!r}."
                 )
-
-
-def single_output(model):
-    """Returns the one output of a model, a symbolic tensor.
-
-    Raises:
-        ModelError: the model was never built, is subclassed, or has several outputs.
-    """
-    try:
-        outputs = model.outputs
-    except (AttributeError, ValueError):
-        outputs = None
-    if not outputs:
-        raise ModelError(
-            f"model {model.name!r} has no known outputs: it is subclassed or was "
-            "never built. Make it functional, or call it once on an input."
-        )
-    if len(outputs) != 1:
-        raise ModelError(
-            f"model {model.name!r} has {len(outputs)} outputs; a model with exactly "
-            "one is needed."
-        )
-    return outputs[0]

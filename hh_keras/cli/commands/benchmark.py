@@ -15,12 +15,9 @@ that is part of a file is kept to, and times are of the whole batch.
 Leaves in --workdir: benchmark.json, benchmark.png, run.json (all settings).
 """
 
-import pathlib
-import sys
 import time
 
-if not __package__:  # started as a file: find this package and hh_keras
-    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+from absl.flags import FlagValues
 
 from hh_keras.cli import flags, program
 
@@ -31,12 +28,11 @@ GROUPS = {
 }
 
 
-def main(args):
+def main(args: FlagValues) -> None:
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from hh_keras import files
-    from hh_keras.cli import search as steps
     from hh_keras.cli import timing, workdir
-    from hh_keras.report import channels as pictures
+    from hh_keras.report import png
     from hh_keras.report.latencies import plot_latencies
 
     timing.check(args.model, args.threads)
@@ -46,14 +42,11 @@ def main(args):
     started = time.perf_counter()
     found = timing.measure(args)
     workdir.claim(run)
-    files.write(run.path / "benchmark.json", steps.to_json(found))
-    files.write(run.path / "benchmark.png", pictures.png(plot_latencies(found)))
+    files.write(run.path / "benchmark.json", workdir.to_json(found))
+    files.write(run.path / "benchmark.png", png(plot_latencies(found)))
     workdir.finish(run, "benchmark", started)
     print(timing.text(found))
     print(f"Written: {run.path / 'benchmark.json'}, {run.path / 'benchmark.png'}")
 
 
 entry = program.make(__doc__, GROUPS, main)
-
-if __name__ == "__main__":
-    sys.exit(entry())

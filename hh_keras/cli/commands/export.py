@@ -19,12 +19,9 @@ it makes only what is missing.
 """
 
 import dataclasses
-import pathlib
-import sys
 import time
 
-if not __package__:  # started as a file: find this package and hh_keras
-    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+from absl.flags import FlagValues
 
 from hh_keras.cli import flags, program
 
@@ -46,39 +43,28 @@ GROUPS = {
 }
 
 
-def main(args):
+def main(args: FlagValues) -> None:
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from hh_keras.cli import parity_report as parity
+    from hh_keras.cli import deployment, parity_report, workdir
     from hh_keras.errors import HHError
+    from hh_keras.tasks import registry
 
-    found = _exported(args)
-    print(f"\n{parity.table(found)}\n\n{pathlib.Path(args.workdir, 'export.md')}")
-    inexact, drops = parity.problems(found, args.max_drop)
+    networks = deployment.networks(args)
+    config = workdir.configuration("export", args)
+    config["networks"] = deployment.digests(networks)
+    run = workdir.open_run(args.workdir, config, args.overwrite)
+    started = time.perf_counter()
+    found = {}
+    for name, model in networks.items():
+        found[name], data = deployment.export(run, name, model, args)
+    facts = {"seconds": round(time.perf_counter() - started, 1)}
+    limits = (registry.application(args), found, args.max_drop)
+    parity_report.write_report(run.path, *limits, data, facts)
+    print(f"\n{parity_report.table(*limits[:2])}\n\n{run.path / 'export.md'}")
+    inexact, drops = parity_report.problems(*limits)
     if inexact or (drops and not args.allow_drop):
         hint = "" if inexact else " (--allow_drop accepts this; the files are kept)"
         raise HHError("; ".join(inexact + drops) + hint)
 
 
-def _exported(args):
-    """Writes what is missing, and the report; returns what `parity` takes."""
-    from hh_keras.cli import deployment as artefacts
-    from hh_keras.cli import parity_report as parity
-    from hh_keras.cli import workdir
-
-    networks = artefacts.networks(args)
-    config = workdir.configuration("export", args)
-    config["networks"] = artefacts.digests(networks)
-    run = workdir.open_run(args.workdir, config, args.overwrite)
-    started = time.perf_counter()
-    found = {}
-    for name, model in networks.items():
-        found[name], data = artefacts.export(run, name, model, args)
-    facts = {"seconds": round(time.perf_counter() - started, 1)}
-    parity.write_report(run.path, found, args.max_drop, data, facts)
-    return found
-
-
 entry = program.make(__doc__, GROUPS, main)
-
-if __name__ == "__main__":
-    sys.exit(entry())

@@ -13,12 +13,11 @@ and quantisation is added to.
 """
 
 import pathlib
-import sys
 
-if not __package__:  # started as a file: find this package and hh_keras
-    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+from absl.flags import FlagValues
 
 from hh_keras.cli import flags, program
+from hh_keras.flag import Flag, Number, Text
 
 _IMAGE_SIZE = flags.named(flags.DATA, "image_size")
 
@@ -27,20 +26,18 @@ GROUPS = {
     "Measurement": (
         *flags.LATENCY,
         flags.named(flags.SEARCH, "width_mult"),
-        flags.Flag("rounds", flags.Number(int, least=1), 30, "Timed runs of each."),
-        flags.Flag("classes", flags.Number(int, least=1), 10, "Classes of the head."),
-        flags.Flag("channels", flags.Number(int, 1, 3), 3, "Channels of the images."),
+        Flag("rounds", Number(int, least=1), 30, "Timed runs of each."),
+        Flag("classes", Number(int, least=1), 10, "Classes of the head."),
+        Flag("channels", Number(int, 1, 3), 3, "Channels of the images."),
     ),
-    "Other": (
-        flags.Flag("output", flags.Text("FILE"), "latency.json", "The table to write."),
-    ),
+    "Other": (Flag("output", Text("FILE"), "latency.json", "The table to write."),),
 }
 
 
-def main(args):
+def main(args: FlagValues) -> None:
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from hh_keras import latency
-    from hh_keras.cli import search as steps
+    from hh_keras.cli import network
     from hh_keras.errors import LatencyError
 
     output = pathlib.Path(args.output)
@@ -51,7 +48,7 @@ def main(args):
             "--output."
         )
     height, width = args.image_size or (224, 224)
-    model = steps.build(args, (height, width, args.channels), args.classes)
+    model = network.build(args, (height, width, args.channels), args.classes)
     table = latency.measure(
         [model],
         args.latency_quantize,
@@ -69,6 +66,3 @@ def main(args):
 
 
 entry = program.make(__doc__, GROUPS, main)
-
-if __name__ == "__main__":
-    sys.exit(entry())

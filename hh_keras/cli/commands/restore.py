@@ -13,48 +13,42 @@ import collections
 import os
 import pathlib
 import sys
+from collections.abc import Callable, Sequence
 
-if not __package__:  # started as a file: find this package and hh_keras
-    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+from absl.flags import FlagValues
 
-from absl.flags import BooleanParser
-
-from hh_keras.cli import flags, program
+from hh_keras.cli import program
+from hh_keras.flag import COUNT, SWITCH, Flag, Number, Text
 
 _SUFFIX = "_restored"
-_WHOLE = flags.Number(int, least=1)
 
 GROUPS = {
     "Model": (
-        flags.Flag(
+        Flag(
             "model",
-            flags.Text("FILE"),
+            Text("FILE"),
             None,
             "The network: a .keras file, or a .tflite file made for one tile size.",
             required=True,
         ),
-        flags.Flag(
-            "scale", _WHOLE, None, "Stop unless the network enlarges by so much."
-        ),
+        Flag("scale", COUNT, None, "Stop unless the network enlarges by so much."),
     ),
     "Images": (
-        flags.Flag(
+        Flag(
             "images",
-            flags.Text("FILES"),
+            Text("FILES"),
             None,
             "Image files and folders of them, separated by commas.",
             required=True,
         ),
-        flags.Flag(
-            "output", flags.Text("FOLDER"), None, "Where to write; beside the images."
-        ),
-        flags.Flag("overwrite", BooleanParser(), False, "Replace earlier results."),
+        Flag("output", Text("FOLDER"), None, "Where to write; beside the images."),
+        Flag("overwrite", SWITCH, False, "Replace earlier results."),
     ),
     "Tiles": (
-        flags.Flag("tile", _WHOLE, None, "Side of the tiles; chosen by the network."),
-        flags.Flag(
+        Flag("tile", COUNT, None, "Side of the tiles; chosen by the network."),
+        Flag(
             "overlap",
-            flags.Number(int, least=0),
+            Number(int, least=0),
             None,
             "Pixels by which tiles overlap on each side; less than the network's reach "
             "is faster and may leave seams. Default: the network's reach; of "
@@ -64,7 +58,7 @@ GROUPS = {
 }
 
 
-def main(args):
+def main(args: FlagValues) -> None:
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from hh_keras.data.pixels import read_image, write_png
     from hh_keras.errors import DataError, HHError
@@ -95,7 +89,7 @@ def main(args):
         raise HHError("not a single image was restored; the reasons are above.")
 
 
-def listed(images, output):
+def listed(images: Sequence[str], output: str | None) -> list[tuple]:
     """Pairs of image files and where their results go."""
     found = [pair for name in images for pair in files_of(name.strip(), output)]
     names = collections.Counter((folder, path.stem) for path, folder in found)
@@ -107,7 +101,7 @@ def listed(images, output):
     return list(jobs.items())
 
 
-def files_of(name, output):
+def files_of(name: str, output: str | None) -> list[tuple]:
     """Image files of a file or folder, each with the folder that its result goes to."""
     from hh_keras.data.folders import images_below
     from hh_keras.errors import DataError
@@ -125,7 +119,7 @@ def files_of(name, output):
     return [(x, top / x.relative_to(path).parent) for x in found]
 
 
-def opened(args):
+def opened(args: FlagValues) -> Callable:
     """The network as `f(image, progress) → image`."""
     from hh_keras.errors import ModelError
     from hh_keras.graph.reach import reach
@@ -144,7 +138,8 @@ def opened(args):
     return restored
 
 
-def opened_lite(args):
+def opened_lite(args: FlagValues) -> Callable:
+    """The same of a `.tflite` file."""
     from hh_keras.errors import ModelError
     from hh_keras.export import input_shape, open_model, tiles_of
     from hh_keras.tasks.restoration.tiling import restorer
@@ -179,7 +174,7 @@ def opened_lite(args):
     return restorer(tile, height, overlap, channels, seen["multiple"])
 
 
-def bar(label):
+def bar(label: str) -> Callable[[float], None] | None:
     """Draws a progress bar on a terminal; None elsewhere."""
     if not sys.stdout.isatty():
         return None
@@ -193,6 +188,3 @@ def bar(label):
 
 
 entry = program.make(__doc__, GROUPS, main)
-
-if __name__ == "__main__":
-    sys.exit(entry())

@@ -22,12 +22,9 @@ run.json (all settings). Started again with the same flags, it goes on behind th
 last finished stage, and within a training from its last checkpoint.
 """
 
-import pathlib
-import sys
 import time
 
-if not __package__:  # started as a file: find this package and hh_keras
-    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+from absl.flags import FlagValues
 
 from hh_keras.cli import flags, program
 
@@ -50,40 +47,38 @@ GROUPS = {
 }
 
 
-def main(args):
+def main(args: FlagValues) -> None:
     started = time.perf_counter()
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from hh_keras.cli import search as steps
-    from hh_keras.cli import stages
+    from hh_keras.cli import network, stages, training
+    from hh_keras.tasks import registry
 
-    run = steps.open_run(args, "run")
-    recipe = steps.recipe(args)
+    run = training.open_run(args, "run")
+    recipe = training.recipe(args)
     print(f"{args.model} on {args.dataset}; all files go to {run.path}")
     stages.header(started, 1, "Search: widen, score, select, rebuild")
-    model, data = steps.load(args)
+    model, data = network.load(args)
     stages.search(run, model, data, args)
     if args.stage == "all":
         for number, (name, title) in enumerate(stages.TITLES.items(), 2):
             left = stages.forecast(run, data, recipe)
             stages.header(started, number, f"Training the {title}", left)
-            stages.training(run, name, data, recipe, args)
+            stages.train(run, name, data, recipe, args)
     elif args.stage != "search":
-        stages.training(run, args.stage, data, recipe, args)
+        stages.train(run, args.stage, data, recipe, args)
     if args.stage != "all" or not run.chief:
         return
     stages.header(started, 4, "Export: SavedModel, .tflite, parity, latency")
-    stages.deployment(run, data, args)
+    stages.deploy(run, data, args)
     stages.header(started, 5, "Report")
     seconds = time.perf_counter() - started
     found = stages.results(run, data, recipe, args, seconds)
     stages.write_report(run, found, data, args)
-    print(f"\n{stages.table(found)}\n")
+    goal = registry.application(args).task.goal
+    print(f"\n{stages.table(found, goal)}\n")
     for name in ("report.html", "lw_dna.keras", "lw_dna.tflite", "plan.json"):
         print(f"  {run.path / name}")
     print(f"\nFor phones and servers: python launch/export.py --run={run.path}")
 
 
 entry = program.make(__doc__, GROUPS, main)
-
-if __name__ == "__main__":
-    sys.exit(entry())

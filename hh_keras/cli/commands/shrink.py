@@ -14,12 +14,9 @@ from), run.json (all settings). launch/train.py trains either; launch/run.py doe
 everything in one go.
 """
 
-import pathlib
-import sys
 import time
 
-if not __package__:  # started as a file: find this package and hh_keras
-    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+from absl.flags import FlagValues
 
 from hh_keras.cli import flags, program
 
@@ -35,33 +32,29 @@ GROUPS = {
 }
 
 
-def main(args):
+def main(args: FlagValues) -> None:
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from hh_keras.cli import search as steps
-    from hh_keras.cli import workdir
+    from hh_keras.cli import network, search, training, workdir
 
-    run = steps.open_run(args, "shrink")
+    run = training.open_run(args, "shrink")
     files = ("plan.json", "original.keras", "lw_dna.keras")
     if workdir.is_finished(run, "search", files):
         print(f"Nothing to do: {run.path} holds this very run, finished.")
         return
     started = time.perf_counter()
-    model, data = steps.load(args)
+    model, data = network.load(args)
     print(f"Searching {args.model} on {data.name} ...", flush=True)
-    original, result = steps.search(model, data, args, run)
+    original, result = search.search(model, data, args, run)
     if not run.chief:
         return
     workdir.claim(run)
     result.plan.save(run.path / "plan.json")
-    steps.save_model(original, run.path / "original.keras")
-    steps.save_model(result.model, run.path / "lw_dna.keras")
+    network.save_model(original, run.path / "original.keras")
+    network.save_model(result.model, run.path / "lw_dna.keras")
     workdir.finish(run, "search", started)
     print(result.plan.diff(result.wide))
-    print(steps.search_summary(result))
+    print(search.summary(result))
     print(f"Written: {', '.join(str(run.path / name) for name in files)}")
 
 
 entry = program.make(__doc__, GROUPS, main)
-
-if __name__ == "__main__":
-    sys.exit(entry())

@@ -16,12 +16,9 @@ the same flags, and ends with the same weights; SIGTERM makes it save and exit w
 status 75.
 """
 
-import pathlib
-import sys
 import time
 
-if not __package__:  # started as a file: find this package and hh_keras
-    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+from absl.flags import FlagValues
 
 from hh_keras.cli import flags, program
 
@@ -37,37 +34,34 @@ GROUPS = {
 }
 
 
-def main(args):
+def main(args: FlagValues) -> None:
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from hh_keras import files
-    from hh_keras.cli import search as steps
-    from hh_keras.cli import workdir
-    from hh_keras.tasks import registry as tasks
+    from hh_keras.cli import network, training, workdir
+    from hh_keras.tasks import registry
     from hh_keras.training import checkpoints
 
-    run = steps.open_run(args, "train")
+    run = training.open_run(args, "train")
     trained, results = f"{args.name}.keras", "results.json"
     if workdir.is_finished(run, "train", (trained, results)):
         print(f"Nothing to do: {run.path} holds this very run, finished.")
         return
     started = time.perf_counter()
-    recipe = steps.recipe(args)
-    model, data = steps.load(args)
+    recipe = training.recipe(args)
+    model, data = network.load(args)
     workdir.claim(run)
     print(f"Training {args.model} on {data.name}, {recipe.epochs} epochs ...")
-    model, _ = steps.train(model, data, recipe, args, run, args.name)
+    model, _ = training.train(model, data, recipe, args, run, args.name)
     if not run.chief:
         return
-    scores = tasks.of(args).evaluate(model, data.validation)
-    steps.save_model(model, run.path / trained)
-    files.write(run.path / results, steps.to_json(scores))
+    application = registry.application(args)
+    scores = application.task.evaluate(model, data.validation)
+    network.save_model(model, run.path / trained)
+    files.write(run.path / results, workdir.to_json(scores))
     workdir.finish(run, "train", started)
     checkpoints.remove(run.path / "checkpoints", args.name)
-    print(steps.scores_line(scores, data.num_validation))
+    print(training.scores_line(application, scores, data.num_validation))
     print(f"Written: {run.path / trained}, {run.path / 'history'}")
 
 
 entry = program.make(__doc__, GROUPS, main)
-
-if __name__ == "__main__":
-    sys.exit(entry())

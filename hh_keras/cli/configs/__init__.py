@@ -7,9 +7,11 @@ A file's docstring tells where its settings come from, the command, and what it 
 import dataclasses
 import importlib
 
-from hh_keras.cli.flags import set_defaults
+from absl.flags import FlagValues
+
 from hh_keras.errors import HHError
-from hh_keras.tasks import registry as tasks
+from hh_keras.flag import given, set_defaults
+from hh_keras.tasks import registry
 from hh_keras.training import Recipe
 
 
@@ -19,6 +21,7 @@ class Config:
 
     Attributes:
         recipe: the training protocol.
+        task: what networks are for.
         model, dataset, image_size, macs, params, width_mult, min_keep, criterion,
         search_batches: as the flags of the same names are written.
     """
@@ -26,6 +29,7 @@ class Config:
     recipe: Recipe
     model: str
     dataset: str
+    task: str = "classify"
     image_size: str | None = None
     macs: str = "0.95x"
     params: str = "1.0x"
@@ -49,21 +53,20 @@ SMOKE = {
 _SMALL = 64  # pixels of an image in a smoke test, at most
 
 
-def apply(args):
+def complete(args: FlagValues) -> None:
     """Sets the flags that were not given to what --task, --config and --smoke say."""
-    tasks.apply(args)
-    restores = tasks.restores(args)
+    registry.prepare(args)
     if args.config:
-        if restores:
+        config = importlib.import_module(f"{__name__}.{args.config}").CONFIG
+        if given(args, "task", config.task) != config.task:
             raise HHError(
-                f"--config={args.config} is a protocol for classifiers; leave it out "
-                f"with --task={args.task}."
+                f"--config={args.config} is a protocol for --task={config.task}; leave "
+                f"it out with --task={args.task}."
             )
-        config = importlib.import_module(f"launch.configs.{args.config}").CONFIG
         values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
         set_defaults(args, {**dataclasses.asdict(values.pop("recipe")), **values})
     if args.smoke:
-        set_defaults(args, {**SMOKE, **(tasks.SMOKE if restores else {})})
+        set_defaults(args, {**SMOKE, **registry.smoke(args)})
         size = args.image_size
         small = tuple(min(n, _SMALL) for n in size) if size else None
         set_defaults(args, {"image_size": small})

@@ -1,5 +1,7 @@
 """A picture of which classes a classifier takes for which."""
 
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 from matplotlib.colors import PowerNorm
@@ -13,7 +15,7 @@ _LISTED = 10  # pairs beside a matrix with names; three times as many without
 _GREY = "#d9d9d9"
 
 
-def plot_confusion(counts, class_names):
+def plot_confusion(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Draws a confusion matrix, and names the pairs confused most.
 
     Few classes have their names and shares written to the rows and cells; of many, the

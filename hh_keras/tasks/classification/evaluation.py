@@ -1,14 +1,16 @@
 """Loss and accuracy of a classifier on labelled images."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from hh_keras.errors import DataError, HHError, ModelError
-from hh_keras.tasks import classification
+from hh_keras.graph import heads
 
 
-def evaluate(model, dataset):
+def evaluate(model: keras.Model, dataset: tf.data.Dataset) -> dict[str, float]:
     """Evaluates a classifier without changing it, not even its compile state.
 
     Args:
@@ -32,11 +34,13 @@ def evaluate(model, dataset):
     def run(batch):
         return keras.tree.flatten(forward(tf.cast(batch, tf.float32)))[0].numpy()
 
-    logits = classification.from_logits(model)
+    logits = heads.from_logits(model)
     return score_outputs(*outputs_and_labels(run, dataset, logits), logits)
 
 
-def outputs_and_labels(run, dataset, from_logits=None):
+def outputs_and_labels(
+    run: Callable, dataset: tf.data.Dataset, from_logits: bool | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Runs a classifier over a data set.
 
     Args:
@@ -82,7 +86,7 @@ def _checked(outputs):
     return outputs
 
 
-def averaged(outputs, from_logits):
+def averaged(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
     """The mean probabilities over the cuts of each image.
 
     Args:
@@ -110,7 +114,9 @@ def _log_sum_exp(values, axis, keepdims=False):
     return sums if keepdims else sums.squeeze(axis)
 
 
-def score_outputs(outputs, labels, from_logits=None):
+def score_outputs(
+    outputs: np.ndarray, labels: np.ndarray, from_logits: bool | None = None
+) -> dict[str, float]:
     """Scores a classifier's outputs, wherever they were computed.
 
     Args:
@@ -146,7 +152,9 @@ def score_outputs(outputs, labels, from_logits=None):
     return scores
 
 
-def confusion(outputs, labels, from_logits=None):
+def confusion(
+    outputs: np.ndarray, labels: np.ndarray, from_logits: bool | None = None
+) -> np.ndarray:
     """Counts which class was taken for which.
 
     Args:
@@ -166,7 +174,7 @@ def confusion(outputs, labels, from_logits=None):
     return counts
 
 
-def accuracy_by_class(counts):
+def accuracy_by_class(counts: np.ndarray) -> np.ndarray:
     """The share of each class that is classified right.
 
     Args:

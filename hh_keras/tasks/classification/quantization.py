@@ -1,50 +1,34 @@
 """Training a network with the rounding of int8 in it."""
 
-import dataclasses
 import time
-from typing import Any
+from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from hh_keras.data import ImageData
 from hh_keras.errors import DataError, HHError
-from hh_keras.export.quantizing.carrying import carry
+from hh_keras.export.quantizing.carrying import QuantizationAware, carry
 from hh_keras.export.quantizing.legacy import modules
 from hh_keras.export.quantizing.rounding import ranges, rounding
-from hh_keras.tasks import classification
+from hh_keras.graph.heads import from_logits
+from hh_keras.tasks.classification.task import accuracy, loss
 from hh_keras.training.recipes import Recipe
 
 _OF_THE_RECIPE = 0.01  # its learning rate, if no other is given
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class QuantizationAware:
-    """A network that was trained for int8; `hh_keras.export.tflite` writes it.
-
-    Attributes:
-        model: `tf_keras.Model` that rounds as the int8 file will.
-        logits: whether it ends in logits; None if it is no classifier.
-        difference: of the tf_keras network to the Keras 3 one before training, as a
-            share of the outputs' spread.
-        history: list with one dict per epoch: epoch (from 1), loss, accuracy, seconds.
-    """
-
-    model: Any
-    logits: bool | None
-    difference: float
-    history: list
-
-
 def quantization_aware(
-    model,
-    data,
-    recipe=None,
+    model: keras.Model,
+    data: ImageData,
+    recipe: Recipe | None = None,
     *,
-    epochs=2,
-    learning_rate=None,
-    calibration_images=256,
-    tell=None,
-):
+    epochs: int = 2,
+    learning_rate: float | None = None,
+    calibration_images: int = 256,
+    tell: Callable[[dict], None] | None = None,
+) -> QuantizationAware:
     """Trains a classifier so that it loses little when it becomes int8.
 
     The network is carried to tf_keras (see `carry`), the ranges of its tensors are read
@@ -84,7 +68,7 @@ def quantization_aware(
     batches = [[examples[i : i + 32]] for i in range(0, len(examples), 32)]
     variables = carried.model.trainable_variables
     learnt, values, settle = rounding(carried, ranges(carried, batches))
-    logits = classification.from_logits(model)
+    logits = from_logits(model)
     taught, of_logits = _before_softmax(carried, learnt, values, logits)
     if learning_rate is None:
         learning_rate = _OF_THE_RECIPE * recipe.learning_rate
@@ -92,7 +76,7 @@ def quantization_aware(
     step = _training_step(
         taught,
         variables,
-        classification.loss(model, recipe.label_smoothing, of_logits),
+        loss(model, recipe.label_smoothing, of_logits),
         _optimizer(learning_rate, steps, recipe.momentum),
     )
     history = []
@@ -150,7 +134,7 @@ def _training_step(model, variables, loss, optimizer):
             mean = tf.reduce_mean(losses)
         gradients = tape.gradient(mean, variables)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        hits = classification.accuracy(labels, outputs)
+        hits = accuracy(labels, outputs)
         return tf.reduce_sum(losses), tf.reduce_sum(hits)
 
     return step

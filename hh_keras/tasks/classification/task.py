@@ -1,46 +1,22 @@
 """Image classification: cross-entropy on integer labels."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 
 from hh_keras.errors import DataError, ModelError
-from hh_keras.training.task import Task, single_output
-
-_NORMALISED = ("softmax", "sigmoid")
-
-
-def from_logits(model):
-    """Whether a classifier ends in logits rather than in probabilities.
-
-    The last operation decides: a layer with a softmax or sigmoid activation, or
-    such a layer itself, makes probabilities. Linear activations and reshapes
-    after it are looked through, nested models are looked into.
-
-    Args:
-        model: a functional or sequential Keras model with one output.
-
-    Returns:
-        False for a model that ends in softmax or sigmoid, True for all others.
-    """
-    return _ends_in_logits(single_output(model))
+from hh_keras.goal import Goal
+from hh_keras.graph.heads import from_logits, single_output
+from hh_keras.report import numbers
+from hh_keras.tasks.classification.evaluation import evaluate
+from hh_keras.training.task import Task
 
 
-def _ends_in_logits(tensor):
-    operation, node_index, _ = tensor._keras_history
-    if isinstance(operation, keras.Model):
-        return from_logits(operation)
-    name = type(operation).__name__.lower()
-    activation = getattr(operation, "activation", None)
-    activation_name = getattr(activation, "__name__", type(activation).__name__).lower()
-    if name in _NORMALISED or activation_name in _NORMALISED:
-        return False
-    passes = name == "activation" and activation_name == "linear"
-    if passes or name in ("flatten", "reshape", "identity", "dropout"):
-        return _ends_in_logits(operation._inbound_nodes[node_index].input_tensors[0])
-    return True
-
-
-def loss(model, label_smoothing=0.0, logits=None):
+def loss(
+    model: keras.Model, label_smoothing: float = 0.0, logits: bool | None = None
+) -> Callable:
     """Returns the cross-entropy that fits a model's head.
 
     Args:
@@ -72,7 +48,7 @@ def loss(model, label_smoothing=0.0, logits=None):
     return crossentropy
 
 
-def accuracy(labels, outputs):
+def accuracy(labels: Any, outputs: Any) -> Any:
     """Whether the largest output is the label's, float32 `(batch,)`.
 
     Args:
@@ -86,7 +62,7 @@ def accuracy(labels, outputs):
     return ops.cast(hits, "float32")
 
 
-def check_head(model, num_classes):
+def check_head(model: keras.Model, num_classes: int) -> None:
     """Raises unless a model's one output has one unit per class.
 
     Args:
@@ -113,21 +89,30 @@ def check_head(model, num_classes):
         )
 
 
-def _evaluate(model, dataset):
-    from hh_keras.tasks.classification.evaluation import (
-        evaluate,  # which needs this module
-    )
-
-    return evaluate(model, dataset)
-
+GOAL = Goal(
+    key="accuracy",
+    label="accuracy",
+    write=numbers.percent,
+    write_change=numbers.points,
+    plain=lambda share: f"{share:.2%}",
+    plain_change=lambda change: f"{100 * change:+.2f} points",
+    axis=lambda share, _: f"{100 * share:.4g} %",
+    more="more accurate than",
+    less="less accurate than",
+    same="as accurate as",
+    about="Accuracy and loss: validation images. MACs: multiply-accumulates for one "
+    "image. Latency: the .tflite file, one image, median (10th to 90th percentile).",
+    besides=(("top-5 accuracy", "accuracy_top5", numbers.percent, numbers.points),),
+    classes=True,
+)
 
 TASK = Task(
     name="classify",
     noun="classifier",
     loss=loss,
     measures={"accuracy": accuracy},
-    goal="accuracy",
-    evaluate=_evaluate,
+    goal=GOAL,
+    evaluate=evaluate,
     check=lambda model, data: check_head(model, len(data.class_names)),
     distills=("none", "kd", "sp"),
 )

@@ -1,10 +1,14 @@
 """Images before and after a network restored them, in rows to compare."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.ndimage import uniform_filter
 
+from hh_keras.data.resizing import imresize, to_pixels
 from hh_keras.report import numbers
+from hh_keras.tasks.restoration.evaluation import whole_images
 from hh_keras.tasks.restoration.fidelity import psnr
 
 FINDING = (
@@ -21,7 +25,7 @@ _TITLES = {
 }
 
 
-def plot_before_after(rows):
+def plot_before_after(rows: list[dict[str, np.ndarray]]) -> Figure:
     """Draws the same part of each image in all its versions.
 
     Args:
@@ -65,3 +69,23 @@ def _busiest(image):
 
 def _rgb(image):
     return np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
+
+
+def preview(
+    model: Any, dataset: Any, count: int, scale: int = 1
+) -> list[dict[str, np.ndarray]]:
+    """Images before and after, to look at.
+
+    Returns:
+        List of dicts with "input" (enlarged to the size of the others), "output" and
+        "clean", uint8 `(height, width, channels)`; at most `count`.
+    """
+    run, rows = whole_images(model), []
+    for degraded, clean in dataset.as_numpy_iterator():
+        for x, y in zip(degraded, clean):
+            if len(rows) == count:
+                return rows
+            before = imresize(x, scale) if scale > 1 else x
+            shown = {"input": before, "output": run(x), "clean": y}
+            rows.append({key: to_pixels(image) for key, image in shown.items()})
+    return rows

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hh_keras.errors import ModelError
 from hh_keras.export.encoded import refusals
 from hh_keras.export.signatures import Signature
-from hh_keras.tasks.restoration.task import size_multiple
+from hh_keras.tasks.restoration.tiling import size_multiple
 
 NAME = "restore_bytes"
 _EXAMPLE = 64  # pixels of the warm-up request's sides

@@ -5,22 +5,24 @@ same range. The labels of a batch are clean images.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from hh_keras.data.resizing import imresize, to_pixels
-from hh_keras.errors import DataError, HHError, ModelError
-from hh_keras.graph.reach import reach
+from hh_keras.errors import ModelError
+from hh_keras.goal import Goal
+from hh_keras.graph.heads import single_output
+from hh_keras.report import numbers
 from hh_keras.tasks.restoration import fidelity
 from hh_keras.tasks.restoration.degradation import Degradation
-from hh_keras.tasks.restoration.tiling import restorer
-from hh_keras.training.task import Task, single_output
+from hh_keras.tasks.restoration.evaluation import averaged, score_images, whole_images
+from hh_keras.tasks.restoration.preview import preview
+from hh_keras.tasks.restoration.signature import restore_bytes
+from hh_keras.training.task import Task
 
 _LEAST_ERROR = 1e-4  # squared grey levels: PSNR of training ends at 88 dB
-
-_WHOLE = 2**20  # a tile that any image fits into
 
 # With them, both small networks of a run are trained in some five minutes on two cores.
 _DEFAULTS = {
@@ -32,10 +34,27 @@ _DEFAULTS = {
     "batch_size": 16,
     "channels": 3,
     "augment": "flip_rotate",
+    "max_drop": 0.5,  # dB
+    "check_images": 16,  # tiles
 }
 
+GOAL = Goal(
+    key="psnr",
+    label="PSNR",
+    write=numbers.decibels,
+    write_change=numbers.decibels_more,
+    plain=lambda decibels: f"{decibels:.2f} dB",
+    plain_change=lambda change: f"{round(change, 2) + 0.0:+.2f} dB",  # never -0.00
+    axis=lambda decibels, _: f"{decibels:.4g} dB",
+    about="PSNR, SSIM and loss: means over the validation images. MACs: "
+    "multiply-accumulates for one patch. Latency: the .tflite file, one tile, median "
+    "(10th to 90th percentile).",
+    besides=(("SSIM", "ssim", numbers.decimals, numbers.difference),),
+    examples="tiles",
+)
 
-def denoising(degradation=None):
+
+def denoising(degradation: Degradation | None = None) -> Task:
     """The task of `noise` and `jpeg`: mean squared error, PSNR of all channels.
 
     Args:
@@ -46,7 +65,7 @@ def denoising(degradation=None):
     return _task("denoise", "denoising network", "mse", 1, False, defaults)
 
 
-def super_resolution(scale=2):
+def super_resolution(scale: int = 2) -> Task:
     """The task of `bicubic`: mean absolute error, PSNR of luma without the border.
 
     Args:
@@ -57,7 +76,7 @@ def super_resolution(scale=2):
     return _task("sr", "super-resolution network", "mae", scale, True, defaults)
 
 
-def task_for(degradation):
+def task_for(degradation: Degradation) -> Task:
     """The task of restoring what a `Degradation` did."""
     if degradation.scale > 1:
         return super_resolution(degradation.scale)
@@ -69,26 +88,28 @@ def _task(name, noun, kind, scale, on_luma, defaults):
 
     def evaluate(model, dataset):
         """Of a Keras model, or a function of an image as `score_images` takes it."""
-        return averaged(score_images(_restorer(model), dataset, kind, scale, on_luma))
+        return averaged(
+            score_images(whole_images(model), dataset, kind, scale, on_luma)
+        )
 
     return Task(
         name=name,
         noun=noun,
         loss=lambda model, label_smoothing=0.0: pixel_loss(kind),
         measures={"psnr": batch_psnr(shave, on_luma)},
-        goal="psnr",
+        goal=GOAL,
         evaluate=evaluate,
         check=lambda model, data: check_model(model, data, scale),
         defaults={**_DEFAULTS, **defaults},
         preview=lambda model, data, count: preview(model, data, count, scale),
-        encoded=encoded,
+        encoded=restore_bytes,
         distills=("none", "sp"),
         unfit=("label_smoothing", "rand_augment", "mixup", "cutmix"),
         criterion="gradient",  # benchmarks/restoration.md
     )
 
 
-def pixel_loss(kind):
+def pixel_loss(kind: str) -> Callable:
     """Mean error over the pixels of each image, in grey levels of 255.
 
     Args:
@@ -105,7 +126,7 @@ def pixel_loss(kind):
     return loss
 
 
-def batch_psnr(shave, on_luma):
+def batch_psnr(shave: int, on_luma: bool) -> Callable:
     """PSNR of each image of a batch as `evaluate` computes it, on float32 tensors.
 
     Args:
@@ -129,80 +150,7 @@ def batch_psnr(shave, on_luma):
     return psnr
 
 
-def score_images(run, dataset, kind="mse", scale=1, on_luma=False):
-    """Scores a network image by image, wherever it runs.
-
-    Args:
-        run: function of a degraded image, float32 `(h, w, c)`, that returns the
-            restored one, float `(scale * h, scale * w, c)`.
-        dataset: tf.data dataset of (degraded, clean) batches.
-        kind: of the loss, see `pixel_loss`.
-        scale: how many times larger the images become.
-        on_luma: as for `batch_psnr`; then `scale` pixels of the border do not count.
-
-    Returns:
-        A list with a dict per image: loss, psnr (dB), ssim, and psnr_input, which is
-        the degraded image's own (enlarged by bicubic interpolation).
-
-    Raises:
-        DataError: the dataset is empty.
-        HHError: an output is NaN or infinite.
-    """
-    rows = []
-    for degraded, clean in dataset.as_numpy_iterator():
-        rows += [
-            _scores(run(x), x, y, kind, scale, on_luma) for x, y in zip(degraded, clean)
-        ]
-    if not rows:
-        raise DataError("evaluation: the data set holds not a single image.")
-    return rows
-
-
-def _scores(output, degraded, clean, kind, scale, on_luma):
-    if not np.isfinite(output).all():
-        raise HHError(
-            "evaluation: the network's outputs are not all finite (NaN or infinite "
-            "weights); train it again with a lower learning rate."
-        )
-    difference = np.asarray(output, "float64") - clean
-    before = imresize(degraded, scale) if scale > 1 else degraded
-    shave = scale if on_luma and scale > 1 else 0
-    # Noisy images are not rounded, as in the papers; files of pixels are.
-    if scale > 1:
-        before = to_pixels(before)
-    true, found = _shown(clean, on_luma), _shown(to_pixels(output), on_luma)
-    power = np.abs if kind == "mae" else np.square
-    return {
-        "loss": float(power(difference).mean()),
-        "psnr": fidelity.psnr(true, found, shave),
-        "ssim": fidelity.ssim(true, found, shave),
-        "psnr_input": fidelity.psnr(true, _shown(before, on_luma), shave),
-    }
-
-
-def _shown(image, on_luma):
-    """What is compared: luma, rounded as MATLAB's is of uint8 images, or the image."""
-    if on_luma and image.shape[-1] == 3:
-        return np.round(fidelity.luma(image))
-    return image
-
-
-def averaged(rows):
-    """The mean of each score over the images."""
-    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-
-
-def _restorer(model):
-    """`f(image) → image`, in tiles if the model's graph allows it, else whole."""
-    if not isinstance(model, keras.Model):
-        return model
-    try:
-        return restorer(model)
-    except ModelError:
-        return restorer(model, tile=_WHOLE, overlap=0)
-
-
-def check_model(model, data, scale):
+def check_model(model: keras.Model, data: Any, scale: int) -> None:
     """Raises unless a model restores a data set's images.
 
     Args:
@@ -242,38 +190,3 @@ def check_model(model, data, scale):
             f"model '{model.name}' makes {made[0]}x{made[1]} of {shape[0]}x{shape[1]}, "
             f"but the task is to {wanted}: take a network that does."
         )
-
-
-def size_multiple(model):
-    """What the sides of a model's images must be multiples of; 1 if not known."""
-    try:
-        return reach(model).multiple
-    except ModelError:
-        return 1
-
-
-def preview(model, dataset, count, scale=1):
-    """Images before and after, to look at.
-
-    Returns:
-        List of dicts with "input" (enlarged to the size of the others), "output" and
-        "clean", uint8 `(height, width, channels)`; at most `count`.
-    """
-    run, rows = _restorer(model), []
-    for degraded, clean in dataset.as_numpy_iterator():
-        for x, y in zip(degraded, clean):
-            if len(rows) == count:
-                return rows
-            before = imresize(x, scale) if scale > 1 else x
-            shown = {"input": before, "output": run(x), "clean": y}
-            rows.append({key: to_pixels(image) for key, image in shown.items()})
-    return rows
-
-
-def encoded(model, image_shape=None):
-    """The signature from image files to PNG files, see `hh_keras.export`."""
-    from hh_keras.tasks.restoration.signature import (
-        restore_bytes,  # export needs the tasks
-    )
-
-    return restore_bytes(model, image_shape)

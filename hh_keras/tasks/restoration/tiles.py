@@ -1,23 +1,25 @@
-"""Exported networks that restore images: tiles to check them on, and what they score.
+"""Exported networks that restore images run over tiles.
 
 A `.tflite` file takes tiles of one size, a SavedModel whole images.
 """
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from hh_keras import export as exporting
 from hh_keras.errors import ModelError
 from hh_keras.graph.reach import reach
-from hh_keras.tasks.restoration import fidelity
-from hh_keras.tasks.restoration.task import size_multiple
-from hh_keras.tasks.restoration.tiling import restorer
+from hh_keras.tasks.restoration.tiling import restorer, size_multiple
 
 _SIDE = 128
 
 
-def side(model, wanted=None):
+def side(model: keras.Model, wanted: int | None = None) -> int:
     """The side of a network's tiles.
 
     Args:
@@ -48,7 +50,7 @@ def _overlap(model):
         return 0
 
 
-def cut(dataset, size, count):
+def cut(dataset: tf.data.Dataset, size: int, count: int) -> np.ndarray:
     """The first tiles of degraded images, smaller ones continued by mirroring.
 
     Args:
@@ -75,7 +77,7 @@ def _tiles(image, size):
     return [image[y : y + size, x : x + size] for y in starts[0] for x in starts[1]]
 
 
-def patched(dataset, size, count):
+def patched(dataset: tf.data.Dataset, size: int, count: int) -> np.ndarray:
     """Tiles laid out with patches, which may be smaller or larger than they.
 
     Args:
@@ -103,7 +105,7 @@ def patched(dataset, size, count):
     return laid[:, :size, :size]
 
 
-def runner(path, model=None):
+def runner(path: Path | str, model: keras.Model | None = None) -> Callable:
     """An exported file as `f(image) → image`, float32 `(h, w, c)`.
 
     Args:
@@ -130,49 +132,3 @@ def runner(path, model=None):
 
 def _seen(model):
     return {"overlap": _overlap(model), "multiple": size_multiple(model)}
-
-
-def expectation(task, model, data, images):
-    """What files are compared with: the model's tiles, and its score.
-
-    Args:
-        task: the `hh_keras.tasks.Task`.
-        model: the Keras model.
-        data: `hh_keras.data.ImageData` of pairs.
-        images: tiles, see `cut`.
-
-    Returns:
-        Dict of outputs (a list of arrays) and psnr (dB, on the validation images).
-    """
-    outputs = [exporting.predict(model, images, 4)]
-    return {
-        "outputs": outputs,
-        "psnr": task.evaluate(model, data.validation)["psnr"],
-    }
-
-
-def compare(task, model, path, expected, data, images):
-    """Runs a file and compares it with the model it came from.
-
-    Args:
-        path: the file.
-        expected: see `expectation`.
-        task, model, data, images: as there.
-
-    Returns:
-        Dict of the fields of a `hh_keras.export.Parity`, psnr_to_keras (dB, on the
-        tiles; 100 for equal ones), psnr (on the validation images) and drop (dB).
-    """
-    found = exporting.predict(path, images, 4)
-    score = task.evaluate(runner(path, model), data.validation)["psnr"]
-    return {
-        **vars(exporting.agreement(expected["outputs"], [found])),
-        "psnr_to_keras": likeness(expected["outputs"][0], found),
-        "psnr": score,
-        "drop": expected["psnr"] - score,
-    }
-
-
-def likeness(wanted, found):
-    """PSNR in dB of a file's pixels against the model's, at most 100."""
-    return min(100.0, fidelity.psnr(wanted, found))

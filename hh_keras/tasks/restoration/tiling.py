@@ -14,6 +14,14 @@ from hh_keras.graph.reach import Reach, reach
 _TILE = 512  # pixels of the result; a layer of 64 channels then takes 64 MiB
 
 
+def size_multiple(model: keras.Model) -> int:
+    """What the sides of a model's images must be multiples of; 1 if not known."""
+    try:
+        return reach(model).multiple
+    except ModelError:
+        return 1
+
+
 def restore(model, image, tile=None, overlap=None, progress=None, channels=None):
     """Runs a network over one image, tile by tile, in little memory.
 

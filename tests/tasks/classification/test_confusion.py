@@ -8,8 +8,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from hh_keras.report import channels as pictures
-from hh_keras.report import plot_confusion
+from hh_keras.report import png
+from hh_keras.tasks.classification.confusion import plot_confusion
 
 
 def counts_of(classes, each=50, seed=0):
@@ -44,9 +44,9 @@ def test_nothing_is_cut_off(classes):
         warnings.simplefilter("error")
         figure = plot_confusion(counts_of(classes), names)
         boxes = bounds(figure)  # drawn once only, as a file is
-        png = pictures.png(figure)
+        content = png(figure)
     assert boxes.min() >= 0 and boxes.max() <= 1
-    assert Image.open(io.BytesIO(png)).size[0] > 400
+    assert Image.open(io.BytesIO(content)).size[0] > 400
 
 
 def test_few_classes_have_names_and_shares():

@@ -11,9 +11,11 @@ from hh_keras.errors import DataError, HHError, ModelError
 from hh_keras.tasks.classification.evaluation import (
     accuracy_by_class,
     averaged,
+    confusion,
+    evaluate,
     outputs_and_labels,
+    score_outputs,
 )
-from hh_keras.training import confusion, evaluate, score_outputs
 
 L = keras.layers
 

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from hh_keras.errors import DataError, ModelError
-from hh_keras.tasks import classification
+from hh_keras.graph import heads
+from hh_keras.tasks.classification import task as classification
 
 L = keras.layers
 
@@ -33,13 +34,13 @@ def test_from_logits(make, expected):
         model = keras.Sequential([keras.Input((4,)), *last])
     else:
         model = classifier(*last)
-    assert classification.from_logits(model) is expected
+    assert heads.from_logits(model) is expected
 
 
 def test_from_logits_sees_the_operation():
     x = keras.Input((4,))
     model = keras.Model(x, keras.ops.softmax(L.Dense(3)(x)))
-    assert not classification.from_logits(model)
+    assert not heads.from_logits(model)
 
 
 def test_loss_is_the_same_for_logits_and_probabilities():

@@ -47,7 +47,7 @@ def of_one_size():
 
 
 MODELS = {
-    name: f"--model=tests.cli.test_restoring:{name}"
+    name: f"--model=tests.tasks.restoration.test_commands:{name}"
     for name in ("denoiser", "enlarger", "of_one_size")
 }
 

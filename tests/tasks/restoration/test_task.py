@@ -9,11 +9,12 @@ import hh_keras as hh
 from hh_keras.export import saved_model
 from hh_keras.models import denoising, superresolution
 from hh_keras.search.sparse import train_scales
-from hh_keras.tasks import classification, restoration
+from hh_keras.tasks.classification.task import TASK
 from hh_keras.tasks.restoration import fidelity
+from hh_keras.tasks.restoration import task as restoration
 from hh_keras.tasks.restoration.degradation import Degradation
 from hh_keras.tasks.restoration.pairs import load_pairs
-from hh_keras.tasks.restoration.tiling import restore
+from hh_keras.tasks.restoration.tiling import restore, size_multiple
 from hh_keras.training import Recipe, strategy, train
 from hh_keras.training.history import best_epoch
 
@@ -169,7 +170,7 @@ def test_models_that_do_not_fit(data):
     flat = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten()])
     with pytest.raises(hh.ModelError, match="must take one image"):
         task.check(flat, data)
-    assert restoration.size_multiple(denoising.unet(width=2)) == 16
+    assert size_multiple(denoising.unet(width=2)) == 16
 
 
 def test_recipes_that_mean_nothing(data):
@@ -189,7 +190,7 @@ def test_tasks_by_degradation():
     kinds = {"noise:5": "denoise", "jpeg:20": "denoise", "bicubic:3": "sr"}
     for text, name in kinds.items():
         assert restoration.task_for(Degradation.parse(text)).name == name
-    assert classification.TASK.name == "classify"
+    assert TASK.name == "classify"
     for task in (restoration.denoising(), restoration.super_resolution(3)):
         fields = {k: v for k, v in task.defaults.items() if k in Recipe.__annotations__}
         task.check_recipe(Recipe(**fields))

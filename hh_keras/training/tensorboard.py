@@ -7,7 +7,6 @@ import keras
 import tensorflow as tf
 
 from hh_keras.errors import HHError
-from hh_keras.report.channels import png
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -18,7 +17,7 @@ class TensorBoard(keras.callbacks.Callback):
     Args:
         folder: for the event files.
         histograms: function that returns name → array, drawn as histograms.
-        pictures: function that returns name → matplotlib figure.
+        pictures: function that returns name → bytes of a PNG file.
 
     Raises:
         HHError: TensorBoard is not installed.
@@ -44,14 +43,9 @@ class TensorBoard(keras.callbacks.Callback):
                 tf.summary.scalar(name.replace("val_", "validation/"), value)
             for name, values in (self.histograms or dict)().items():
                 tf.summary.histogram(name, values)
-            for name, figure in (self.pictures or dict)().items():
-                tf.summary.image(name, _pixels(figure))
+            for name, png in (self.pictures or dict)().items():
+                tf.summary.image(name, tf.image.decode_png(png, channels=4)[None])
         self.writer.flush()
 
     def on_train_end(self, logs=None):
         self.writer.close()
-
-
-def _pixels(figure):
-    """A figure as uint8 pixels `(1, height, width, 4)`."""
-    return tf.image.decode_png(png(figure), channels=4)[None]

@@ -1,0 +1,15 @@
+"""Measures loss and accuracy, or PSNR, of a model file on the validation images.
+
+python launch/evaluate.py --help
+"""
+
+import pathlib
+import sys
+
+if not __package__:  # started as a file: find hh_keras
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+from hh_keras.cli.commands.evaluate import entry
+
+if __name__ == "__main__":
+    sys.exit(entry())

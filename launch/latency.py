@@ -1,0 +1,15 @@
+"""Measures how long a network's layers take on this device: a latency table.
+
+python launch/latency.py --help
+"""
+
+import pathlib
+import sys
+
+if not __package__:  # started as a file: find hh_keras
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+from hh_keras.cli.commands.latency import entry
+
+if __name__ == "__main__":
+    sys.exit(entry())

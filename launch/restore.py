@@ -1,0 +1,15 @@
+"""Restores photographs with a trained network: removes noise, or enlarges.
+
+python launch/restore.py --help
+"""
+
+import pathlib
+import sys
+
+if not __package__:  # started as a file: find hh_keras
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+from hh_keras.cli.commands.restore import entry
+
+if __name__ == "__main__":
+    sys.exit(entry())
