@@ -5,6 +5,7 @@ Nothing here imports TensorFlow: `--help` and a mistyped flag answer at once.
 
 import dataclasses
 import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -21,7 +22,7 @@ class Flag:
     repeated: bool = False
     required: bool = False
 
-    def define(self, values):
+    def define(self, values: flags.FlagValues) -> None:
         """Adds the flag to an absl `FlagValues`."""
         if isinstance(self.parser, flags.BooleanParser):
             flags.DEFINE_boolean(self.name, self.default, self.help, values)
@@ -38,10 +39,12 @@ class Flag:
 class Checked(flags.ArgumentParser):
     """Reads a flag with a function; other texts get one message."""
 
-    def __init__(self, read, syntax, message=None):
+    def __init__(
+        self, read: Callable[[str], Any], syntax: str, message: str | None = None
+    ) -> None:
         self.read, self.syntactic_help, self.message = read, syntax, message
 
-    def parse(self, argument):
+    def parse(self, argument: Any) -> Any:
         if not isinstance(argument, str):
             return argument
         try:
@@ -53,10 +56,10 @@ class Checked(flags.ArgumentParser):
 class Choice(flags.ArgumentParser):
     """One of a few names; others get the nearest."""
 
-    def __init__(self, names):
+    def __init__(self, names: Sequence[str]) -> None:
         self.names, self.syntactic_help = names, "|".join(names)
 
-    def parse(self, argument):
+    def parse(self, argument: Any) -> Any:
         if argument in self.names:
             return argument
         near = difflib.get_close_matches(argument, self.names, 1)
@@ -67,7 +70,7 @@ class Choice(flags.ArgumentParser):
 class Choices(Choice):
     """A comma-separated list of names."""
 
-    def parse(self, argument):
+    def parse(self, argument: Any) -> Any:
         if not isinstance(argument, str):
             return argument
         return tuple(super(Choices, self).parse(part) for part in argument.split(","))
@@ -76,11 +79,17 @@ class Choices(Choice):
 class Number(flags.ArgumentParser):
     """A whole number or a float within bounds, both included."""
 
-    def __init__(self, kind, least=None, most=None, above=None):
+    def __init__(
+        self,
+        kind: type,
+        least: float | None = None,
+        most: float | None = None,
+        above: float | None = None,
+    ) -> None:
         self.kind, self.least, self.most, self.above = kind, least, most, above
         self.syntactic_help = "N" if kind is int else "X"
 
-    def parse(self, argument):
+    def parse(self, argument: Any) -> Any:
         what = "a whole number" if self.kind is int else "a number"
         bounds = [
             f"{word} {bound:g}"
@@ -109,7 +118,7 @@ class Number(flags.ArgumentParser):
 class Text(flags.ArgumentParser):
     """Any text."""
 
-    def __init__(self, syntax):
+    def __init__(self, syntax: str) -> None:
         self.syntactic_help = syntax
 
 
@@ -117,7 +126,7 @@ COUNT = Number(int, least=1)
 SWITCH = flags.BooleanParser()
 
 
-def set_defaults(args, values):
+def set_defaults(args: flags.FlagValues, values: Mapping[str, Any]) -> None:
     """Sets the flags of parsed `args` that were not given; None leaves them alone."""
     for name, value in values.items():
         if name not in args or args[name].present or value is None:
@@ -129,7 +138,7 @@ def set_defaults(args, values):
             flag.value = flag.parser.parse(value)
 
 
-def named(group, name):
+def named(group: Iterable[Flag], name: str) -> Flag:
     """The flag of that name."""
     return next(flag for flag in group if flag.name == name)
 

@@ -6,6 +6,7 @@ import json
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from absl.flags import FlagValues
 
@@ -123,7 +124,7 @@ def export(run: Run, name: str, model: str, args: FlagValues) -> tuple[dict, Ima
     expected = functools.cache(checks.expected)
     goal = application.task.goal.key
     keras_file = pathlib.Path(model)
-    found = {
+    found: dict[str, Any] = {
         goal: None,
         "bytes": keras_file.stat().st_size if keras_file.is_file() else None,
         "files": {},

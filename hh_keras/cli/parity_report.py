@@ -27,7 +27,8 @@ def problems(
     Returns:
         `(inexact, drops)`: two lists of messages.
     """
-    inexact, drops = [], []
+    inexact: list[str] = []
+    drops: list[str] = []
     for network in found.values():
         for kind, row in network["files"].items():
             if kind in formats.EXACT:

@@ -18,7 +18,7 @@ from hh_keras.report import numbers
 
 def check(paths: Sequence[str], threads: int) -> None:
     """Raises HHError for what would fail only after a long time, or mislead."""
-    cpus = os.cpu_count()
+    cpus = os.cpu_count() or 1
     if threads > cpus:
         raise HHError(
             f"--threads={threads}: this machine has {cpus} CPUs; more threads than "

@@ -1,7 +1,9 @@
 """The signature that takes image files and gives class names."""
 
 import io
+from collections.abc import Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -15,7 +17,12 @@ NAME = "classify_bytes"
 MOST_CLASSES = 10
 
 
-def classify_bytes(model, image_shape=None, labels=None, view="resize"):
+def classify_bytes(
+    model: keras.Model,
+    image_shape: tuple | None = None,
+    labels: Sequence[str] | None = None,
+    view: str = "resize",
+) -> Signature:
     """The model for clients that have JPEG or PNG files and want class names.
 
     Its input `image_bytes` is a batch of encoded images, strings of shape `(n,)`. Its

@@ -1,8 +1,11 @@
 """Writing `.tflite` files: float32, float16, dynamic range, int8."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,16 +23,16 @@ QUANTIZE = ("float32", "float16", "dynamic", "int8")
 
 
 def tflite(
-    model,
-    path,
-    image_shape=None,
-    quantize="float32",
+    model: keras.Model | QuantizationAware,
+    path: str | Path,
+    image_shape: tuple | None = None,
+    quantize: str = "float32",
     *,
-    representative=None,
-    integer_io=False,
-    labels=None,
-    batch=1,
-):
+    representative: Any = None,
+    integer_io: bool = False,
+    labels: Sequence[str] | None = None,
+    batch: int = 1,
+) -> Path:
     """Writes a `.tflite` file, and beside it a `.json` that tells how to use it.
 
     The batch is fixed: every shape is then known to the converter, which can fold all

@@ -1,6 +1,8 @@
 """One way to run a model in memory, a `.keras` file, a SavedModel, a `.tflite` file."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +13,9 @@ from hh_keras.export.checks import structure
 from hh_keras.export.quiet import quiet
 
 
-def predict(model, images, batch_size=64, threads=None):
+def predict(
+    model: Any, images: Any, batch_size: int = 64, threads: int | None = None
+) -> Any:
     """Runs a model or an exported file.
 
     Args:
@@ -46,7 +50,7 @@ def predict(model, images, batch_size=64, threads=None):
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def open_model(model, threads=None):
+def open_model(model: Any, threads: int | None = None) -> Callable:
     """Opens a model or file for running.
 
     Args:
@@ -72,7 +76,7 @@ def open_model(model, threads=None):
         raise ModelError(f"{path} cannot be loaded: {reason}") from error
 
 
-def input_shape(path):
+def input_shape(path: str | Path) -> tuple:
     """The shape of one example that a file takes.
 
     Args:
@@ -90,7 +94,7 @@ def input_shape(path):
     return specs[0][0][1:]
 
 
-def input_specs(model):
+def input_specs(model: Any) -> list:
     """What a model or a file takes.
 
     Args:
@@ -260,7 +264,7 @@ def _from_tensor(array, detail):
     return (array.astype("float32") - zero_point) * np.float32(scale)
 
 
-def interpreter_class():
+def interpreter_class() -> Any:
     """LiteRT's interpreter where it is installed; TensorFlow's is being retired."""
     try:
         from ai_edge_litert.interpreter import Interpreter

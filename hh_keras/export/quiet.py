@@ -4,12 +4,13 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Hides what TensorFlow's C++ code prints; a failure still shows it.
 
     The converter and the interpreter write straight to file descriptor 2, past

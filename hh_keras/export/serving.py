@@ -3,6 +3,7 @@
 import itertools
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -18,17 +19,17 @@ from hh_keras.export.signatures import is_image_classifier, serving_default
 
 
 def saved_model(
-    model,
-    root,
-    name=None,
+    model: keras.Model,
+    root: str | Path,
+    name: str | None = None,
     *,
-    version=None,
-    labels=None,
-    view="resize",
-    image_shape=None,
-    encoded="auto",
-    warm_up=None,
-):
+    version: int | None = None,
+    labels: Sequence[str] | None = None,
+    view: str = "resize",
+    image_shape: tuple | None = None,
+    encoded: Callable | str | None = "auto",
+    warm_up: bool | None = None,
+) -> Path:
     """Writes `root/NAME/VERSION`, a SavedModel, all of it or nothing.
 
     It is made in a hidden folder beside the versions and renamed when complete, so that

@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hh_keras import files
 from hh_keras.errors import ModelError
@@ -16,7 +18,14 @@ _WHOLE = {"resize": "bilinear, antialiased, whole image"}
 _ORDERS = {1: "grey", 3: "RGB"}
 
 
-def sidecar(path, content, quantize, labels=None, logits=None, tiles=None):
+def sidecar(
+    path: Path,
+    content: bytes,
+    quantize: str,
+    labels: Sequence[str] | None = None,
+    logits: bool | None = None,
+    tiles: Any = None,
+) -> dict:
     """Describes a `.tflite` file: its tensors, pixels, labels.
 
     Args:
@@ -67,7 +76,7 @@ def sidecar(path, content, quantize, labels=None, logits=None, tiles=None):
     }
 
 
-def tiles_of(path):
+def tiles_of(path: str | Path) -> dict | None:
     """How the tiles overlap that a `.tflite` file takes.
 
     Args:
@@ -91,7 +100,7 @@ def tiles_of(path):
 _TILES = ("overlap", "multiple", "scale")
 
 
-def write_sidecar(path, description):
+def write_sidecar(path: Path, description: dict) -> Path:
     """Writes NAME.json beside NAME.tflite, in one step.
 
     Args:

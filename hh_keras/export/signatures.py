@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
@@ -31,7 +32,7 @@ class Signature:
     examples: tuple = ()
 
 
-def serving_default(model, image_shape=None):
+def serving_default(model: keras.Model, image_shape: tuple | None = None) -> Signature:
     """The model as it is: float pixels in, its outputs by name out.
 
     One input is called `images`; several have the names of the model's inputs. The
@@ -71,7 +72,7 @@ def serving_default(model, image_shape=None):
     return Signature(DEFAULT, inputs, call, (example,))
 
 
-def is_image_classifier(model):
+def is_image_classifier(model: keras.Model) -> bool:
     """Whether a model takes one grey or RGB image and gives one value per class."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         return False
@@ -80,7 +81,7 @@ def is_image_classifier(model):
     return classes and len(takes) == 4 and takes[-1] in (1, 3)
 
 
-def wanted_shape(model, image_shape):
+def wanted_shape(model: keras.Model, image_shape: tuple | None) -> tuple:
     """The `(height, width, channels)` that encoded images are brought to.
 
     Raises:

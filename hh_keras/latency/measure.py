@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import platform
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,15 +27,15 @@ _IN_TURNS = 64  # files timed together
 
 
 def measure(
-    models,
-    quantize="float32",
-    threads=1,
-    width=1.0,
-    rounds=30,
-    table=None,
-    progress=None,
-    input_shape=None,
-):
+    models: Sequence[keras.Model],
+    quantize: str = "float32",
+    threads: int = 1,
+    width: float = 1.0,
+    rounds: int = 30,
+    table: LatencyTable | None = None,
+    progress: Callable[[str], object] | None = None,
+    input_shape: tuple | None = None,
+) -> LatencyTable:
     """Measures a latency table for networks of some architectures.
 
     Each kind of layer is built at several channel counts, converted, and run alone,
@@ -66,7 +68,7 @@ def measure(
             f"threads, not {quantize} with {threads}."
         )
     tell = progress or (lambda text: None)
-    found = {}
+    found: dict[Any, list] = {}
     for model in models:
         channel_map = trace(model, input_shape)
         for unit in units(model, channel_map, input_shape):
@@ -225,7 +227,7 @@ def _nothing(quantize):
     return convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), quantize)
 
 
-def device():
+def device() -> dict:
     """What tells one device from another, a dict of plain values."""
     runtime = interpreter_class()
     return {

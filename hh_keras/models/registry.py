@@ -1,5 +1,6 @@
 """From what a user calls a model to the model."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -69,7 +70,7 @@ _MODELS = {
     )
 }
 # From images to images: these have no classes, and their input may be of any size.
-_RESTORATION = {
+_RESTORATION: dict[str, dict[str, Callable]] = {
     "denoise": {
         "dncnn_b": dncnn_b,
         "dncnn_s": dncnn_s,
@@ -87,7 +88,7 @@ _RESTORERS = {name: f for found in _RESTORATION.values() for name, f in found.it
 _APPLICATIONS = "keras.applications."
 
 
-def list_models(task="classify"):
+def list_models(task: str = "classify") -> list[str]:
     """Names of the package's own networks.
 
     Args:
@@ -107,13 +108,13 @@ def list_models(task="classify"):
 
 
 def build(
-    spec,
-    image_shape=None,
-    num_classes=None,
-    weights=None,
-    model_args=None,
-    scale=None,
-):
+    spec: str,
+    image_shape: tuple | None = None,
+    num_classes: int | None = None,
+    weights: str | None = None,
+    model_args: dict | None = None,
+    scale: int | None = None,
+) -> keras.Model:
     """Builds or loads a model.
 
     Networks of the registry and of keras.applications take raw pixels (0 to 255) and

@@ -3,7 +3,9 @@
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -11,7 +13,13 @@ from hh_keras.errors import HHError, ModelError
 from hh_keras.models.suggestions import did_you_mean
 
 
-def from_function(spec, image_shape, num_classes, model_args=None, scale=None):
+def from_function(
+    spec: str,
+    image_shape: tuple,
+    num_classes: int | None,
+    model_args: dict | None = None,
+    scale: int | None = None,
+) -> keras.Model:
     """Calls `module:function` to build a model.
 
     The current directory is searched too, after everything installed. Parameters
@@ -53,7 +61,7 @@ def from_function(spec, image_shape, num_classes, model_args=None, scale=None):
     return model
 
 
-def from_file(path):
+def from_file(path: str | Path) -> keras.Model:
     """Loads a `.keras` file.
 
     Args:
@@ -80,7 +88,7 @@ def from_file(path):
         ) from error
 
 
-def call(function, arguments, culprit):
+def call(function: Callable, arguments: dict, culprit: str) -> Any:
     """Calls a model builder and explains arguments that it does not take.
 
     Args:

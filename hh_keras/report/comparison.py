@@ -71,9 +71,8 @@ def compare(models: Mapping, goal: Goal) -> list[Row]:
         if key in [k for _, k, *_ in goal.besides] and not any(map(known, values)):
             continue
         shown = pair if write is _latency_text else values
-        rows.append(
-            Row(label, *map(write, shown), write_change(*values), _ratio(*values))
-        )
+        before, after = map(write, shown)
+        rows.append(Row(label, before, after, write_change(*values), _ratio(*values)))
     return rows
 
 

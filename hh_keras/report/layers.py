@@ -77,7 +77,7 @@ def name_layers(axes: Axes, names: Sequence[str], limit: int) -> None:
 def label_panel(axes: Axes, title: str) -> None:
     """Titles a panel of counts."""
     axes.set_title(title, loc="left", fontsize=10, color=GREY)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="y", integer=True)
     axes.yaxis.set_major_formatter(lambda y, _: numbers.tick(y))
     plain_axes(axes)
 

@@ -1,15 +1,25 @@
 """What is learnt: the task's loss, alone or with a teacher's part."""
 
+from collections.abc import Callable
+
 import keras
 
 from hh_keras.errors import HHError
 from hh_keras.graph.heads import from_logits
 from hh_keras.training import distillation
+from hh_keras.training.recipes import Recipe
+from hh_keras.training.task import Task
 
 WEIGHTS = {"kd": 0.4, "sp": 3000.0}  # of the paper's code
 
 
-def objective(recipe, model, teacher=None, *, task):
+def objective(
+    recipe: Recipe,
+    model: keras.Model,
+    teacher: keras.Model | None = None,
+    *,
+    task: Task,
+) -> tuple[list, Callable]:
     """Returns the losses of a recipe.
 
     kd:  w · T² KL(teacher/T ‖ student/T) + (1 − w) · loss    (arXiv:1503.02531)

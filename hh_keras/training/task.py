@@ -28,7 +28,7 @@ class Task:
             model fits the data that it is to learn from.
         defaults: flag → value, where the task wants another than the flag's own.
         preview: `preview(model, dataset, count)` returns a list of rows of uint8
-            images, name → `(height, width, channels)`, to look at; or None.
+            images, name → `(height, width, channels)`, to look at.
         encoded: what `hh_keras.export.saved_model` takes as `encoded`: "auto", None, or
             `encoded(model, image_shape)` that returns a `Signature`.
         distills: values of `Recipe.distill` that make sense.
@@ -45,7 +45,7 @@ class Task:
     evaluate: Callable[..., dict]
     check: Callable[[keras.Model, Any], None]
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    preview: Callable[..., list] | None = None
+    preview: Callable[..., list] = lambda model, dataset, count: []
     encoded: Callable | str | None = "auto"
     distills: tuple[str, ...] = ("none",)
     unfit: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
 """TensorBoard: curves, scales and channel counts while a network is trained."""
 
 import importlib.util
-import pathlib
+from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -23,20 +24,25 @@ class TensorBoard(keras.callbacks.Callback):
         HHError: TensorBoard is not installed.
     """
 
-    def __init__(self, folder, histograms=None, pictures=None):
+    def __init__(
+        self,
+        folder: str | Path,
+        histograms: Callable | None = None,
+        pictures: Callable | None = None,
+    ) -> None:
         super().__init__()
         if importlib.util.find_spec("tensorboard") is None:
             raise HHError(
                 "TensorBoard is not installed: pip install 'hh_keras[tensorboard]', or "
                 "do without its files."
             )
-        self.folder = pathlib.Path(folder)
+        self.folder = Path(folder)
         self.histograms, self.pictures = histograms, pictures
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self.writer = tf.summary.create_file_writer(str(self.folder))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         rate = float(self.model.optimizer.learning_rate)
         with self.writer.as_default(step=epoch + 1):
             for name, value in {**(logs or {}), "learning_rate": rate}.items():
@@ -47,5 +53,5 @@ class TensorBoard(keras.callbacks.Callback):
                 tf.summary.image(name, tf.image.decode_png(png, channels=4)[None])
         self.writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self.writer.close()

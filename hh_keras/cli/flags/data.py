@@ -5,13 +5,12 @@ import re
 from hh_keras.flag import COUNT, SWITCH, Checked, Choice, Flag, Number, Text
 
 
-def parse_image_size(text):
+def parse_image_size(text: str) -> tuple[int, int]:
     """Reads "32" or "48x64" (height x width) into (height, width)."""
-    sizes = [int(n) for n in re.fullmatch(r"(\d+)(?:x(\d+))?", text).groups("0")]
-    height, width = sizes[0], sizes[1] or sizes[0]
-    if not height:
-        raise ValueError
-    return height, width
+    sizes = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if not sizes or not int(sizes[1]):
+        raise ValueError(text)
+    return int(sizes[1]), int(sizes[2] or 0) or int(sizes[1])
 
 
 DATA = (

@@ -20,22 +20,22 @@ class Limit:
     relative: bool
     text: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.text
 
-    def of(self, reference):
+    def of(self, reference: float) -> int | None:
         """Returns the limit in absolute terms, an int; None means no limit."""
         amount = self.amount(reference)
         return None if amount is None else int(amount)
 
-    def amount(self, reference):
+    def amount(self, reference: float) -> float | None:
         """Returns the limit in absolute terms, a float; None means no limit."""
         if self.value == float("inf"):
             return None
         return float(self.value * reference if self.relative else self.value)
 
 
-def parse_limit(text):
+def parse_limit(text: str) -> Limit:
     """Reads "0.95x", "300M", "1.2G", "250k", "270896" or "none".
 
     Example:
@@ -57,7 +57,7 @@ def parse_limit(text):
     return Limit(round(value * _UNITS[unit]), False, text)
 
 
-def parse_latency(text):
+def parse_latency(text: str) -> Limit:
     """Reads "0.5x", "12ms" or "none"; a `Limit` in milliseconds."""
     lower = text.strip().lower()
     if lower == "none":

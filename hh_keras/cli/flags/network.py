@@ -5,7 +5,7 @@ import json
 from hh_keras.flag import Checked, Flag, Text
 
 
-def parse_object(text):
+def parse_object(text: str) -> dict:
     """Reads a JSON object."""
     value = json.loads(text)
     if not isinstance(value, dict):
@@ -13,7 +13,7 @@ def parse_object(text):
     return value
 
 
-def model_flag(default):
+def model_flag(default: str | None) -> Flag:
     """The --model flag with a default, None if it has to be given."""
     return Flag(
         "model",

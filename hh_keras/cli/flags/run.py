@@ -29,7 +29,7 @@ SEED = Flag("seed", Number(int, 0, 2**31 - 1), 0, "The same seed, the same resul
 DEBUG = Flag("debug", SWITCH, False, "Show tracebacks and all of TensorFlow's log.")
 
 
-def parse_name(text):
+def parse_name(text: str) -> str:
     """Reads a name that is safe as a file name."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", text):
         raise ValueError
@@ -52,7 +52,7 @@ OUTPUT = Flag(
 )
 
 
-def workdir_flags(default):
+def workdir_flags(default: str | None) -> tuple[Flag, Flag]:
     """Flags of a command that writes files."""
     return (
         Flag("workdir", Text("FOLDER"), default, "Where all files go."),

@@ -1,6 +1,7 @@
 """Flags: what is searched for, and how."""
 
 import json
+from collections.abc import Iterable
 
 from hh_keras.cli.flags.limits import Limit, parse_latency, parse_limit
 from hh_keras.flag import COUNT, Checked, Choice, Flag, Number, Text
@@ -19,7 +20,7 @@ CRITERIA = (
 _LIMIT = Checked(parse_limit, "LIMIT")
 
 
-def parse_min_keep(text):
+def parse_min_keep(text: str) -> float | dict[str, float]:
     """Reads "0.4", "stage3*=0.45" or '{"*": 0.4, "head": 0.45}'; a number or a dict."""
     try:
         found = json.loads(text)
@@ -43,7 +44,9 @@ def _is_share(value):
     return number and 0 <= value <= 1
 
 
-def merge_min_keep(items):
+def merge_min_keep(
+    items: Iterable[float | dict[str, float]],
+) -> float | dict[str, float]:
     """Joins what several --min_keep flags gave; later ones win."""
     merged = {}
     for item in items:

@@ -54,7 +54,9 @@ class QuantizationAware:
     history: list[dict]
 
 
-def carry(model, images=None, image_shape=None):
+def carry(
+    model: keras.Model, images: Any = None, image_shape: tuple | None = None
+) -> Carried:
     """Carries a Keras 3 network to tf_keras, layer by layer, with its weights.
 
     What several kernels of a phone compute becomes several layers: a convolution and

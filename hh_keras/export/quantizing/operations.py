@@ -3,6 +3,8 @@
 Each function is `f(tape, path, op, args, kwargs)` and returns a tensor or a list.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,7 +14,7 @@ from hh_keras.export.quantizing.legacy import modules
 from hh_keras.export.quantizing.tape import COMPUTES, PASSES, refused
 
 
-def is_tensor(value):
+def is_tensor(value: Any) -> bool:
     """Whether a value is a tensor of the tf_keras model."""
     return hasattr(value, "_keras_history")
 

@@ -44,8 +44,8 @@ def plot_confusion(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     lines = _most_confused(shares, class_names)
     if not sizes.all():
         lines += ["", f"Grey rows: no images ({int((sizes == 0).sum())})"]
-    place = {"x": 1.03, "y": 1, "va": "top", "transform": axes.transAxes}
-    axes.text(s="\n".join(lines), fontsize=9, parse_math=False, **place)
+    text = axes.text(1.03, 1, "\n".join(lines), fontsize=9, parse_math=False)
+    text.set(va="top", transform=axes.transAxes)
     accuracy = numbers.percent(np.trace(counts) / max(counts.sum(), 1))
     title = f"{accuracy} of {counts.sum():,} images are classified right"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")

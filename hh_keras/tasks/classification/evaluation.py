@@ -65,8 +65,8 @@ def outputs_and_labels(
         if images.ndim == 4:
             outputs.append(_checked(run(images)))
         else:  # one cut at a time: it takes no more memory than without cuts
-            cuts = [_checked(run(cut)) for cut in np.moveaxis(images, 1, 0)]
-            cuts = np.stack(cuts, 1)
+            each = [_checked(run(cut)) for cut in np.moveaxis(images, 1, 0)]
+            cuts = np.stack(each, 1)
             if from_logits is None:
                 from_logits = _are_logits(cuts)
             outputs.append(averaged(cuts, from_logits))

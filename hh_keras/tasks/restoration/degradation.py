@@ -35,7 +35,7 @@ class Degradation:
     low: float
     high: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         most = {"noise": 255, "jpeg": 100, "bicubic": 8}.get(self.kind)
         if most is None:
             raise DataError(f"degradation '{self.kind}' is none of {', '.join(KINDS)}.")
@@ -66,7 +66,7 @@ class Degradation:
         kind, low, high = found.groups()
         return cls(kind, float(low), float(high or low))
 
-    def __str__(self):
+    def __str__(self) -> str:
         span = (
             f"{self.low:g}" if self.low == self.high else f"{self.low:g}-{self.high:g}"
         )

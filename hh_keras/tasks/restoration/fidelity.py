@@ -9,7 +9,7 @@ LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 _SIGMA, _RADIUS = 1.5, 5  # a window of 11
 
 
-def luma(image):
+def luma(image: np.ndarray) -> np.ndarray:
     """BT.601's luma of an RGB image, 16 to 235.
 
     Args:
@@ -21,7 +21,7 @@ def luma(image):
     return np.asarray(image, "float64") @ np.array(LUMA) + 16.0
 
 
-def psnr(true, image, shave=0):
+def psnr(true: np.ndarray, image: np.ndarray, shave: int = 0) -> float:
     """Peak signal-to-noise ratio in dB, for a peak of 255.
 
     Args:
@@ -36,7 +36,7 @@ def psnr(true, image, shave=0):
     return float(10 * np.log10(255.0**2 / error)) if error else float("inf")
 
 
-def ssim(true, image, shave=0):
+def ssim(true: np.ndarray, image: np.ndarray, shave: int = 0) -> float:
     """Structural similarity, at most 1: Gaussian window of 11, sigma 1.5.
 
     Statistics are taken where the window fits into the image. Channels are averaged.

@@ -13,6 +13,7 @@ import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +23,7 @@ from hh_keras.data.loading import ImageData
 from hh_keras.data.pipeline import answer, end_decoding, left_out, ready
 from hh_keras.errors import DataError
 from hh_keras.tasks.restoration.degradation import Degradation
-from hh_keras.tasks.restoration.photographs import Photograph, open_photographs
+from hh_keras.tasks.restoration.photographs import open_photographs
 
 AUGMENTATIONS = ("none", "flip", "flip_rotate")
 """Names that `load_pairs` takes as `augment`: mirrored at random, or turned as well."""
@@ -35,22 +36,22 @@ _LEAST_SIDE = 16  # of validation images; the window of SSIM has 11
 
 
 def load_pairs(
-    spec="embedded",
-    degradation="noise:25",
-    patch=48,
-    channels=3,
-    batch_size=16,
-    seed=0,
-    augment="flip_rotate",
-    limit=None,
+    spec: str | Path = "embedded",
+    degradation: str | Degradation = "noise:25",
+    patch: int = 48,
+    channels: int = 3,
+    batch_size: int = 16,
+    seed: int = 0,
+    augment: str = "flip_rotate",
+    limit: int | None = None,
     *,
-    patches_per_image=64,
-    multiple=1,
-    validation_size=None,
-    memory_bytes=None,
-    on_bad_image="skip",
-    hold_out=True,
-):
+    patches_per_image: int = 64,
+    multiple: int = 1,
+    validation_size: int | None = None,
+    memory_bytes: int | None = None,
+    on_bad_image: str = "skip",
+    hold_out: bool = True,
+) -> ImageData:
     """Loads photographs as batches of (degraded, clean) images.
 
     Training batches are random patches, degraded as they are cut. Validation images are
@@ -92,7 +93,7 @@ def load_pairs(
     if on_bad_image not in ("skip", "fail"):
         raise DataError(f"on_bad_image '{on_bad_image}' is neither skip nor fail.")
     source = open_photographs(spec, hold_out)
-    skipped = {}
+    skipped: dict[str, str] = {}
     note = left_out(skipped, on_bad_image)
     most = IN_MEMORY_BYTES if memory_bytes is None else memory_bytes
     unit = multiple * degradation.scale
@@ -240,7 +241,7 @@ def _first_size(photographs, note):
     )
 
 
-def _decoded(photograph: Photograph, degradation, channels, least, unit):
+def _decoded(photograph, degradation, channels, least, unit):
     """Decodes an image to uint8 `(small or None, clean)`, cut to whole units.
 
     Raises:

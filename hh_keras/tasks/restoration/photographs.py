@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import pathlib
 from collections.abc import Callable
+from pathlib import Path
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -47,7 +47,7 @@ class Photographs:
     description: dict[str, str]
 
 
-def open_photographs(spec: str, hold_out: bool = True) -> Photographs:
+def open_photographs(spec: str | Path, hold_out: bool = True) -> Photographs:
     """Lists a set of images; decodes nothing.
 
     Args:
@@ -71,7 +71,7 @@ def open_photographs(spec: str, hold_out: bool = True) -> Photographs:
         )
     if spec.startswith("tfds:"):
         return _open_tfds(spec)
-    root = pathlib.Path(spec).expanduser()
+    root = Path(spec).expanduser()
     if not root.is_dir():
         kind = "is a file, not a folder" if root.exists() else "does not exist"
         raise DataError(
@@ -131,17 +131,17 @@ def _open_tfds(spec):
             f"data set '{spec}' is stored as {info.file_format}; images are read one "
             "by one from tfrecord only. Prepare it with file_format='tfrecord'."
         )
-    parts = [
+    train, validation = (
         tuple(
             photograph
             for path in info.splits[part].filepaths
             for photograph in _recorded(os.fspath(path), clean, small)
         )
         for part in prepared.parts(spec, info)
-    ]
+    )
     text = (info.description or "").strip()
     description = {"source": info.homepage or str(builder.data_dir), "text": text}
-    return Photographs(spec, *parts, description)
+    return Photographs(spec, train, validation, description)
 
 
 def _features(spec, info):

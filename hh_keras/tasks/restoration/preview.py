@@ -80,7 +80,8 @@ def preview(
         List of dicts with "input" (enlarged to the size of the others), "output" and
         "clean", uint8 `(height, width, channels)`; at most `count`.
     """
-    run, rows = whole_images(model), []
+    run = whole_images(model)
+    rows: list[dict] = []
     for degraded, clean in dataset.as_numpy_iterator():
         for x, y in zip(degraded, clean):
             if len(rows) == count:

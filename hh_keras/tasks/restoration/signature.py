@@ -1,5 +1,6 @@
 """The signature that takes image files and gives restored ones."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,7 +13,7 @@ NAME = "restore_bytes"
 _EXAMPLE = 64  # pixels of the warm-up request's sides
 
 
-def restore_bytes(model, image_shape=None):
+def restore_bytes(model: keras.Model, image_shape: tuple | None = None) -> Signature:
     """The model for clients that have JPEG or PNG files and want PNG files.
 
     Its input `image_bytes` is a batch of encoded images of any sizes, strings of shape

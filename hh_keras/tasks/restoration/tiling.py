@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -22,7 +23,14 @@ def size_multiple(model: keras.Model) -> int:
         return 1
 
 
-def restore(model, image, tile=None, overlap=None, progress=None, channels=None):
+def restore(
+    model: keras.Model | Callable,
+    image: np.ndarray,
+    tile: int | None = None,
+    overlap: int | None = None,
+    progress: Callable[[float], None] | None = None,
+    channels: int | None = None,
+) -> np.ndarray:
     """Runs a network over one image, tile by tile, in little memory.
 
     Args:
@@ -38,7 +46,13 @@ def restore(model, image, tile=None, overlap=None, progress=None, channels=None)
     return restorer(model, tile, overlap, channels)(image, progress)
 
 
-def restorer(model, tile=None, overlap=None, channels=None, multiple=1):
+def restorer(
+    model: keras.Model | Callable,
+    tile: int | None = None,
+    overlap: int | None = None,
+    channels: int | None = None,
+    multiple: int = 1,
+) -> Callable:
     """Returns a function that restores images of any size, tile by tile.
 
     With the overlap that is derived from the network's graph, the result is the same as
@@ -77,7 +91,7 @@ def restorer(model, tile=None, overlap=None, channels=None, multiple=1):
         seen = _seen(model, overlap)
         own = _own_size(model)
         fixed, tile = own is not None, own or _tile(tile, seen)
-    elif None in (tile, overlap, channels):
+    elif tile is None or overlap is None or channels is None:
         raise HHError("restore: a function needs tile, overlap and channels.")
     else:
         run, seen = model, Reach(overlap, multiple, None)
