@@ -14,10 +14,10 @@ from .graph.cost import Cost as Cost
 from .graph.cost import cost as cost
 from .graph.rules import Effect as Effect
 from .graph.rules import register_rule as register_rule
+from .search.criteria import CRITERIA as CRITERIA
 from .search.regularizers import ChannelSparsity as ChannelSparsity
 from .search.regularizers import attach_proximal as attach_proximal
 from .search.regularizers import channel_costs as channel_costs
-from .search.scores import CRITERIA as CRITERIA
 from .search.scores import score_channels as score_channels
 from .search.selection import Budget as Budget
 from .search.selection import select_channels as select_channels

@@ -130,7 +130,7 @@ def budget(
 ) -> hh_keras.Budget:
     """The limits of --macs, --params and --latency in absolute terms."""
     cost = hh_keras.cost(model, image_shape)
-    macs, params = args.macs.of(cost.macs), args.params.of(cost.params)
+    macs, params = args.macs.whole(cost.macs), args.params.whole(cost.params)
     if args.latency.value == float("inf"):
         if macs is None and params is None:
             raise HHError(

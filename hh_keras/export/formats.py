@@ -17,16 +17,41 @@ TOLERANCE = 1e-4  # of an exact file's outputs, as a share of their spread
 EXACT = ("saved_model", "float32")  # these say what Keras says; the others round
 
 
-def paths(folder: Path, name: str, formats: Iterable[str]) -> dict[str, Path]:
-    """Format to the path of the exported file, for the formats asked for."""
-    return {kind: _path(folder, name, kind) for kind in formats}
+def _saved_model(model, path, kind, image_shape, labels, view, encoded, _):
+    saved_model(
+        model,
+        path.parents[1],
+        path.parent.name,
+        version=int(path.name),
+        labels=labels,
+        view=view,
+        image_shape=image_shape,
+        encoded=encoded,
+    )
 
 
-def _path(folder, name, kind):
-    if kind == "saved_model":
-        # TF Serving wants versions of a model, in folders that are numbers.
-        return folder / "saved_model" / name / "1"
-    return folder / (f"{name}.tflite" if kind == "float32" else f"{name}.{kind}.tflite")
+def _tflite(model, path, kind, image_shape, labels, view, encoded, settings):
+    if kind not in ("int8", "qat"):
+        settings = {**settings, "representative": None, "integer_io": False}
+    quantize = "int8" if kind == "qat" else kind
+    tflite(model, path, image_shape, quantize, labels=labels, **settings)
+
+
+# Kind of file: its path below a work directory, and what writes it. TF Serving wants
+# versions of a model, in folders that are numbers.
+_FORMATS: dict[str, tuple[str, Callable]] = {
+    "saved_model": ("saved_model/{name}/1", _saved_model),
+    "float32": ("{name}.tflite", _tflite),
+    "float16": ("{name}.float16.tflite", _tflite),
+    "dynamic": ("{name}.dynamic.tflite", _tflite),
+    "int8": ("{name}.int8.tflite", _tflite),
+    "qat": ("{name}.qat.tflite", _tflite),
+}
+
+
+def paths(folder: Path, name: str, kinds: Iterable[str]) -> dict[str, Path]:
+    """Kind to the path of the exported file, for the kinds asked for."""
+    return {kind: folder / _FORMATS[kind][0].format(name=name) for kind in kinds}
 
 
 def write(
@@ -52,22 +77,8 @@ def write(
         **settings: of `hh_keras.export.tflite`; those that the kind does not take are
             left out.
     """
-    if kind == "saved_model":
-        saved_model(
-            model,
-            path.parents[1],
-            path.parent.name,
-            version=int(path.name),
-            labels=labels,
-            view=view,
-            image_shape=image_shape,
-            encoded=encoded,
-        )
-        return
-    if kind not in ("int8", "qat"):
-        settings = {**settings, "representative": None, "integer_io": False}
-    quantize = "int8" if kind == "qat" else kind
-    tflite(model, path, image_shape, quantize, labels=labels, **settings)
+    make = _FORMATS[kind][1]
+    make(model, path, kind, image_shape, labels, view, encoded, settings)
 
 
 def labels_of(model: keras.Model, class_names: Sequence[str]) -> Sequence[str] | None:

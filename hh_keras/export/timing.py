@@ -95,7 +95,7 @@ def in_turns(
     rounds: int,
     seconds: float = 0.0,
     warmup: int = 5,
-    again: bool = False,
+    twice: bool = False,
 ) -> np.ndarray:
     """Runs several things in turns, starting with another one in each round.
 
@@ -107,7 +107,7 @@ def in_turns(
         rounds: least number of timed rounds.
         seconds: rounds go on for so long at least.
         warmup: rounds before them.
-        again: each turn runs twice and the second counts: as if it ran alone.
+        twice: each turn runs twice and the second counts: as if it ran alone.
 
     Returns:
         Milliseconds, float array `(runners, rounds or more)`.
@@ -126,7 +126,7 @@ def in_turns(
         row = np.zeros(len(runners))
         for turn in range(len(runners)):
             index = (turn + round_) % len(runners)
-            if again:
+            if twice:
                 runners[index]()
             row[index] = runners[index]()
         if round_ >= 0:

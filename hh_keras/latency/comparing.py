@@ -31,5 +31,5 @@ def compare(
         ratios of typical times stay within 3 %, ratios of single rounds do not.
     """
     contents = [m if isinstance(m, bytes) else convert(m, quantize) for m in models]
-    found = typical(time_files(contents, threads, rounds, again=True))
+    found = typical(time_files(contents, threads, rounds, twice=True))
     return found, found / found[0]

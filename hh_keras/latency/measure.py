@@ -200,7 +200,7 @@ def _with_networks(table, models, rounds, tell, input_shape):
             keep[group.ids.start : stop] = True
         half = rebuild(model, Plan.of(channel_map, keep), "fresh", 0)
         contents = [convert(each, table.quantize) for each in (model, half)]
-        whole = typical(time_files(contents, table.threads, rounds, again=True))
+        whole = typical(time_files(contents, table.threads, rounds, twice=True))
         sums = []
         for each in (model, half):
             its = latency_model(each, table, None, input_shape)

@@ -10,7 +10,7 @@ _WARMUP, _SECONDS = 3, 1.0
 
 
 def time_files(
-    contents: Sequence[bytes], threads: int = 1, rounds: int = 30, again: bool = False
+    contents: Sequence[bytes], threads: int = 1, rounds: int = 30, twice: bool = False
 ) -> np.ndarray:
     """Times `.tflite` contents in turns.
 
@@ -22,13 +22,13 @@ def time_files(
         contents: list of bytes.
         threads: of the interpreter.
         rounds: least number of timed runs of each.
-        again: each turn runs the file twice and times the second: as if it ran alone.
+        twice: each turn runs the file twice and times the second: as if it ran alone.
 
     Returns:
         Milliseconds, float array `(files, rounds or more)`.
     """
     runners = [timed_run(content, threads) for content in contents]
-    return in_turns(runners, rounds, _SECONDS, _WARMUP, again)
+    return in_turns(runners, rounds, _SECONDS, _WARMUP, twice)
 
 
 def typical(milliseconds: np.ndarray) -> np.ndarray:

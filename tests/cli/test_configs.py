@@ -1,4 +1,4 @@
-"""Every file in launch/configs runs, and flags win over it."""
+"""Every file in hh_keras/cli/configs runs, and flags win over it."""
 
 import json
 import pathlib

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import hh_keras as hh
-from hh_keras.cli import flags
 from hh_keras.surgery.scales import scale_layer
 from hh_keras.training import strategy
 from tests.zoo import ZOO, randomize
@@ -57,10 +56,6 @@ def test_scores_add_up_over_batches_of_any_size():
     whole = hh.score_channels(m, [(x, y)], LOSS)
     parts = hh.score_channels(m, [(x[:5], y[:5]), (x[5:], y[5:])], LOSS)
     np.testing.assert_allclose(whole, parts, rtol=1e-3, atol=1e-6)
-
-
-def test_scripts_offer_every_criterion():
-    assert flags.CRITERIA == hh.CRITERIA
 
 
 def test_fisher_scores_are_means_of_squares():

@@ -14,7 +14,7 @@ from hh_keras.cli.flags.run import (
     STAGE,
     workdir_flags,
 )
-from hh_keras.cli.flags.search import CRITERIA, LATENCY, SEARCH, merge_min_keep
+from hh_keras.cli.flags.search import LATENCY, SEARCH, merge_min_keep
 from hh_keras.cli.flags.task import TASK
 from hh_keras.cli.flags.timing import TIMED_FILES, TIMING
 from hh_keras.cli.flags.training import DISTILLATION, RESUME, TRAINING
@@ -26,7 +26,6 @@ __all__ = [
     "CHECK_IMAGES",
     "CONFIG",
     "CONFIGS",
-    "CRITERIA",
     "DATA",
     "DEBUG",
     "DEVICES",

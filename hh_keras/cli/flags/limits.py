@@ -23,7 +23,7 @@ class Limit:
     def __str__(self) -> str:
         return self.text
 
-    def of(self, reference: float) -> int | None:
+    def whole(self, reference: float) -> int | None:
         """Returns the limit in absolute terms, an int; None means no limit."""
         amount = self.amount(reference)
         return None if amount is None else int(amount)
@@ -39,7 +39,7 @@ def parse_limit(text: str) -> Limit:
     """Reads "0.95x", "300M", "1.2G", "250k", "270896" or "none".
 
     Example:
-        >>> parse_limit("0.5x").of(1000), parse_limit("1.2k").of(0)
+        >>> parse_limit("0.5x").whole(1000), parse_limit("1.2k").whole(0)
         (500, 1200)
     """
     lower = text.strip().lower()

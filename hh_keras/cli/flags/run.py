@@ -11,7 +11,7 @@ CONFIG = (
         "config",
         Choice(CONFIGS),
         None,
-        "Take these settings for what is not given: files of launch/configs.",
+        "Take these settings for what is not given: files of hh_keras/cli/configs.",
     ),
     Flag("smoke", SWITCH, False, "Two steps on small embedded images: does it run?"),
 )

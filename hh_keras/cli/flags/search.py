@@ -5,17 +5,7 @@ from collections.abc import Iterable
 
 from hh_keras.cli.flags.limits import Limit, parse_latency, parse_limit
 from hh_keras.flag import COUNT, Checked, Choice, Flag, Number, Text
-
-CRITERIA = (
-    "gradient",
-    "taylor",
-    "fisher",
-    "magnitude",
-    "weight_norm",
-    "balanced",
-    "uniform",
-    "random",
-)
+from hh_keras.search.criteria import CRITERIA
 
 _LIMIT = Checked(parse_limit, "LIMIT")
 

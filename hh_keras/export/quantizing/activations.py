@@ -66,9 +66,9 @@ def _silu(tape, path, x):
 
 
 def _hard_sigmoid(tape, path, x):
-    x = tape.apply(path, lambda v: v + 3.0, x)
+    x = tape.compute(path, lambda v: v + 3.0, x)
     x = clipped(tape, path, x, 6.0)
-    return tape.apply(path, lambda v: v * (1 / 6), x)
+    return tape.compute(path, lambda v: v * (1 / 6), x)
 
 
 def _hard_silu(tape, path, x):
@@ -76,7 +76,7 @@ def _hard_silu(tape, path, x):
 
 
 def _gelu(tape, path, x):
-    return tape.apply(path, lambda v: tf.nn.gelu(v, approximate=False), x)
+    return tape.compute(path, lambda v: tf.nn.gelu(v, approximate=False), x)
 
 
 ACTIVATIONS: dict[str, Callable] = {

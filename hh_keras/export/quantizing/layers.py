@@ -84,8 +84,8 @@ def affine(
     channels = x.shape[-1]
     gain, offset = (np.broadcast_to(v, (channels,)) for v in (gain, offset))
     if len(x.shape) != 4:
-        x = tape.apply(path, lambda v: v * gain.astype("float32"), x)
-        return tape.apply(path, lambda v: v + offset.astype("float32"), x)
+        x = tape.compute(path, lambda v: v * gain.astype("float32"), x)
+        return tape.compute(path, lambda v: v + offset.astype("float32"), x)
 
     def make(name):
         return layers.DepthwiseConv2D(1, name=name, trainable=False)
@@ -161,7 +161,7 @@ def _average(tape, path, op, x):
     """A mean of several inputs."""
     layers = modules()[0].layers
     total = tape.step(path, lambda name: layers.Add(name=name), x)
-    return tape.apply(path, lambda v: v * (1 / len(x)), total)
+    return tape.compute(path, lambda v: v * (1 / len(x)), total)
 
 
 def _rescaling(tape, path, op, x):

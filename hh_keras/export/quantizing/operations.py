@@ -35,10 +35,10 @@ def _arithmetic(merge, function):
         if merge is None:
             if not first:
                 raise refused(path, op, "it divides by a tensor")
-            return tape.apply(path, lambda v: v * (1 / constant), tensor)
+            return tape.compute(path, lambda v: v * (1 / constant), tensor)
         if first:
-            return tape.apply(path, lambda v: function(v, constant), tensor)
-        return tape.apply(path, lambda v: function(constant, v), tensor)
+            return tape.compute(path, lambda v: function(v, constant), tensor)
+        return tape.compute(path, lambda v: function(constant, v), tensor)
 
     return carried
 
@@ -62,7 +62,7 @@ def _function(scale):
         inputs = tensors if len(tensors) > 1 else tensors[0]
         count = len(keras.tree.flatten(op.output))
         made = [
-            tape.apply(path, lambda v, i=i: results(v)[i], inputs, scale)
+            tape.compute(path, lambda v, i=i: results(v)[i], inputs, scale)
             for i in range(count)
         ]
         return made if count > 1 else made[0]

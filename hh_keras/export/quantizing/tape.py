@@ -86,7 +86,7 @@ class Tape:
         self.steps.append(Step(layer, flat, output, scale, path))
         return output
 
-    def apply(
+    def compute(
         self, path: str, function: Callable, inputs: Sequence, scale: str = COMPUTES
     ) -> Any:
         """Takes a step that is a function without weights."""

@@ -1,13 +1,13 @@
 """What the commands do for --task=classify."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 from absl.flags import FlagValues
 
-from hh_keras.data import ImageData, first_images
+from hh_keras.data import ImageData
 from hh_keras.errors import DataError, HHError
 from hh_keras.flag import given
 from hh_keras.graph.heads import from_logits
@@ -21,6 +21,7 @@ from hh_keras.tasks.classification.evaluation import (
 )
 from hh_keras.tasks.classification.files import WORDS, file_checks, run_over
 from hh_keras.tasks.classification.task import TASK
+from hh_keras.tasks.plain import plain
 
 
 def prepare(args: FlagValues) -> None:
@@ -33,12 +34,10 @@ def prepare(args: FlagValues) -> None:
 
 def application(args: FlagValues) -> Application:
     """What the commands do for classifiers."""
-    return Application(
-        task=TASK,
-        load=labelled.load,
+    return dataclasses.replace(
+        plain(TASK, labelled.load),
         evaluate_file=_evaluate_file,
         files=file_checks,
-        check_images=_check_images,
         words=WORDS,
         say=_say,
         facts=_facts,
@@ -88,12 +87,6 @@ def _check_classes(path: str, outputs: np.ndarray, data: ImageData) -> None:
             f"--dataset={data.name} has {classes} classes. Choose the data set that "
             "the model was trained on."
         )
-
-
-def _check_images(
-    models: Mapping[str, keras.Model], data: ImageData, args: FlagValues
-) -> np.ndarray:
-    return first_images(data.validation, args.check_images)
 
 
 def _say(scores: Mapping[str, float]) -> str:

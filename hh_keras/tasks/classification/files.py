@@ -177,7 +177,7 @@ def run_over(
     """Runs a model or an exported file over batches.
 
     Returns:
-        `(outputs, labels)` as of `hh_keras.training.evaluation.outputs_and_labels`.
+        `(outputs, labels)`, see `outputs_and_labels`.
     """
     run = exporting.open_model(model)
     return outputs_and_labels(

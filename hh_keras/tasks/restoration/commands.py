@@ -1,5 +1,6 @@
 """What the commands do for --task=denoise and --task=sr."""
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from hh_keras.errors import HHError
 from hh_keras.models import sources
 from hh_keras.report import Picture
 from hh_keras.tasks.application import Application, Evaluation
+from hh_keras.tasks.plain import plain
 from hh_keras.tasks.registry import refuse
 from hh_keras.tasks.restoration import data as photographs
 from hh_keras.tasks.restoration import tiles
@@ -42,9 +44,8 @@ def prepare(args: FlagValues) -> None:
 def application(args: FlagValues) -> Application:
     """What the commands do for networks that restore images."""
     task = task_for(Degradation.parse(args.degrade))
-    return Application(
-        task=task,
-        load=lambda args, build, check=True: photographs.load(args, build, task.check),
+    return dataclasses.replace(
+        plain(task, functools.partial(photographs.load, task.check)),
         evaluate_file=functools.partial(_evaluate_file, task),
         files=functools.partial(file_checks, task),
         check_images=_check_images,
@@ -84,7 +85,7 @@ def _degradation(args: FlagValues) -> Degradation:
 def _evaluate_file(task: Task, args: FlagValues, build: Callable) -> Evaluation:
     model: keras.Model | Callable
     if args.model.endswith(".keras"):
-        model, data = photographs.load(args, build, task.check)
+        model, data = photographs.load(task.check, args, build)
     else:
         model = tiles.runner(args.model)
         data = photographs.load_for_file(args)

@@ -15,13 +15,17 @@ from hh_keras.tasks.restoration.tiling import size_multiple
 
 
 def load(
-    args: FlagValues, build: Callable[..., keras.Model], check: Callable
+    fits: Callable,
+    args: FlagValues,
+    build: Callable[..., keras.Model],
+    check: bool = True,
 ) -> tuple[keras.Model, ImageData]:
     """Builds --model and loads --dataset as pairs of images that fit it.
 
     Args:
-        args, build: see `hh_keras.tasks.application.Application`.
-        check: the task's.
+        fits: `check` of the task.
+        args, build, check: see `hh_keras.tasks.application.Application`; files of no
+            other networks can be had, so these are always checked.
 
     Raises:
         ModelError, DataError: either cannot be had, or they do not fit.
@@ -41,7 +45,7 @@ def load(
         )
     channels = args.channels if args["channels"].present else takes[2]
     data = load_photographs(args, channels, size_multiple(model))
-    check(model, data)
+    fits(model, data)
     return model, data
 
 
