@@ -23,8 +23,8 @@ from hh_keras.tasks import registry
 _OF_THE_RUN = (
     "dataset", "image_size", "limit", "memory_mb", "on_bad_image", "view", "batch_size",
     "seed", "augment", "rand_augment", "mixup", "cutmix", "label_smoothing",
-    "learning_rate", "momentum", "task", "scale", "degrade", "patch", "channels",
-    "patches_per_image", "validation_size", "tile",
+    "learning_rate", "momentum", "task", "tile",
+    *(flag.name for flag in registry.flags()),
 )  # fmt: skip
 _OF_A_SEARCH = ("original", "lw_dna")
 

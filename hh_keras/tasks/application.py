@@ -69,6 +69,8 @@ class FileWords:
 class Application:
     """What the commands do for a task; `args` are their parsed flags.
 
+    Not every command has every flag: see `hh_keras.flag.given`.
+
     Attributes:
         task: loss, measures, goal.
         load: `load(args, build, check)` returns `(model, data)`, each fitted to the

@@ -50,7 +50,7 @@ GROUPS = {
 def main(args: FlagValues) -> None:
     started = time.perf_counter()
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from hh_keras.cli import network, stages, training
+    from hh_keras.cli import network, results, stages, training
     from hh_keras.tasks import registry
 
     run = training.open_run(args, "run")
@@ -72,10 +72,10 @@ def main(args: FlagValues) -> None:
     stages.deploy(run, data, args)
     stages.header(started, 5, "Report")
     seconds = time.perf_counter() - started
-    found = stages.results(run, data, recipe, args, seconds)
-    stages.write_report(run, found, data, args)
+    found = results.collect(run, data, recipe, args, seconds)
+    results.write_report(run, found, data, args)
     goal = registry.application(args).task.goal
-    print(f"\n{stages.table(found, goal)}\n")
+    print(f"\n{results.table(found, goal)}\n")
     for name in ("report.html", "lw_dna.keras", "lw_dna.tflite", "plan.json"):
         print(f"  {run.path / name}")
     print(f"\nFor phones and servers: python launch/export.py --run={run.path}")
