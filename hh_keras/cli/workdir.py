@@ -66,7 +66,7 @@ def configuration(program: str, args: FlagValues) -> dict:
     """Returns what makes a run the run it is, as plain JSON values.
 
     Args:
-        program: name of the script.
+        program: name of the command.
         args: its parsed flags.
     """
     config = {"program": program}

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 import hh_keras as hh
-from hh_keras.search.sparse import surviving, train_scales
+from hh_keras.search.sparse import surviving
 from hh_keras.surgery.scales import scale_layer
 from hh_keras.training import Recipe, strategy
+from tests.classifiers import train_scales
 
 L = keras.layers
 RECIPE = Recipe(epochs=12, batch_size=16, learning_rate=0.1, schedule="constant")
