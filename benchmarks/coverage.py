@@ -11,6 +11,7 @@ weights and statistics random), and times of trace, selection and rebuild.
 import argparse
 import functools
 import os
+import pathlib
 import platform
 import statistics
 import time
@@ -22,6 +23,8 @@ import keras_cv_backbones  # noqa: E402
 import numpy as np  # noqa: E402
 
 import hh_keras as hh  # noqa: E402
+
+_BY_HAND = "## Patterns"  # what follows in the page is not this script's
 
 
 def networks():
@@ -129,8 +132,11 @@ def main():
         print(lines[-1], flush=True)
         keras.backend.clear_session()
         if args.output:
-            with open(args.output, "w", encoding="utf-8") as file:
-                file.write("\n".join(lines) + "\n")
+            path = pathlib.Path(args.output)
+            text = path.read_text() if path.exists() else ""
+            at = text.find(_BY_HAND)
+            rest = "\n" + text[at:] if at >= 0 else ""
+            path.write_text("\n".join(lines) + "\n" + rest)
 
 
 if __name__ == "__main__":

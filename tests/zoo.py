@@ -6,8 +6,9 @@ from keras import layers as L
 from keras import ops
 
 from hh_keras.models import denoising, shuffling, superresolution
+from tests.zoo_users import USERS
 
-ZOO = {}
+ZOO = {**USERS}
 
 
 def pattern(build):

@@ -10,6 +10,7 @@ from typing import Any
 
 from absl.flags import FlagValues
 
+from hh_keras import models
 from hh_keras.cli import network, workdir
 from hh_keras.cli.flags import FORMATS
 from hh_keras.cli.workdir import Run
@@ -49,7 +50,7 @@ def networks(args: FlagValues) -> dict[str, str]:
         )
     if args.model is not None:
         beside = pathlib.Path(args.model).parent / "run.json"
-        if args.model.endswith(".keras") and beside.exists():
+        if models.is_keras_file(args.model) and beside.exists():
             _take_over(args, _config(beside))
         registry.prepare(args)
         args.workdir = args.workdir or "runs/export"
@@ -136,7 +137,7 @@ def export(run: Run, name: str, model: str, args: FlagValues) -> tuple[dict, Ima
             if kind not in args.formats:
                 continue
             try:
-                make = functools.partial(checks.make, kind, path)
+                make = functools.partial(_made, checks, kind, path, made)
                 _keep(run, stage, file, make, expected, goal)
             except HHError as error:
                 asked = args["formats"].present or kind in formats.EXACT
@@ -150,6 +151,11 @@ def export(run: Run, name: str, model: str, args: FlagValues) -> tuple[dict, Ima
         found["files"][kind] = facts["row"]
         print(f"  {file}: {_line(facts['row'], application.words)}", flush=True)
     return found, data
+
+
+def _made(checks, kind, path, network, expected):
+    found = checks.make(kind, path, expected)
+    return {**found, "tolerance": formats.tolerance(network)}
 
 
 def _keep(run, stage, file, make, expected, goal):

@@ -14,6 +14,7 @@ from hh_keras.data import ImageData
 from hh_keras.errors import ModelError
 from hh_keras.flag import given
 from hh_keras.models import sources
+from hh_keras.models.saving import check_can_be_saved
 from hh_keras.tasks import registry
 from hh_keras.tasks.shapes import filled, wanted_shape
 
@@ -31,7 +32,18 @@ def load(args: FlagValues, check: bool = True) -> tuple[keras.Model, ImageData]:
     Raises:
         ModelError, DataError: either cannot be had, or they do not fit.
     """
-    return registry.application(args).load(args, build, check)
+    return registry.application(args).load(args, _saveable, check)
+
+
+def _saveable(args, image_shape, num_classes):
+    """The model, if the files that a command leaves can be read back."""
+    model = build(args, image_shape, num_classes)
+    if ":" in args.model and not models.names_file(args.model):
+        try:
+            check_can_be_saved(model)
+        except ModelError as error:
+            raise ModelError(f"--model={args.model}: {error}") from error
+    return model
 
 
 def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> keras.Model:
@@ -44,8 +56,8 @@ def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> kera
     scale = given(args, "scale")
     keras.utils.set_random_seed(given(args, "seed", 0))
     with distribution(args).scope():
-        if args.model.endswith(".keras") or ":" in args.model:
-            if args.model.endswith(".keras"):
+        if models.names_file(args.model) or ":" in args.model:
+            if models.names_file(args.model):
                 model = models.build(args.model, model_args=model_args)
             else:
                 model = sources.from_function(

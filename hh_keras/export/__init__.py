@@ -4,6 +4,7 @@
 file with the model it came from, `latency` and `latencies` time files.
 """
 
+from hh_keras.export.float32 import rounding
 from hh_keras.export.lite import QUANTIZE, tflite
 from hh_keras.export.parity import Parity, agreement, parity
 from hh_keras.export.prediction import input_shape, open_model, predict
@@ -29,6 +30,7 @@ __all__ = [
     "open_model",
     "parity",
     "predict",
+    "rounding",
     "saved_model",
     "tflite",
     "tiles_of",

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from hh_keras.errors import HHError
+from hh_keras.export.float32 import rounding
 from hh_keras.export.lite import tflite
 from hh_keras.export.parity import parity
 from hh_keras.export.serving import saved_model
@@ -118,19 +119,26 @@ def write_exact(
         labels = labels_of(model, class_names)
         write(model, path, kind, images.shape[1:], labels, view, encoded)
         found[kind] = dataclasses.asdict(parity(model, path, images))
+        found[kind]["tolerance"] = tolerance(model)
         problem = inexact(path, found[kind])
         if problem:
             raise HHError(problem)
     return found
 
 
+def tolerance(model: keras.Model) -> float:
+    """How far an exact file may be off; a model in half precision rounds itself."""
+    return max(TOLERANCE, 8 * rounding(model))
+
+
 def inexact(path: Path | str, found: Mapping) -> str | None:
     """What is wrong with a file that should be exact; None if nothing is."""
-    if found["max_abs"] <= TOLERANCE * max(found["spread"], 1e-12):
+    most = found.get("tolerance", TOLERANCE)
+    if found["max_abs"] <= most * max(found["spread"], 1e-12):
         return None
     return (
         f"{path} differs from the Keras model by up to {found['max_abs']:.3g} on "
-        f"{found['examples']} images, more than {TOLERANCE:g} of the outputs' spread "
+        f"{found['examples']} images, more than {most:g} of the outputs' spread "
         f"({found['spread']:.3g}); do not deploy this file."
     )
 

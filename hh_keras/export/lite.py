@@ -11,7 +11,10 @@ import tensorflow as tf
 
 from hh_keras import files
 from hh_keras.errors import ModelError
-from hh_keras.export.checks import check_built, failed, structure
+from hh_keras.export.checks import check_built, reason, structure
+from hh_keras.export.float32 import call_in_float32, float32_dtype, is_float32
+from hh_keras.export.missing import conversion_failure
+from hh_keras.export.names import layer_names, renamed, safe_names
 from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quantizing import QuantizationAware
 from hh_keras.export.quiet import quiet
@@ -36,7 +39,9 @@ def tflite(
     """Writes a `.tflite` file, and beside it a `.json` that tells how to use it.
 
     The batch is fixed: every shape is then known to the converter, which can fold all
-    shape arithmetic away and leave nothing a delegate would refuse.
+    shape arithmetic away and leave nothing a delegate would refuse. A model of another
+    dtype policy, such as "mixed_float16", is written as the same computation in
+    float32.
 
     Args:
         model: a built Keras model; or, with `quantize="int8"`, what
@@ -62,15 +67,18 @@ def tflite(
         The path, a `pathlib.Path`.
 
     Raises:
-        ModelError: the model is not built, has inputs of unknown size, or cannot be
-            converted; representative images are missing or have another shape; labels
-            and outputs differ in number.
+        ModelError: the model is not built, has inputs of unknown size, was quantised by
+            Keras, or cannot be converted (what the converter said is the `__cause__`);
+            representative images are missing or have another shape; labels and outputs
+            differ in number.
         WorkdirError: `path` is not writable.
     """
     path = Path(path)
     learnt = isinstance(model, QuantizationAware)
-    logits = model.logits if learnt else _logits(model)
-    model = model.model if learnt else model
+    if isinstance(model, QuantizationAware):
+        logits, model = model.logits, model.model
+    else:
+        logits = _logits(model)
     check_built(model)
     _check_quantize(quantize, integer_io, learnt)
     specs = _specs(model, image_shape, batch)
@@ -87,11 +95,13 @@ def tflite(
             _quantised(converter, quantize, examples, integer_io)
             content = converter.convert()
     except Exception as error:  # the converter raises many kinds
-        raise ModelError(failed(model, path, error)) from error
+        text = conversion_failure(model, path, function, error)
+        raise ModelError(text) from error
     if learnt:
         _check_integer(model, content)
     tiles = _tiles(model)
-    described = sidecar(path, content, quantize, labels, logits, tiles)
+    changed = renamed([tensor.name for tensor in model.inputs])
+    described = sidecar(path, content, quantize, labels, logits, tiles, changed)
     files.write(path, content)
     write_sidecar(path, described)
     return path
@@ -130,13 +140,15 @@ def _specs(model, image_shape, batch):
     if image_shape is not None and len(shapes) == 1:
         shapes = [tuple(image_shape)]
     specs = []
-    for shape, tensor in zip(shapes, model.inputs, strict=True):
+    names = safe_names([tensor.name for tensor in model.inputs])
+    for shape, tensor, name in zip(shapes, model.inputs, names, strict=True):
         if None in shape:
             raise ModelError(
                 f"Input {tensor.name!r} of {model.name!r} has the shape {shape}; a "
                 ".tflite file needs fixed sizes. Give image_shape."
             )
-        specs.append(tf.TensorSpec((batch, *shape), tensor.dtype, name=tensor.name))
+        dtype = float32_dtype(tensor.dtype)
+        specs.append(tf.TensorSpec((batch, *shape), dtype, name=name))
     return specs
 
 
@@ -170,16 +182,20 @@ def _examples(model, specs, representative):
 def _traced(model, specs):
     """The model as a concrete function of inputs with a known batch."""
 
+    whole = is_float32(model)
+
     @tf.function(autograph=False)
     def call(*inputs):
         structured = tf.nest.pack_sequence_as(structure(model)[0], list(inputs))
+        if not whole:
+            return call_in_float32(model, structured)
         return model(structured, training=False)
 
     try:
-        return call.get_concrete_function(*specs)
+        with layer_names(model):
+            return call.get_concrete_function(*specs)
     except Exception as error:  # tracing runs every layer's code
-        reason = " ".join(str(error).split())[:400]
-        raise ModelError(f"{model.name!r} cannot be traced: {reason}") from error
+        raise ModelError(f"{model.name!r} cannot be traced: {reason(error)}") from error
 
 
 def _quantised(converter, quantize, examples, integer_io):

@@ -1,4 +1,4 @@
-"""One way to run a model in memory, a `.keras` file, a SavedModel, a `.tflite` file."""
+"""One way to run a model in memory, a file of Keras, a SavedModel, a `.tflite` file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
-from hh_keras.export.checks import structure
+from hh_keras.export.checks import reason, structure
+from hh_keras.export.names import layer_names
 from hh_keras.export.quiet import quiet
+from hh_keras.models.files import from_file, is_keras_file
 
 
 def predict(
@@ -19,9 +21,9 @@ def predict(
     """Runs a model or an exported file.
 
     Args:
-        model: a Keras model, also one of tf_keras, or the path of a `.keras` file, a
-            SavedModel directory or a `.tflite` file; or what `open_model` made of one
-            of them.
+        model: a Keras model, also one of tf_keras, or the path of a `.keras` or `.h5`
+            file, a SavedModel directory or a `.tflite` file; or what `open_model` made
+            of one of them.
         images: float array of shape `(n, height, width, channels)`; for a model with
             several inputs a list or dict of such arrays in the model's order.
         batch_size: examples at once; a `.tflite` file takes as many as it was made
@@ -72,8 +74,7 @@ def open_model(model: Any, threads: int | None = None) -> Callable:
     except ModelError:
         raise
     except Exception as error:  # each format has errors of its own
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{path} cannot be loaded: {reason}") from error
+        raise ModelError(f"{path} cannot be loaded: {reason(error)}") from error
 
 
 def input_shape(path: str | Path) -> tuple:
@@ -98,8 +99,8 @@ def input_specs(model: Any) -> list:
     """What a model or a file takes.
 
     Args:
-        model: a Keras model, a `.keras` file, a SavedModel directory or a `.tflite`
-            file.
+        model: a Keras model, a `.keras` or `.h5` file, a SavedModel directory or a
+            `.tflite` file.
 
     Returns:
         A list of `(shape, dtype)`, one per input: the shape with the batch, None where
@@ -130,10 +131,11 @@ def input_specs(model: Any) -> list:
                 (tuple(spec.shape), np.dtype(spec.dtype.as_numpy_dtype))
                 for spec in specs
             ]
-        return _keras_specs(keras.saving.load_model(path, compile=False))
+        return _keras_specs(from_file(path))
+    except ModelError:
+        raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{path} cannot be loaded: {reason}") from error
+        raise ModelError(f"{path} cannot be loaded: {reason(error)}") from error
 
 
 def _keras_specs(model):
@@ -143,14 +145,16 @@ def _keras_specs(model):
 def _opener(path):
     if not path.exists():
         raise ModelError(f"There is no model at {path}.")
-    openers = {".keras": _open_keras, ".tflite": _open_tflite}
-    opener = _open_saved_model if path.is_dir() else openers.get(path.suffix)
-    if opener is None:
+    if path.is_dir():
+        return _open_saved_model
+    if path.suffix == ".tflite":
+        return _open_tflite
+    if not is_keras_file(path):
         raise ModelError(
-            f"{path} is neither a .keras file, a .tflite file nor a SavedModel "
+            f"{path} is neither a .keras or .h5 file, a .tflite file nor a SavedModel "
             "directory."
         )
-    return opener
+    return _open_keras
 
 
 def _is_model(model):
@@ -169,23 +173,23 @@ def _explained(run, name):
             return run(arrays)
         except Exception as error:  # each runtime has errors of its own
             shapes = ", ".join(str(array.shape[1:]) for array in arrays)
-            reason = " ".join(str(error).split())[:300]
             raise ModelError(
-                f"{name} does not run on inputs {shapes}: {reason}"
+                f"{name} does not run on inputs {shapes}: {reason(error)}"
             ) from error
 
     return explained
 
 
 def _open_keras(path, _):
-    return _keras_runner(keras.saving.load_model(path, compile=False))
+    return _keras_runner(from_file(path))
 
 
 def _keras_runner(model):
     @tf.function(autograph=False)
     def call(inputs):
         structured = tf.nest.pack_sequence_as(structure(model)[0], inputs)
-        return tf.nest.flatten(model(structured, training=False))
+        with layer_names(model):
+            return tf.nest.flatten(model(structured, training=False))
 
     return lambda arrays: [output.numpy() for output in call(_tensors(arrays))]
 

@@ -1,6 +1,7 @@
 """Writing a SavedModel, as TF Serving takes it."""
 
 import itertools
+import json
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,8 +15,16 @@ from hh_keras.errors import ModelError, WorkdirError
 from hh_keras.export import warm_up as warming
 from hh_keras.export.checks import check_built, failed, structure
 from hh_keras.export.classify_bytes import classify_bytes
+from hh_keras.export.names import layer_names, renamed, safe_names
 from hh_keras.export.quiet import quiet
-from hh_keras.export.signatures import is_image_classifier, serving_default
+from hh_keras.export.signatures import (
+    input_names,
+    is_image_classifier,
+    output_names,
+    serving_default,
+)
+
+NAMES = "assets.extra/names.json"
 
 
 def saved_model(
@@ -37,7 +46,9 @@ def saved_model(
 
     Its signatures are `serving_default` (float pixels 0..255 to the model's outputs by
     name) and, of an image classifier, `classify_bytes` (JPEG and PNG files to class
-    names and probabilities). Both are called once when a server loads the model.
+    names and probabilities). Both are called once when a server loads the model. Names
+    of inputs and outputs that TensorFlow cannot take are spelled differently;
+    `assets.extra/names.json` in the version then tells which.
 
     Args:
         model: a built Keras model.
@@ -83,6 +94,7 @@ def saved_model(
 
     def make(new):
         _write(model, signatures, new, folder)
+        _note_names(model, new)
         if wanted:
             warming.write_warm_up(new, folder.name, signatures)
 
@@ -143,7 +155,7 @@ def _encoded(model, image_shape, labels, view, encoded):
 
 def _write(model, signatures, new, folder):
     try:
-        with quiet():
+        with quiet(), layer_names(model):
             archive = keras.export.ExportArchive()
             archive.track(model)
             for signature in signatures:
@@ -155,12 +167,34 @@ def _write(model, signatures, new, folder):
             archive.add_endpoint(
                 "serve",
                 lambda inputs: model(inputs, training=False),
-                [tf.nest.map_structure(_spec, structure(model)[0])],
+                [_specs(model)],
             )
             archive.write_out(str(new), verbose=False)
     except Exception as error:  # tracing runs every layer's code
         raise ModelError(failed(model, folder, error)) from error
 
 
-def _spec(tensor):
-    return tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
+def _specs(model):
+    """What the model takes, in its own structure."""
+    inputs = structure(model)[0]
+    specs = [
+        tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
+        for tensor, name in zip(
+            tf.nest.flatten(inputs), safe_names(input_names(model)), strict=True
+        )
+    ]
+    return tf.nest.pack_sequence_as(inputs, specs)
+
+
+def _note_names(model, new):
+    """Leaves `NAMES` where names had to be changed: the new ones to the model's."""
+    several = len(model.inputs) > 1
+    told = {
+        "inputs": renamed(input_names(model)) if several else {},
+        "outputs": renamed(output_names(model), "output"),
+    }
+    if any(told.values()):
+        path = new / NAMES
+        path.parent.mkdir(exist_ok=True)
+        text = json.dumps(told, indent=2, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8")

@@ -25,6 +25,7 @@ def sidecar(
     labels: Sequence[str] | None = None,
     logits: bool | None = None,
     tiles: Any = None,
+    renamed: dict | None = None,
 ) -> dict:
     """Describes a `.tflite` file: its tensors, pixels, labels.
 
@@ -36,6 +37,8 @@ def sidecar(
         logits: whether the outputs are logits; None if that is not known.
         tiles: of a network from images to images, its `hh_keras.graph.reach.Reach`; it
             is given tiles of an image, not an image resized.
+        renamed: name of an input in the file to that in the model, where they differ;
+            an input of the file then has the latter as its `keras_name`.
 
     Returns:
         A dict of JSON values. `input` and `output` are lists of such entries where
@@ -53,6 +56,7 @@ def sidecar(
             **_PIXELS,
             **({} if tiles else _WHOLE),
             "channels": _order(detail),
+            **_keras_name(detail, renamed or {}),
         }
         for detail in interpreter.get_input_details()
     ]
@@ -132,6 +136,11 @@ def _tensor(detail):
             "zero_point": int(zero_point),
         }
     return described
+
+
+def _keras_name(detail, renamed):
+    name = renamed.get(detail["name"])
+    return {"keras_name": name} if name else {}
 
 
 def _order(detail):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.export.checks import structure
+from hh_keras.export.names import safe_names
 from hh_keras.graph.heads import from_logits
 
 DEFAULT = "serving_default"
@@ -37,7 +38,8 @@ def serving_default(model: keras.Model, image_shape: tuple | None = None) -> Sig
 
     One input is called `images`; several have the names of the model's inputs. The
     output of a classifier is called `logits` or `probabilities`; outputs of other
-    models have the names of their dict or of their layers.
+    models have the names of their dict or of their layers. Names that TensorFlow does
+    not take are spelled as `hh_keras.export.names.safe_names` has it.
 
     Args:
         model: a built Keras model.
@@ -48,12 +50,12 @@ def serving_default(model: keras.Model, image_shape: tuple | None = None) -> Sig
         A `Signature`.
     """
     tensors = tf.nest.flatten(structure(model)[0])
-    names = ["images"] if len(tensors) == 1 else [tensor.name for tensor in tensors]
+    names = ["images"] if len(tensors) == 1 else safe_names(input_names(model))
     inputs = tuple(
         tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
         for name, tensor in zip(names, tensors, strict=True)
     )
-    outputs = _output_names(model)
+    outputs = safe_names(output_names(model), "output")
 
     def call(*arrays):
         structured = tf.nest.pack_sequence_as(structure(model)[0], list(arrays))
@@ -101,7 +103,13 @@ def wanted_shape(model: keras.Model, image_shape: tuple | None) -> tuple:
     return given
 
 
-def _output_names(model):
+def input_names(model: keras.Model) -> list[str]:
+    """Names of a model's inputs, in the order of `tf.nest.flatten`."""
+    return [tensor.name for tensor in tf.nest.flatten(structure(model)[0])]
+
+
+def output_names(model: keras.Model) -> list[str]:
+    """Names of a model's outputs, in the order of `tf.nest.flatten`."""
     if is_image_classifier(model):
         return ["logits" if from_logits(model) else "probabilities"]
     # In the order of tf.nest.flatten, which sorts the keys of a dict.

@@ -15,9 +15,10 @@ from typing import Any
 import keras
 from keras.src.models.functional import Functional
 from keras.src.ops.operation import Operation
-from keras.src.saving.serialization_lib import SafeModeScope
 
 from hh_keras.errors import ModelError
+from hh_keras.graph.cloning import clone_op, sharing
+from hh_keras.graph.subclasses import keep_attributes, model_like, sequence_like
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,12 +30,14 @@ class Call:
         inputs: its symbolic input tensors, flat.
         outputs: its symbolic output tensors, flat.
         node: the Keras node behind it.
+        graph: path of the model that makes the call, with a trailing slash.
     """
 
     op: Any
     inputs: tuple
     outputs: tuple
     node: Any
+    graph: str = ""
 
     def arguments(self, values):
         """Returns `(args, kwargs)` with tensors replaced by `values[id(tensor)]`."""
@@ -94,12 +97,12 @@ def as_graph(model):
     return model
 
 
-def calls(model):
+def calls(model, path=""):
     """Returns the calls of a model in the order in which Keras executes them."""
     graph = as_graph(model)
     by_depth = graph._nodes_by_depth
     return [
-        Call(node.operation, tuple(node.input_tensors), tuple(node.outputs), node)
+        Call(node.operation, tuple(node.input_tensors), tuple(node.outputs), node, path)
         for depth in sorted(by_depth, reverse=True)
         for node in by_depth[depth]
         if node.operation and not node.is_input
@@ -124,13 +127,20 @@ def is_layer(op):
 
 
 def match_inputs(graph, argument):
-    """Flattens a nested model's call argument in the order of its inputs."""
-    if isinstance(argument, dict) and isinstance(graph._inputs_struct, dict):
-        return [argument[key] for key in sorted(graph._inputs_struct)]
-    return [x for x in keras.tree.flatten(argument) if x is not None]
+    """A nested model's call argument in the order of its inputs, as Keras maps it.
+
+    Returns:
+        A list as long as `graph.inputs`; None where an optional input is left out.
+    """
+    own = graph._inputs_struct
+    if isinstance(argument, dict):
+        if isinstance(own, dict):
+            return [argument.get(key) for key in sorted(own)]
+        return [argument[t.name] for t in graph.inputs]
+    return keras.tree.flatten(argument)
 
 
-def interpret(model, inputs, step, prefix=""):
+def interpret(model, inputs, step, enter=None):
     """Runs a model's calls on any kind of value.
 
     Args:
@@ -138,49 +148,37 @@ def interpret(model, inputs, step, prefix=""):
         inputs: one value for each input tensor, flat.
         step: `step(path, call, args, kwargs)` returns the values of the call's
             outputs, a flat list. Nested models are entered; `path` is
-            `"outer/inner/layer"`.
-        prefix: path of the model itself, with a trailing slash.
+            `"outer/inner/layer"`, of a layer that is reached in several ways the
+            first: layers are known by identity.
+        enter: `enter(path, graph, inputs)` is told of each nested model that is
+            entered, and returns the values to enter it with.
 
     Returns:
         The values of the model's output tensors, flat.
     """
-    graph = as_graph(model)
-    values = {id(t): v for t, v in zip(graph.inputs, inputs)}
-    for call in calls(model):
-        args, kwargs = call.arguments(values)
-        path = prefix + call.op.name
-        if is_graph(call.op):
-            argument = args[0] if args else kwargs.get("inputs")
-            inner = match_inputs(as_graph(call.op), argument)
-            outputs = interpret(call.op, inner, step, path + "/")
-        else:
-            outputs = step(path, call, args, kwargs)
-        values.update((id(t), v) for t, v in zip(call.outputs, outputs))
-    return [values[id(t)] for t in graph.outputs]
+    paths = {}
+
+    def run(model, inputs, prefix):
+        graph = as_graph(model)
+        values = {id(t): v for t, v in zip(graph.inputs, inputs)}
+        for call in calls(model):
+            args, kwargs = call.arguments(values)
+            path = paths.setdefault(id(call.op), prefix + call.op.name)
+            if is_graph(call.op):
+                argument = args[0] if args else kwargs.get("inputs")
+                inner = match_inputs(as_graph(call.op), argument)
+                if enter is not None:
+                    inner = enter(path, as_graph(call.op), inner)
+                outputs = run(call.op, inner, path + "/")
+            else:
+                outputs = step(path, call, args, kwargs)
+            values.update((id(t), v) for t, v in zip(call.outputs, outputs))
+        return [values[id(t)] for t in graph.outputs]
+
+    return run(model, inputs, "")
 
 
-def clone_op(op, config=None):
-    """A fresh, unbuilt operation like `op`, with some entries of its config changed.
-
-    Raises:
-        ModelError: the operation cannot be made from its own config.
-    """
-    try:
-        full = op.get_config()
-        # A build config would build the layer with its old shape.
-        full.pop("build_config", None)
-        full.update(config or {})
-        with SafeModeScope(False):  # the model is already in memory: trusted
-            return type(op).from_config(full)
-    except Exception as error:
-        raise ModelError(
-            f"layer '{op.name}' ({type(op).__name__}) cannot be made again from its "
-            f"own config ({type(error).__name__}: {str(error).splitlines()[0]}). "
-            "Give the class a get_config() that returns its constructor arguments."
-        ) from error
-
-
-def replay(model, make, call=None, prefix=""):
+def replay(model, make, call=None):
     """Makes a model's calls anew on fresh symbolic tensors.
 
     Args:
@@ -189,21 +187,28 @@ def replay(model, make, call=None, prefix=""):
             asked once per operation: shared layers stay shared.
         call: `call(path, call, new_op, args, kwargs)` makes the call and returns its
             outputs; the default is `new_op(*args, **kwargs)`.
-        prefix: path of the model itself, with a trailing slash.
 
     Returns:
-        A model of the same kind, name, structure of inputs and outputs. A Sequential
-        model stays one if `call` is None.
+        A model of the same kind, name, structure of inputs and outputs, the same
+        variables trainable. A Sequential model stays one if `call` is None.
     """
-    made = {}
+    made, paths = {}, {}
 
     def make_once(path, op, arguments=None):
         if id(op) not in made:
+            path = paths.setdefault(id(op), path)
             if is_graph(op):
-                made[id(op)] = replay_graph(op, path + "/", arguments)
+                new = replay_graph(op, path + "/", arguments)
             else:
-                made[id(op)] = make(path, op)
-        return made[id(op)]
+                new = make(path, op)
+            made[id(op)] = op, new
+        paths.setdefault(id(op), path)
+        return made[id(op)][1]
+
+    def make_call(path, old, new_op, args, kwargs):
+        if call is None:
+            return new_op(*args, **kwargs)
+        return call(paths[id(old.op)], old, new_op, args, kwargs)
 
     def replay_graph(model, prefix, arguments=None):
         graph = as_graph(model)
@@ -212,15 +217,31 @@ def replay(model, make, call=None, prefix=""):
             given = match_inputs(graph, arguments)
         inputs = [_new_input(t, x) for t, x in zip(graph.inputs, given)]
         if isinstance(model, keras.Sequential) and call is None:
-            layers = [make_once(prefix + la.name, la) for la in model.layers]
-            new = keras.Sequential([inputs[0], *layers], name=model.name)
-        else:
-            new = _replay_functional(model, inputs, make_once, call, prefix)
-        if not model.trainable:
-            new.trainable = False
-        return new
+            return _replay_sequence(model, inputs[0], make_once, prefix)
+        return _replay_functional(model, inputs, make_once, make_call, prefix)
 
-    return replay_graph(model, prefix)
+    with sharing(made):
+        new = replay_graph(model, "")
+    made[id(model)] = model, new
+    made_anew = {key: pair[1] for key, pair in made.items()}
+    for old, young in made.values():
+        if is_graph(old):
+            keep_attributes(old, young, made_anew)
+    _keep_trainable([pair for pair in made.values()])
+    return new
+
+
+def _replay_sequence(model, inputs, make_once, prefix):
+    """A Sequential model; nested models in it must see what they are called on."""
+    if not any(is_graph(layer) for layer in model.layers):
+        layers = [make_once(prefix + layer.name, layer) for layer in model.layers]
+        return sequence_like(model, [inputs, *layers])
+    layers, so_far = [], keras.Sequential([inputs])
+    for layer in model.layers:
+        seen = so_far.outputs[0] if layers else inputs
+        layers.append(make_once(prefix + layer.name, layer, seen))
+        so_far.add(layers[-1])
+    return sequence_like(model, [inputs, *layers])
 
 
 def _new_input(tensor, given=None):
@@ -228,7 +249,8 @@ def _new_input(tensor, given=None):
     config = tensor._keras_history.operation.get_config()
     shape = tensor.shape
     if given is not None:
-        shape = [None if n is None else m for n, m in zip(shape, given.shape)]
+        sizes = (*given.shape, 1)[: len(shape)]  # as Keras drops or adds a last 1
+        shape = [None if n is None else m for n, m in zip(shape, sizes)]
     return keras.Input(
         batch_shape=shape,
         dtype=tensor.dtype,
@@ -238,24 +260,51 @@ def _new_input(tensor, given=None):
     )
 
 
-def _replay_functional(model, inputs, make_once, call, prefix):
+def _replay_functional(model, inputs, make_once, make_call, prefix):
     graph = as_graph(model)
     values = {id(t): x for t, x in zip(graph.inputs, inputs)}
     inputs = keras.tree.map_structure(lambda t: values[id(t)], graph._inputs_struct)
-    for old in calls(model):
+    for old in calls(model, prefix):
         args, kwargs = old.arguments(values)
         path = prefix + old.op.name
         if is_graph(old.op):
             inner = args[0] if args else kwargs.get("inputs")
             results = make_once(path, old.op, inner)(*args, **kwargs)
         else:
-            new_op = make_once(path, old.op)
-            make_call = call or (lambda path, old, op, a, k: op(*a, **k))
-            results = make_call(path, old, new_op, args, kwargs)
+            results = make_call(path, old, make_once(path, old.op), args, kwargs)
         results = keras.tree.flatten(results)
         values.update((id(t), v) for t, v in zip(old.outputs, results))
     outputs = keras.tree.map_structure(lambda t: values[id(t)], graph._outputs_struct)
-    return keras.Model(inputs, outputs, name=model.name)
+    return model_like(model, inputs, outputs)
+
+
+def _keep_trainable(pairs):
+    """Gives layers and variables the `trainable` of those they were made from.
+
+    A model that is set hands its own down to all that is in it, so models come first,
+    outer before inner (they are the last to be finished).
+    """
+    for old, new in reversed([p for p in pairs if is_graph(p[0])]):
+        if new.trainable != old.trainable:
+            new.trainable = old.trainable
+    for old, new in pairs:
+        if is_graph(old) or not is_layer(old):
+            continue
+        for a, b in zip(old._flatten_layers(), new._flatten_layers()):
+            if a.trainable != b.trainable:
+                b.trainable = a.trainable
+        usual = all(
+            v.trainable is old.trainable and v.regularizer is w.regularizer
+            for v, w in zip(old._trainable_variables, new._trainable_variables)
+        )
+        if usual:
+            continue
+        mine = variables(new)
+        for name, variable in variables(old).items():
+            if name in mine and mine[name].trainable != variable.trainable:
+                mine[name].trainable = variable.trainable
+            if name in mine:
+                mine[name].regularizer = variable.regularizer
 
 
 @contextlib.contextmanager

@@ -10,16 +10,19 @@ import collections.abc
 import dataclasses
 import fnmatch
 import warnings
+from fractions import Fraction
 
 import keras
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from hh_keras.errors import ModelError
-from hh_keras.graph import calls
-from hh_keras.graph.ids import IdTensor, constant
+from hh_keras.graph import calls, ledger
+from hh_keras.graph.ids import AS_BEFORE, IdTensor
+from hh_keras.graph.measured import count_macs
 from hh_keras.graph.rules import Effect, RuleCall, Take, find_rule
+from hh_keras.graph.table import some
+from hh_keras.graph.trial import try_call
+from hh_keras.graph.values import id_arrays, map_ids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Group:
 class Site:
     """All that depends on channels in one layer; ids are network channels.
 
-    See `hh_keras.graph.rules.Effect` for the fields. `arguments` and `contracts` have
-    one entry for each call of the layer.
+    See `hh_keras.graph.rules.Effect` for the fields. `arguments` and `contracts` are
+    by the id of the Keras node of each call of the layer.
     """
 
     kind: str
@@ -58,10 +61,11 @@ class Site:
     kernels: dict
     uses: dict
     products: tuple
-    arguments: tuple
-    contracts: tuple
+    arguments: dict
+    contracts: dict
     shape: tuple
     weight_shapes: dict
+    uncounted: bool
 
 
 class Sites(collections.abc.Mapping):
@@ -152,67 +156,6 @@ class ChannelMap:
         return describe_channels(self)
 
 
-class _Book:
-    """The ledger of one trace: ids, who made them, ties and frozen channels."""
-
-    def __init__(self):
-        self.makers = []  # (path, first id, one past the last)
-        self.size = 0
-        self.ties = []
-        self.frozen = []  # (ids, reason)
-        self.reasons = []  # reasons[k] belongs to the negative id -1 - k
-        self.fixed_ids = {}  # (reason, position) blocks already given real ids
-        self.vectors = {}  # (id of an id array, axis, size) → (that array, its vector)
-
-    def fresh(self, n, path):
-        ids = np.arange(self.size, self.size + n)
-        self.makers.append((path, self.size, self.size + n))
-        self.size += n
-        return ids
-
-    def fixed(self, shape, reason):
-        if reason not in self.reasons:
-            self.reasons.append(reason)
-        return constant(-1 - self.reasons.index(reason), shape)
-
-    def tie(self, a, b):
-        a, b = np.ravel(a), np.ravel(b)
-        if min(a.min(initial=0), b.min(initial=0)) == 0:
-            self.ties.append((a, b))
-            return
-        loose_a, loose_b = a >= 0, b >= 0
-        both = loose_a & loose_b & (a != b)
-        if both.any():
-            self.ties.append((a[both], b[both]))
-        for mine, other in ((a, b), (b, a)):
-            lone = (mine >= 0) & (other < 0)
-            for code in np.unique(other[lone]):
-                reason = f"combined with {self.reasons[-1 - code]}"
-                self.frozen.append((mine[lone & (other == code)], reason))
-
-    def freeze(self, ids, reason):
-        ids = np.ravel(ids)
-        if (ids >= 0).any():
-            self.frozen.append((ids[ids >= 0], reason))
-
-    def own(self, ids):
-        """Gives values that no layer produces frozen ids of their own."""
-        if (ids >= 0).all():
-            return np.asarray(ids)
-        ids = np.array(ids)
-        for code in np.unique(ids[ids < 0]):
-            places = ids == code
-            count = int(places.sum())
-            reason = self.reasons[-1 - code]
-            block = self.fixed_ids.get(reason)
-            if block is None or len(block) < count:
-                block = self.fresh(count, None)
-                self.frozen.append((block, reason))
-                self.fixed_ids[reason] = block
-            ids[places] = block[:count]
-        return ids
-
-
 def trace(model, input_shape=None):
     """Finds the channels of a model.
 
@@ -242,44 +185,135 @@ def trace(model, input_shape=None):
         [('a', 4)]
     """
     graph = calls.as_graph(model)
-    book = _Book()
-    effects = collections.defaultdict(list)  # path → [(op, RuleCall, Effect)]
-    unknown = {}
-
-    shapes_in = _input_shapes(graph, input_shape)
-    infer = any(s != tuple(t.shape) for s, t in zip(shapes_in, graph.inputs))
+    book = ledger.Ledger()
+    effects = collections.defaultdict(list)  # path → its entries
+    entered, frozen = {}, {}
 
     def step(path, call, args, kwargs):
         flat = _tensors(args, kwargs)
-        shapes = _output_shapes(call, args, kwargs, infer)
+        shapes = _output_shapes(path, call, flat, args, kwargs)
         rule_call = RuleCall(path, flat, args, kwargs, shapes, book)
-        rule = find_rule(call.op)
-        if rule is None:
-            unknown.setdefault(type(call.op).__name__, path)
-            effect = rule_call.stops(f"{type(call.op).__name__} has no rule")
-        else:
-            effect = rule(call.op, rule_call)
-        effects[path].append((call.op, rule_call, effect))
-        outputs = effect.outputs
-        return outputs if isinstance(outputs, list) else [outputs]
+        effect = _effect(call.op, rule_call, frozen)
+        effect = _with_outputs(effect, rule_call, call.outputs)
+        effects[path].append(_Entry(call, rule_call, effect))
+        return effect.outputs
+
+    def enter(path, graph, inputs):
+        """All calls of a nested model put the same channels in the same places."""
+        first = entered.setdefault(id(graph), inputs)
+        for x, before in zip(inputs, first):
+            if x is not before and x is not None and before is not None:
+                book.tie_tensors(before, x, path)
+        return [_ranked_as(t, x) for t, x in zip(graph.inputs, inputs)]
 
     inputs = [
-        book.fixed(shape, f"model input '{t._keras_history.operation.name}'")
-        for t, shape in zip(graph.inputs, shapes_in)
+        _input(book, t, shape)
+        for t, shape in zip(graph.inputs, _input_shapes(graph, input_shape))
     ]
     with calls.collection_paused():
-        outputs = calls.interpret(model, inputs, step)
+        outputs = calls.interpret(model, inputs, step, enter)
     for x in outputs:
         book.freeze(x.ids, "model output")
-    if unknown:
-        names = ", ".join(f"'{path}' ({kind})" for kind, path in unknown.items())
-        warnings.warn(
-            f"no rule for {names}: the channels they touch are frozen, and their own "
-            "multiply-accumulates are not counted. "
-            "hh_keras.register_rule teaches a layer in a few lines.",
-            stacklevel=2,
-        )
+    _warn(frozen)
     return _channel_map(model, book, effects)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Entry:
+    """One call of an operation, and what it does to channels."""
+
+    call: calls.Call
+    seen: RuleCall
+    effect: Effect
+
+
+def _input(book, tensor, shape):
+    name = tensor._keras_history.operation.name
+    x = book.fixed(shape, f"model input '{name}'")
+    known = shape and shape[0] is not None
+    rows = 1 if not known else Fraction(1, shape[0] or 1)
+    if known and None in shape:
+        rows = None
+    return IdTensor(x.ids, x.shape, rows, tensor.dtype)
+
+
+def _ranked_as(tensor, x):
+    """A nested model adds or drops a last axis of size 1, as Keras lets it."""
+    if x is None or x.rank == len(tensor.shape):
+        return x
+    if x.rank > len(tensor.shape):
+        return dataclasses.replace(x, ids=x.ids[..., 0], shape=x.shape[:-1])
+    return dataclasses.replace(x, ids=x.ids[..., None], shape=(*x.shape, 1))
+
+
+def _effect(op, call, frozen):
+    """What a call does, by its rule or by trial."""
+    _refuse_adapters(call.path, op)
+    rule = find_rule(op)
+    effect = try_call(op, call) if rule is None else rule(op, call)
+    if effect.stopped and (rule is None or _may_multiply(op, rule)):
+        effect = _costed(op, call, effect)
+    if effect.stopped and rule is None:
+        touched = any((x.ids >= 0).any() for x in call.inputs)
+        if touched or calls.is_layer(op) and op.weights:
+            frozen.setdefault((type(op).__name__, effect.stopped), []).append(
+                (call.path, effect.uncounted)
+            )
+    return effect
+
+
+def _with_outputs(effect, call, tensors):
+    """The effect with its outputs as a list, their rows and types filled in."""
+    outputs, rows = effect.outputs, call.rows
+    outputs = [
+        IdTensor(x.ids, x.shape, rows if x.rows is AS_BEFORE else x.rows, t.dtype)
+        for x, t in zip(outputs if isinstance(outputs, list) else [outputs], tensors)
+    ]
+    return dataclasses.replace(effect, outputs=outputs)
+
+
+def _may_multiply(op, rule):
+    """Whether an operation whose rule stops may still cost something."""
+    if calls.is_layer(op):
+        return any(len(w.shape) > 1 for w in op.weights)
+    return rule.__module__.endswith("products")
+
+
+def _costed(op, call, effect):
+    """A stopped call's effect with its multiply-accumulates, as a fixed number."""
+    if effect.products or effect.uses:
+        return effect
+    macs = count_macs(op, call.args, call.kwargs)
+    if macs is None:
+        return dataclasses.replace(effect, uncounted=True)
+    return call.counted(effect, None if macs != macs else macs)
+
+
+def _refuse_adapters(path, op):
+    if getattr(op, "lora_enabled", False):
+        raise ModelError(
+            f"layer '{path}' ({type(op).__name__}) has a LoRA adapter, made for the "
+            "kernel's present size. Merge it first (kernel + lora_alpha / lora_rank * "
+            "A @ B, in a model without enable_lora), shrink, and adapt afterwards."
+        )
+    if calls.is_layer(op) and getattr(op, "quantization_mode", None):
+        raise ModelError(
+            f"layer '{path}' ({type(op).__name__}) is quantised "
+            f"({op.quantization_mode}): its weights are integers of the present size. "
+            "Shrink the float model and quantise afterwards."
+        )
+
+
+def _warn(frozen):
+    for (kind, reason), places in frozen.items():
+        names = some([f"'{path}'" for path, _ in places])
+        uncounted = any(uncounted for _, uncounted in places)
+        cost = ", and their own multiply-accumulates are not known" if uncounted else ""
+        warnings.warn(
+            f"{names} ({kind}): {reason}. The channels that they touch are frozen"
+            f"{cost}. hh_keras.register_rule teaches a layer in a few lines.",
+            stacklevel=3,
+        )
 
 
 def _tensors(args, kwargs):
@@ -310,65 +344,96 @@ def _input_shapes(graph, input_shape):
     return [(None, *yours) for yours in given]
 
 
-def _output_shapes(call, args, kwargs, infer):
-    if not infer:
+def _output_shapes(path, call, flat, args, kwargs):
+    """Shapes of a call's outputs, by the sizes that its inputs really have."""
+    own = [tuple(t.shape) for t in call.inputs]
+    if len(own) == len(flat) and all(x.shape[1:] == s[1:] for x, s in zip(flat, own)):
         return [tuple(t.shape) for t in call.outputs]
-    tensors = iter(call.inputs)
 
     def symbolic(x):
-        if isinstance(x, IdTensor):
-            return keras.KerasTensor(x.shape, dtype=next(tensors).dtype)
-        return x
+        return keras.KerasTensor(x.shape, x.dtype) if isinstance(x, IdTensor) else x
 
     args, kwargs = keras.tree.map_structure(symbolic, (args, kwargs))
-    spec = call.op.compute_output_spec(*args, **kwargs)
+    try:
+        spec = call.op.compute_output_spec(*args, **kwargs)
+    except Exception as error:  # a layer may raise anything about sizes
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"layer '{path}' ({type(call.op).__name__}) does not take inputs of shape "
+            f"{', '.join(str(x.shape) for x in flat)}: {reason}"
+        ) from error
     return [tuple(t.shape) for t in keras.tree.flatten(spec)]
 
 
-def map_ids(function, value):
-    """Applies `function` to every id array inside a nested value."""
-    if isinstance(value, np.ndarray):
-        return function(value)
-    if isinstance(value, Take):
-        return Take(value.values, function(value.ids))
-    if isinstance(value, slice):
-        return slice(
-            *(map_ids(function, v) for v in (value.start, value.stop, value.step))
-        )
-    if isinstance(value, dict):
-        return {k: map_ids(function, v) for k, v in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)(map_ids(function, v) for v in value)
-    return value
+def _tie_calls(book, path, entries):
+    """A layer called several times has one set of weights: its calls are tied.
+
+    What is in a nested model is called once for each call of that: the same node.
+    """
+    first, nodes = entries[0], {}
+    for entry in entries:
+        a, b = first.effect, entry.effect
+        if a is not b:
+            book.tie_values((a.weights, a.config), (b.weights, b.config), path)
+        same = nodes.setdefault(id(entry.call.node), b)
+        if same is not b:
+            mine, other = ((e.arguments, _where(e)) for e in (same, b))
+            book.tie_values(mine, other, path)
 
 
-def _id_arrays(value):
-    found = []
-    map_ids(lambda ids: found.append(ids) or ids, value)
-    return found
+def _hold_shared_weights(book, effects):
+    """Weights of several layers, such as tied embeddings, keep their channels.
+
+    Raises:
+        ModelError: layers share a variable, but no layer that holds it.
+    """
+    owners = collections.defaultdict(list)  # id of a variable → (path, holder, op)
+    for path, (first, *_) in effects.items():
+        if not calls.is_layer(first.call.op):
+            continue
+        for holder in first.call.op._flatten_layers():
+            own = (*holder._trainable_variables, *holder._non_trainable_variables)
+            for variable in own:
+                owners[id(variable)].append((path, holder, variable))
+    for shared in owners.values():
+        paths = list(dict.fromkeys(path for path, _, _ in shared))
+        if len(paths) < 2:
+            continue
+        if len({id(holder) for _, holder, _ in shared}) > 1:
+            raise ModelError(
+                f"layers '{paths[0]}' and '{paths[1]}' share the weight "
+                f"'{shared[0][2].name}' without sharing the layer that holds it, so it "
+                "cannot be made anew for both. Put it into a layer of its own, which "
+                "both hold or call."
+            )
+        for path in paths:
+            op, effect = effects[path][0].call.op, effects[path][0].effect
+            for name, variable in calls.variables(op).items():
+                if variable is shared[0][2]:
+                    for ids in id_arrays(effect.weights.get(name, ())):
+                        book.freeze(ids, f"{path}: shares '{name}' with other layers")
 
 
-def _tie_calls(book, entries):
-    """A layer called several times has one set of weights: its calls are tied."""
-    first = entries[0][2]
-    for _, _, effect in entries[1:]:
-        mine = _id_arrays((first.weights, first.config))
-        for a, b in zip(mine, _id_arrays((effect.weights, effect.config))):
-            book.tie(a, b)
+def _where(effect):
+    return {place[:2]: place[2] for place in effect.contracts}
 
 
 def _channel_map(model, book, effects):
-    for entries in effects.values():
+    for path, entries in effects.items():
         if len(entries) > 1:
-            _tie_calls(book, entries)
+            _tie_calls(book, path, entries)
+    _hold_shared_weights(book, effects)
     ends = {
-        path: _ends(book, entries[0][1], entries[0][2])
+        path: _ends(entries[0].seen, entries[0].effect)
         for path, entries in effects.items()
-        if calls.is_layer(entries[0][0])
+        if calls.is_layer(entries[0].call.op)
     }
-    labels = _classes(book)
-    causes, reasons = _causes(book, labels)
-    order, bounds = _order(book, effects, labels, causes)
+    labels = ledger.classes(book)
+    causes, reasons = ledger.causes_of(book, labels)
+    arrays = (
+        ids for all_ in effects.values() for e in all_ for ids in _arrays(e.effect)
+    )
+    order, bounds = ledger.order_of(book, arrays, labels, causes)
     rename = order[labels] if book.size else np.zeros(0, int)
 
     inputs = {p: rename[a] for p, (a, _) in ends.items() if a is not None}
@@ -385,88 +450,21 @@ def _channel_map(model, book, effects):
     )
 
 
-def _ends(book, rule_call, effect):
+def _ends(rule_call, effect):
     """The ids on a layer's input and output channels, where there is such an axis."""
-    first = effect.outputs[0] if isinstance(effect.outputs, list) else effect.outputs
     inputs, outputs = effect.inputs, effect.produces
     if inputs is None and rule_call.inputs:
-        inputs = _channel_vector(book, rule_call, rule_call.x)
-    if outputs is None:
-        outputs = _channel_vector(book, rule_call, first)
+        inputs = _channel_vector(rule_call, rule_call.x)
+    if outputs is None and effect.outputs:
+        outputs = _channel_vector(rule_call, effect.outputs[0])
     return inputs, outputs
 
 
-def _channel_vector(book, rule_call, x):
+def _channel_vector(rule_call, x):
     axis = (x.varying or (x.rank - 1,))[-1]
     if x.rank < 2 or x.shape[axis] is None or x.is_fixed:
         return None
     return rule_call.along(x, axis)
-
-
-def _classes(book):
-    """Returns the class of every id: tied ids are of one class."""
-    if not book.ties:
-        return np.arange(book.size)
-    a, b = (np.concatenate(side) for side in zip(*book.ties))
-    edges = coo_matrix((np.ones(len(a)), (a, b)), shape=(book.size, book.size))
-    return connected_components(edges, directed=False)[1]
-
-
-def _causes(book, labels):
-    """Returns why each class is frozen, as an index into a list of reasons.
-
-    The last of the reasons is None, for the classes that are not; where several
-    would do, the first one counts.
-    """
-    reasons = list(dict.fromkeys(reason for _, reason in book.frozen))
-    number = {reason: k for k, reason in enumerate(reasons)}
-    causes = np.full(labels.max(initial=-1) + 1, len(reasons))
-    for ids, reason in reversed(book.frozen):
-        causes[labels[ids]] = number[reason]
-    return causes, [*reasons, None]
-
-
-def _order(book, effects, labels, causes):
-    """Numbers the classes so that each group is a run of consecutive integers.
-
-    Classes are of one group if they stand equally often in every id array: then any
-    count of them costs the same, whichever they are.
-    """
-    count = len(causes)
-    random = np.random.default_rng(0)
-    signatures = random.integers(1, 2**63, causes.max(initial=0) + 1, np.uint64)
-    signatures = signatures[causes]
-    arrays = {
-        id(ids): ids
-        for entries in effects.values()
-        for _, _, effect in entries
-        for ids in _arrays(effect)
-    }
-    arrays = [*arrays.values(), *(np.arange(a, b) for _, a, b in book.makers)]
-    if arrays:
-        codes = random.integers(1, 2**63, len(arrays), dtype=np.uint64)
-        codes = np.repeat(codes, [len(ids) for ids in arrays])
-        np.add.at(signatures, labels[np.concatenate(arrays)], codes)
-    first = np.full(count, book.size)
-    np.minimum.at(first, labels, np.arange(book.size))
-    group_of = _numbered(signatures)
-    group_first = np.full(count, book.size)
-    np.minimum.at(group_first, group_of, first)
-    sequence = np.argsort(group_first[group_of] * book.size + first)
-    order = np.empty(count, int)
-    order[sequence] = np.arange(count)
-    starts = np.flatnonzero(
-        np.diff(group_of[sequence], prepend=-1) if count else np.zeros(0)
-    )
-    bounds = [*starts.tolist(), count]
-    return order, bounds
-
-
-def _numbered(values):
-    """Equal values get equal integers; made for long runs of equal values."""
-    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1])[: len(values)])
-    numbers = np.unique(values[starts], return_inverse=True)[1]
-    return np.repeat(numbers, np.diff(starts, append=len(values)))
 
 
 def _arrays(effect):
@@ -478,7 +476,7 @@ def _arrays(effect):
     for _, factors in effect.products:
         yield from factors
     if effect.config or effect.arguments:
-        yield from _id_arrays((effect.config, effect.arguments))
+        yield from id_arrays((effect.config, effect.arguments))
 
 
 def _groups(book, effects, rename, bounds, why):
@@ -489,8 +487,8 @@ def _groups(book, effects, rename, bounds, why):
     readers = [
         (path, ids)
         for path, entries in effects.items()
-        for _, _, effect in entries
-        for _, _, ids in effect.contracts
+        for entry in entries
+        for _, _, ids in entry.effect.contracts
     ]
     producers = _names_by_channel(makers, rename, is_start)
     consumers = _names_by_channel(readers, rename, is_start)
@@ -498,7 +496,7 @@ def _groups(book, effects, rename, bounds, why):
     groups = []
     for start, stop, reason in zip(bounds[:-1], bounds[1:], why):
         made = tuple(producers[start])
-        base = made[0] if made else _where(reason)
+        base = made[0] if made else _culprit(reason)
         name = f"{base}:{used[base]}" if used[base] else base
         used[base] += 1
         groups.append(
@@ -519,13 +517,16 @@ def _names_by_channel(named, rename, wanted):
     return names
 
 
-def _where(reason):
+def _culprit(reason):
     """The layer that a reason speaks of; inputs have no stable names of their own."""
     return "input" if reason.startswith("model input") else reason.split(":")[0]
 
 
 def _site(entries, rename):
-    op, _, first = entries[0]
+    # A call on positions knows no weights by channel, another one may.
+    first = next((e.effect for e in entries if e.effect.weights), entries[0].effect)
+    op = entries[0].call.op
+    nodes = {id(e.call.node): e.effect for e in reversed(entries)}
 
     def network(ids):
         return rename[ids]
@@ -535,18 +536,23 @@ def _site(entries, rename):
         {
             "weights": first.weights,
             "config": first.config,
-            "products": tuple(p for _, _, e in entries for p in e.products),
-            "arguments": tuple(e.arguments for _, _, e in entries),
-            "contracts": tuple(e.contracts for _, _, e in entries),
+            "products": tuple(p for e in entries for p in e.effect.products),
+            "arguments": {k: e.arguments for k, e in nodes.items()},
+            "contracts": {k: e.contracts for k, e in nodes.items()},
         },
     )
-    uses = {name: _total(e.uses[name] for _, _, e in entries) for name in first.uses}
+    uses = {
+        name: _total(e.effect.uses[name] for e in entries if name in e.effect.uses)
+        for name in first.uses
+    }
+    shape = entries[-1].effect.outputs[0].shape if entries[-1].effect.outputs else ()
     return Site(
         kind=type(op).__name__,
         kernels=first.kernels,
         uses=uses,
-        shape=tuple(entries[-1][1].shape) if entries[-1][1].shapes else (),
+        shape=tuple(shape),
         weight_shapes={k: tuple(v.shape) for k, v in calls.variables(op).items()},
+        uncounted=any(e.effect.uncounted for e in entries),
         **fields,
     )
 
@@ -556,4 +562,4 @@ def _total(values):
     return None if None in values else sum(values)
 
 
-__all__ = ["ChannelMap", "Effect", "Group", "Site", "map_ids", "trace"]
+__all__ = ["ChannelMap", "Effect", "Group", "Site", "Take", "map_ids", "trace"]

@@ -19,22 +19,30 @@ FLOPS_PER_MAC = 2
 
 @dataclasses.dataclass(frozen=True)
 class LayerCost:
-    """Cost of one layer: `macs` per example, `params` weights."""
+    """Cost of one layer: `macs` per example, None if unknown; `params` weights."""
 
     name: str
     type: str
-    macs: int
+    macs: int | None
     params: int
     output_shape: tuple
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Cost of a model: `macs` per example, `params` weights, and both per layer."""
+    """Cost of a model: `macs` per example, `params` weights, and both per layer.
+
+    `uncounted` names the layers whose multiply-accumulates are not known, such as
+    loops; `macs` is that of all others.
+    """
 
     macs: int
     params: int
     layers: tuple = ()
+
+    @property
+    def uncounted(self):
+        return tuple(row.name for row in self.layers if row.macs is None)
 
     @property
     def flops(self):
@@ -43,12 +51,17 @@ class Cost:
 
     def __str__(self):
         rows = [
-            (r.name, r.type, r.output_shape, f"{r.macs:,}", f"{r.params:,}")
+            (r.name, r.type, r.output_shape, _count(r.macs), f"{r.params:,}")
             for r in self.layers
-            if r.macs or r.params
+            if r.macs != 0 or r.params
         ]
-        rows.append(("total", "", "", f"{self.macs:,}", f"{self.params:,}"))
+        total = f"{self.macs:,}" + (" + unknown" if self.uncounted else "")
+        rows.append(("total", "", "", total, f"{self.params:,}"))
         return text_table(("layer", "type", "output", "MACs", "params"), rows, (3, 4))
+
+
+def _count(macs):
+    return "unknown" if macs is None else f"{macs:,}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -203,12 +216,10 @@ def cost(model, input_shape=None):
     amounts = costs.per_layer(costs.sizes)
     layers = []
     for path, op in leaf_operations(model):
-        layer_macs = amounts.get(path, (0, 0))[0]
-        count = op.count_params() if hasattr(op, "count_params") and op.built else 0
         site = channel_map.sites[path]
-        layers.append(
-            LayerCost(path, site.kind, round(layer_macs), count, site.shape[1:])
-        )
+        layer_macs = None if site.uncounted else round(amounts.get(path, (0, 0))[0])
+        count = op.count_params() if hasattr(op, "count_params") and op.built else 0
+        layers.append(LayerCost(path, site.kind, layer_macs, count, site.shape[1:]))
     return Cost(round(macs), round(params), tuple(layers))
 
 

@@ -5,6 +5,13 @@ pixels (float32, 0 to 255) and, unless it is the user's own, returns logits.
 """
 
 from hh_keras.models.applications import list_applications
-from hh_keras.models.registry import build, list_models
+from hh_keras.models.files import is_keras_file
+from hh_keras.models.registry import build, list_models, names_file
 
-__all__ = ["build", "list_applications", "list_models"]
+__all__ = [
+    "build",
+    "is_keras_file",
+    "list_applications",
+    "list_models",
+    "names_file",
+]

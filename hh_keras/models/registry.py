@@ -1,12 +1,13 @@
 """From what a user calls a model to the model."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
 from hh_keras.errors import ModelError
-from hh_keras.models import sources
+from hh_keras.models import files, sources
 from hh_keras.models.applications import application, list_applications
 from hh_keras.models.denoising import dncnn_b, dncnn_s, dncnn_small, unet
 from hh_keras.models.densenet import densenet40, densenet_bc100
@@ -96,7 +97,7 @@ def list_models(task: str = "classify") -> list[str]:
 
     Returns:
         A sorted list of names that `build` takes. It also takes
-        `keras.applications.NAME`, `module:function` and `.keras` files.
+        `keras.applications.NAME`, `module:function`, and `.keras` and `.h5` files.
 
     Example:
         >>> "resnet20" in list_models()
@@ -122,7 +123,7 @@ def build(
 
     Args:
         spec: a name of `list_models()`; `"keras.applications.NAME"`; an import path
-            `"module:function"`; or the path of a `.keras` file.
+            `"module:function"`; or the path of a `.keras` or `.h5` file.
         image_shape: `(height, width, channels)`. A file may leave it out. Networks
             that restore images take None for height and width: any size.
         num_classes: number of classes. A file may leave it out and keeps its own;
@@ -145,7 +146,7 @@ def build(
         >>> build("resnet20", (32, 32, 3), 10).count_params()
         274042
     """
-    is_file = spec.endswith(".keras")
+    is_file = names_file(spec)
     if not (is_file or ":" in spec or spec in {**_MODELS, **_RESTORERS}):
         if not spec.startswith(_APPLICATIONS):
             raise ModelError(_unknown(spec))
@@ -175,6 +176,26 @@ def build(
     return model
 
 
+def names_file(spec: str) -> bool:
+    """Whether a model is named by a path, of a file or of a folder.
+
+    Args:
+        spec: as for `build`.
+
+    Returns:
+        True for what ends as a file of Keras and for every path that exists, unless it
+        is a name of the package's own networks; also for paths that do not exist, if
+        they have a folder in them and cannot be an import path.
+    """
+    if spec in {**_MODELS, **_RESTORERS} or spec.startswith(_APPLICATIONS):
+        return False
+    return (
+        files.is_keras_file(spec)
+        or os.path.exists(spec)
+        or (":" not in spec and os.path.dirname(spec) != "")
+    )
+
+
 def _own_model(spec, image_shape, num_classes, model_args, scale):
     if spec in _MODELS:
         arguments = {
@@ -188,7 +209,7 @@ def _own_model(spec, image_shape, num_classes, model_args, scale):
         if scale is not None and spec in _RESTORATION["sr"]:
             arguments.setdefault("scale", scale)
         return sources.call(_RESTORERS[spec], arguments, spec)
-    if spec.endswith(".keras"):
+    if names_file(spec):
         if model_args:
             raise ModelError(f"{spec} is a file: it takes no model arguments.")
         model = sources.from_file(spec)
@@ -207,7 +228,7 @@ def _unknown(spec):
     hint = did_you_mean(spec, [*own, *applications]) or short
     return (
         f"Unknown model {spec!r}.{hint} Known are: {', '.join(own)}, "
-        "keras.applications.NAME, module:function, and .keras files."
+        "keras.applications.NAME, module:function, and .keras and .h5 files."
     )
 
 
@@ -254,10 +275,11 @@ def _existing(weights):
 def _load_weights(model, weights, spec):
     try:
         if weights.endswith(".keras"):
-            source = keras.saving.load_model(weights, compile=False)
-            model.set_weights(source.get_weights())
+            model.set_weights(sources.from_file(weights).get_weights())
         else:
             model.load_weights(weights)
+    except ModelError:
+        raise
     except Exception as error:  # corrupt files and other networks raise all sorts
         reason = " ".join(str(error).split())[:400]
         raise ModelError(

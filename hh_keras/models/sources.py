@@ -1,4 +1,4 @@
-"""A user's own network: a function that builds it, or a `.keras` file."""
+"""A user's own network: a function that builds it, or a file."""
 
 import importlib
 import inspect
@@ -10,7 +10,10 @@ from typing import Any
 import keras
 
 from hh_keras.errors import HHError, ModelError
+from hh_keras.models.files import from_file
 from hh_keras.models.suggestions import did_you_mean
+
+__all__ = ["call", "from_file", "from_function"]
 
 
 def from_function(
@@ -59,33 +62,6 @@ def from_function(
             f"{spec} returned a model that is not built; give it a keras.Input."
         )
     return model
-
-
-def from_file(path: str | Path) -> keras.Model:
-    """Loads a `.keras` file.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The model, uncompiled.
-
-    Raises:
-        ModelError: no such file, a corrupt one, or one whose custom classes are
-            unknown; the message names the file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"There is no model file {path}.")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # zip, JSON, HDF5 and Keras each raise their own
-        reason = " ".join(str(error).split())[:400]
-        raise ModelError(
-            f"{path} cannot be loaded as a Keras model: {reason} "
-            "If it has classes of your own, register them with "
-            "keras.saving.register_keras_serializable and import them first."
-        ) from error
 
 
 def call(function: Callable, arguments: dict, culprit: str) -> Any:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hh_keras.errors import SearchError
+from hh_keras.errors import HHError, SearchError
 from hh_keras.surgery.scales import add_scales, scale_layer
 from hh_keras.training.strategy import chiefs
 
@@ -24,7 +24,7 @@ def gradient_scores(model, channel_map, data, loss, batches, criterion):
         if k == batches:
             break
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        value, slope = slopes(x, y, weight)
+        value, slope = _on_batch(slopes, k, x, y, weight)
         if not np.isfinite(value):
             raise SearchError(
                 f"the loss of search batch {k + 1} is {float(value)}: check the inputs "
@@ -41,6 +41,20 @@ def gradient_scores(model, channel_map, data, loss, batches, criterion):
     scores = chiefs(np.sqrt(gradient) if criterion == "fisher" else gradient, strategy)
     gamma = np.asarray(keras.ops.convert_to_numpy(layer.gamma))
     return scores * np.abs(gamma) if criterion == "taylor" else scores
+
+
+def _on_batch(slopes, k, x, y, weight):
+    try:
+        return slopes(x, y, weight)
+    except HHError:
+        raise
+    except Exception as error:  # a user's data and loss may raise anything
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise SearchError(
+            f"the loss of search batch {k + 1} cannot be computed: "
+            f"{' '.join(lines[-1:])[:200]} ({type(error).__name__}). Inputs, labels "
+            "and loss must fit the model."
+        ) from error
 
 
 def _slopes(model, gamma, loss, strategy):
@@ -67,12 +81,21 @@ def _slopes(model, gamma, loss, strategy):
     return on_first
 
 
+def _only(value):
+    """What a list or dict of one holds."""
+    flat = keras.tree.flatten(value)
+    return flat[0] if len(flat) == 1 else value
+
+
 def batch_loss(loss, y, prediction, weight=None):
     """Sum of a loss over the examples of a batch, a scalar.
 
     Sums, not means, so that batches of any size, and any number of replicas, add up.
     """
-    if isinstance(loss, keras.losses.Loss):
+    of_keras = isinstance(loss, keras.losses.Loss)
+    if of_keras or loss.__module__.startswith("keras."):
+        y, prediction = (_only(each) for each in (y, prediction))
+    if of_keras:
         values = loss.call(y, prediction)
     else:
         values = loss(y, prediction)

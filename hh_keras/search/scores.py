@@ -2,6 +2,7 @@
 
 import difflib
 
+import keras
 import numpy as np
 
 from hh_keras.errors import HHError
@@ -84,6 +85,7 @@ def score_channels(
     if criterion in NEED_DATA:
         if data is None or loss is None:
             raise HHError(f"criterion '{criterion}' needs data and a loss.")
+        _check_loss(model, loss, criterion)
         return gradient_scores(model, channel_map, data, loss, batches, criterion)
     if criterion == "random":
         return np.random.default_rng(seed).random(channel_map.size)
@@ -100,6 +102,21 @@ def score_channels(
             )
         return np.abs(np.asarray(layer.gamma, float))
     return _weight_norms(model, channel_map)
+
+
+def _check_loss(model, loss, criterion):
+    """One loss, and of Keras' own only for one output."""
+    several = len(calls.as_graph(model).outputs) > 1
+    if callable(loss) and not (several and isinstance(loss, keras.losses.Loss)):
+        return
+    if isinstance(loss, (str, keras.losses.Loss)) and not several:
+        return
+    outputs = len(calls.as_graph(model).outputs)
+    raise HHError(
+        f"criterion '{criterion}' takes one loss, but got {type(loss).__name__} for a "
+        f"model with {outputs} output{'s' if several else ''}. Give a function "
+        "loss(y, predictions) that returns one value per example, the losses added up."
+    )
 
 
 def _weight_norms(model, channel_map):

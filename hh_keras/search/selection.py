@@ -3,6 +3,7 @@
 import dataclasses
 import fnmatch
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,8 @@ def select_channels(
         keep[_ranked(group, scores)[:count]] = True
     macs, params, *rest = costs(counts)
     notes = {"macs": macs if macs == macs else None, "params": params}
+    if budget.macs is not None:
+        notes.update(_uncounted(channel_map))
     if rest:
         notes["latency_ms"] = rest[0]
     return Plan.of(channel_map, keep, notes)
@@ -235,6 +238,20 @@ def _check_known(channel_map, reached, limits):
             f"the MACs of model '{channel_map.model_name}' depend on its input size, "
             "which is unknown: trace it with input_shape=(height, width, channels)."
         )
+
+
+def _uncounted(channel_map):
+    """A note on layers whose MACs are not known, of which a limit says nothing."""
+    names = [name for name, site in channel_map.sites.items() if site.uncounted]
+    if not names:
+        return {}
+    listed = ", ".join(f"'{name}'" for name in names[:5])
+    warnings.warn(
+        f"the multiply-accumulates of {listed} are not known and not covered by the "
+        "limit on MACs; they stay as they are.",
+        stacklevel=3,
+    )
+    return {"uncounted": names}
 
 
 def _check_reachable(channel_map, costs, floors, limits):

@@ -20,7 +20,7 @@ class Inheritance:
     """
 
     def __init__(self, old, new, change=lambda name, value: value):
-        self.new, self.change = new, change
+        self.old, self.new, self.change = old, new, change
         self.olds = calls.variables(old)
         counts = collections.Counter(v.name for v in self.olds.values())
         self.keys = {v.name: k for k, v in self.olds.items() if counts[v.name] == 1}
@@ -32,6 +32,9 @@ class Inheritance:
         calls.initialize_as_usual(self.new)
         if len(self.done) == len(self.olds):
             return
+        for old, new in zip(self.old._flatten_layers(), self.new._flatten_layers()):
+            if old.built and not new.built:  # an activation, not called yet
+                new.build_from_config(old.get_build_config() or {})
         for name, target in calls.variables(self.new).items():
             if name not in self.done:
                 target.assign(self._value(name))

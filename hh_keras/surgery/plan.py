@@ -63,7 +63,7 @@ class Plan:
     def __eq__(self, other):
         return (
             isinstance(other, Plan)
-            and list(self.sizes.items()) == list(other.sizes.items())
+            and self.sizes == other.sizes
             and self.kept == other.kept
         )
 
@@ -95,6 +95,18 @@ class Plan:
             raise PlanError(
                 f"the plan is for another model: {model} has no group '{extra[0]}'."
             )
+
+    def keep_in(self, channel_map: ChannelMap):
+        """Bool array `(size,)` for a traced model, whatever the order of the groups.
+
+        Raises:
+            PlanError: the plan does not fit the model.
+        """
+        self.check(channel_map)
+        order = [g.name for g in channel_map.groups]
+        return dataclasses.replace(
+            self, sizes={name: self.sizes[name] for name in order}
+        ).keep
 
     def to_json(self):
         """Returns the plan as JSON text; equal plans give equal text."""
@@ -173,8 +185,7 @@ class Plan:
     def channels(self, model):
         """Layer name → (output channels before, after), for layers that make them."""
         channel_map = model if isinstance(model, ChannelMap) else trace(model)
-        self.check(channel_map)
-        keep = self.keep
+        keep = self.keep_in(channel_map)
         makers = {p: None for g in channel_map.groups for p in g.producers}
         return {
             name: (len(ids), int(keep[ids].sum()))

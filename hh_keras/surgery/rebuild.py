@@ -10,7 +10,9 @@ import numpy as np
 from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import Take, map_ids, trace
+from hh_keras.graph.values import id_arrays
 from hh_keras.surgery.inheritance import Inheritance, replay
+from hh_keras.surgery.initializers import cut_initializers
 from hh_keras.surgery.plan import Plan
 from hh_keras.surgery.scales import fold_scales, has_scales
 
@@ -38,8 +40,8 @@ def rebuild(model, plan: Plan, weights="inherit", seed=None):
     if has_scales(model):
         model = fold_scales(model)
     channel_map = trace(model)
-    plan.check(channel_map)
-    return remake(model, channel_map, plan.keep.astype(int), weights, seed)
+    multiplicity = plan.keep_in(channel_map).astype(int)
+    return remake(model, channel_map, multiplicity, weights, seed)
 
 
 def widen(model, factor, weights="fresh", seed=0):
@@ -65,7 +67,9 @@ def widen(model, factor, weights="fresh", seed=0):
     if weights not in ("fresh", "preserve"):
         raise HHError(f"widen: weights must be 'fresh' or 'preserve', got '{weights}'.")
     channel_map = trace(model)
-    still = _not_divisible(channel_map) if weights == "preserve" else set()
+    still = _given_channels(model, channel_map)
+    if weights == "preserve":
+        still |= _not_divisible(channel_map)
     multiplicity = np.ones(channel_map.size, int)
     for group in channel_map.groups:
         if group.frozen or still & set(group.ids):
@@ -74,6 +78,26 @@ def widen(model, factor, weights="fresh", seed=0):
         edges = np.floor(np.arange(n + 1) * round(n * factor) / n + 1e-9).astype(int)
         multiplicity[group.ids.start : group.ids.stop] = np.diff(edges)
     return remake(model, channel_map, multiplicity, weights, seed)
+
+
+def _is_given(op):
+    """Whether a layer's weights are given, not drawn: frozen ones, adapted statistics.
+
+    Such weights stay where others start afresh.
+    """
+    if not calls.is_layer(op) or not op.variables:
+        return False
+    return not op.trainable or hasattr(op, "adapt")
+
+
+def _given_channels(model, channel_map):
+    """Channels of weights that are given: there are no others to widen them with."""
+    still = set()
+    for path, op in calls.leaf_operations(model):
+        if _is_given(op):
+            arrays = id_arrays(channel_map.sites[path].weights)
+            still.update(i for ids in arrays for i in ids.tolist())
+    return still
 
 
 def _not_divisible(channel_map):
@@ -85,7 +109,7 @@ def _not_divisible(channel_map):
     still = set()
     for site in channel_map.sites.values():
         if not site.kernels:
-            for contracts in site.contracts:
+            for contracts in site.contracts.values():
                 still.update(i for _, _, ids in contracts for i in ids.tolist())
 
         def note_runs(ids):
@@ -111,8 +135,11 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
 
     def make(path, op):
         site = channel_map.sites[path]
-        new = calls.clone_op(op, _counted(site.config, multiplicity, count))
-        if weights != "fresh" and calls.is_layer(op):
+        changes = _counted(site.config, multiplicity, count)
+        if site.weights:
+            changes.update(_initializers(op, site, multiplicity))
+        new = calls.clone_op(op, changes)
+        if calls.is_layer(op) and (weights != "fresh" or _is_given(op)):
 
             def change(name, value):
                 return _multiplied(name, value, site, multiplicity, rng)
@@ -120,12 +147,10 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
             heirs.append(Inheritance(op, new, change))
         return new
 
-    edits = any(a for s in channel_map.sites.values() for a in s.arguments)
-    seen = {}
+    edits = any(a for s in channel_map.sites.values() for a in s.arguments.values())
 
     def call(path, old, new_op, args, kwargs):
-        k = seen[path] = seen.get(path, -1) + 1
-        changes = channel_map.sites[path].arguments[k]
+        changes = channel_map.sites[path].arguments[id(old.node)]
         values = {key: _counted(v, multiplicity, count) for key, v in changes.items()}
         args = tuple(values.get(i, a) for i, a in enumerate(args))
         kwargs = {key: values.get(key, a) for key, a in kwargs.items()}
@@ -135,10 +160,31 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
         return replay(model, make, call if edits else None, heirs)
 
 
+def _initializers(op, site, multiplicity):
+    """Initialisers of `op` that hold values, as the weights' new shapes want them."""
+    changed = {
+        name
+        for name, axes in site.weights.items()
+        if any(ids is not None and (multiplicity[ids] != 1).any() for ids in axes)
+    }
+    if not changed:
+        return {}
+
+    def shape_of(name):
+        axes = zip(site.weight_shapes[name], site.weights[name])
+        return tuple(n if a is None else int(multiplicity[a].sum()) for n, a in axes)
+
+    def change(name, value):
+        return _multiplied(name, value, site, multiplicity, None)
+
+    return cut_initializers(op, changed, shape_of, change)
+
+
 def _counted(value, multiplicity, count):
     """Replaces id arrays by how many of their ids are kept."""
     if isinstance(value, Take):
-        return np.repeat(np.asarray(value.values), multiplicity[value.ids]).tolist()
+        values = np.asarray(value.values)
+        return np.repeat(values, multiplicity[value.ids], value.axis).tolist()
     if isinstance(value, (dict, list, tuple)):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         out = {k: _counted(v, multiplicity, count) for k, v in items}

@@ -29,7 +29,8 @@ class ChannelScale(keras.layers.Layer):
     """
 
     def __init__(self, size, regularizer=None, constraint=None, source=None, **kwargs):
-        super().__init__(**kwargs)
+        # Scales have the precision of what they multiply, whatever the global policy.
+        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.size = size
         self.source = source
         self.regularizer = keras.regularizers.get(regularizer)
@@ -53,15 +54,18 @@ class ChannelScale(keras.layers.Layer):
     def build(self, input_shape):
         """The scales exist already: they do not depend on the input."""
 
-    def call(self, inputs, ids, axis=-1):
+    def call(self, inputs, ids, axis=-1, times=1):
         """Scales `inputs`.
 
         Args:
-            inputs: tensor with `len(ids)` channels along `axis`.
+            inputs: tensor with `len(ids) * times` channels along `axis`.
             ids: the network channel of each of them, list of ints.
             axis: the channel axis.
+            times: how often the ids come one after another.
         """
         scales = keras.ops.cast(self._take(ids), inputs.dtype)
+        if times > 1:
+            scales = keras.ops.tile(scales, times)
         shape = [1] * len(inputs.shape)
         shape[axis] = -1
         return inputs * keras.ops.reshape(scales, shape)
@@ -113,8 +117,7 @@ def add_scales(model, channel_map=None, regularizer=None):
     constraint = getattr(regularizer, "constraint", None)
     scales = {}  # graph → its layer
 
-    def scale_of(path):
-        graph = path.rpartition("/")[0]
+    def scale_of(graph):
         if graph not in scales:
             own = () if scales else (regularizer, constraint)
             source = next(iter(scales.values()), None)
@@ -124,7 +127,7 @@ def add_scales(model, channel_map=None, regularizer=None):
         return scales[graph]
 
     removable = channel_map.removable
-    heirs, seen = [], {}
+    heirs = []
 
     def make(path, op):
         new = calls.clone_op(op)
@@ -133,21 +136,32 @@ def add_scales(model, channel_map=None, regularizer=None):
         return new
 
     def call(path, old, new_op, args, kwargs):
-        k = seen[path] = seen.get(path, -1) + 1
         where = {
             position: (axis, ids)
-            for position, axis, ids in channel_map.sites[path].contracts[k]
+            for position, axis, ids in channel_map.sites[path].contracts[id(old.node)]
             if removable[ids].any()
         }
         flat = keras.tree.flatten((args, kwargs))
         tensors = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
         for position, (axis, ids) in where.items():
             i = tensors[position]
-            flat[i] = scale_of(path)(flat[i], ids=ids.tolist(), axis=axis)
+            period = _period(ids)
+            where = {"ids": ids[:period].tolist(), "axis": axis}
+            if period < len(ids):
+                where["times"] = len(ids) // period
+            flat[i] = scale_of(old.graph)(flat[i], **where)
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
         return new_op(*args, **kwargs)
 
     return replay(model, make, call, heirs)
+
+
+def _period(ids):
+    """After how many ids they come again: a Flatten repeats them at every position."""
+    for start in np.flatnonzero(ids == ids[0])[1:].tolist():
+        if len(ids) % start == 0 and (ids[start:] == ids[:-start]).all():
+            return start
+    return len(ids)
 
 
 def scale_layer(model):
@@ -173,11 +187,11 @@ def mask(model, plan):
         PlanError: the plan was made for another model.
     """
     channel_map = trace(model)
-    plan.check(channel_map)
+    keep = plan.keep_in(channel_map)
     masked = add_scales(model, channel_map)
     layer = scale_layer(masked)
     if layer is not None:
-        layer.gamma.assign(plan.keep.astype("float32"))
+        layer.gamma.assign(keep.astype("float32"))
         layer.gamma.trainable = False
     return masked
 
@@ -209,7 +223,8 @@ def fold_scales(model):
 
     def call(path, old, new_op, args, kwargs):
         if isinstance(old.op, ChannelScale):
-            pending[id(old.outputs[0])] = gamma[np.asarray(kwargs["ids"])]
+            ids = np.tile(kwargs["ids"], kwargs.get("times", 1))
+            pending[id(old.outputs[0])] = gamma[ids]
             return args[0]
         flat = keras.tree.flatten((args, kwargs))
         places = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
@@ -228,7 +243,7 @@ def fold_scales(model):
 
 
 def _rescale(path, old, channel_map, factors):
-    axis = channel_map.sites[path].contracts[0][0][1]
+    axis = channel_map.sites[path].contracts[id(old.node)][0][1]
     rank = len(old.inputs[0].shape)
     shape = [-1 if i == axis else 1 for i in range(1, rank)]
     name = f"{path.rsplit('/', 1)[-1]}_scale"

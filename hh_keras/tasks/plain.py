@@ -12,6 +12,7 @@ from hh_keras import export as exporting
 from hh_keras.data import ImageData, first_images
 from hh_keras.errors import ModelError
 from hh_keras.export import formats
+from hh_keras.models import is_keras_file
 from hh_keras.tasks.application import Application, Evaluation, FileChecks, FileWords
 from hh_keras.training import Task
 
@@ -47,9 +48,9 @@ def plain(task: Task, load: Callable) -> Application:
 def _evaluate_file(
     task: Task, load: Callable, args: FlagValues, build: Callable
 ) -> Evaluation:
-    if not args.model.endswith(".keras"):
+    if not is_keras_file(args.model):
         raise ModelError(
-            f"--model={args.model}: for --task={args.task} it must be a .keras file."
+            f"--model={args.model}: --task={args.task} wants a .keras or .h5 file."
         )
     model, data = load(args, build)
     scores = task.evaluate(model, data.validation)

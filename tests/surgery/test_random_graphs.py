@@ -21,7 +21,22 @@ OPS = (
     "grouped",
     "shuffle",
     "slice",
+    "again",
+    "fold",
+    "own",
 )
+
+
+class Gate(L.Layer):
+    """A layer without a rule and without a config."""
+
+    def __init__(self, slope):
+        super().__init__()
+        self.slope = slope
+        self.function = lambda t: t * keras.ops.sigmoid(t * slope)
+
+    def call(self, x):
+        return self.function(x)
 
 
 def grow(kind, pool, width):
@@ -53,13 +68,42 @@ def grow(kind, pool, width):
         y = L.Reshape((6, 6, channels))(L.Permute((1, 2, 4, 3))(y))
     elif kind == "slice" and channels > 2:
         y = x[..., 1 : channels - 1]
+    elif kind == "again":
+        y = call_again(pool, width)
+    elif kind == "fold":
+        y = L.Dense(width)(keras.ops.reshape(x, (-1, channels)))
+        y = keras.ops.reshape(y, (-1, 6, 6, width))
+    elif kind == "own":
+        y = Gate(width / 4)(x)
     else:
         y = L.ReLU()(x)
     pool.append(y)
 
 
+def call_again(pool, width):
+    """Calls a layer of the graph once more, from inside a nested model.
+
+    The nested model may be one that was called before: then only it is called again.
+    """
+    x = pool[-1]
+    made = [t._keras_history.operation for t in pool[1:]]
+    fits = [
+        op
+        for op in made
+        if isinstance(op, (L.Conv2D, L.BatchNormalization, keras.Model))
+        and op.input.shape == x.shape
+    ]
+    if not fits:
+        return L.ReLU()(x)
+    shared = fits[width % len(fits)]
+    if isinstance(shared, keras.Model):
+        return shared(x)
+    inner = keras.Input(x.shape[1:])
+    return keras.Model(inner, L.ELU()(shared(inner)))(x)
+
+
 @settings(
-    max_examples=25,
+    max_examples=35,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

@@ -28,7 +28,7 @@ GROUPS = {
             "model",
             Text("FILE"),
             None,
-            "The network: a .keras file, or a .tflite file made for one tile size.",
+            "The network: a .keras or .h5 file, or a .tflite file of one tile size.",
             required=True,
         ),
         Flag("scale", COUNT, None, "Stop unless the network enlarges by so much."),

@@ -23,7 +23,7 @@ def model_flag(default: str | None) -> Flag:
         "mobilenetv2_small, ...; dncnn_small, unet, edsr_small, srresnet, ... for "
         "--task=denoise and sr), keras.applications.NAME, an import path "
         "module:function (it may take image_shape, num_classes and scale), or a "
-        ".keras file.",
+        ".keras or .h5 file with the whole model, of Keras 3, tf_keras or Keras 2.",
         required=default is None,
     )
 
@@ -47,6 +47,6 @@ FILE = Flag(
     "model",
     Text("FILE"),
     None,
-    "The model: a .keras file, a SavedModel folder or a .tflite file.",
+    "The model: a .keras or .h5 file, a SavedModel folder or a .tflite file.",
     required=True,
 )

@@ -8,7 +8,7 @@ TIMED_FILES = (
         "model",
         Text("FILE"),
         None,
-        "A .tflite file, SavedModel folder or .keras file. Repeat it to compare files; "
+        "A .tflite, .keras or .h5 file, or SavedModel folder. Repeat it to compare; "
         "ratios are to the first.",
         repeated=True,
         required=True,

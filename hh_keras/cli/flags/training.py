@@ -85,7 +85,10 @@ TRAINING = (
 
 DISTILLATION = (
     Flag(
-        "teacher", Text("FILE"), None, "A trained .keras model to learn from besides."
+        "teacher",
+        Text("FILE"),
+        None,
+        "A trained model to learn from besides, a .keras or .h5 file.",
     ),
     Flag(
         "distill",

@@ -8,12 +8,17 @@ editing configs, counting cost) follows from that one table.
 
 from hh_keras.graph.rules import (  # noqa: F401  (each file registers its rules)
     composite,
-    contraction,
+    convolution,
+    dense,
     elementwise,
     merging,
     normalization,
+    products,
+    recurrent,
+    reductions,
     reshaping,
     spatial,
+    wrappers,
 )
 from hh_keras.graph.rules.registry import (
     Effect,

@@ -1,6 +1,7 @@
 """Layers and operations that work element by element, or on one channel at a time."""
 
 import keras
+import numpy as np
 
 from hh_keras.graph.rules.activations import activation_name, mixes_channels
 from hh_keras.graph.rules.registry import Take, register_rule
@@ -8,12 +9,24 @@ from hh_keras.graph.rules.registry import Take, register_rule
 _L = keras.layers
 
 
+@register_rule(_L.Dropout)
+def dropout(layer, call):
+    """Sizes in `noise_shape` follow the channels."""
+    sizes = layer.noise_shape
+    if not sizes or call.x.is_fixed:
+        return call.passes()
+    shape = tuple(
+        call.along(call.x, i) if i in call.x.varying and n not in (None, 1) else n
+        for i, n in enumerate(sizes)
+    )
+    return call.passes(config={"noise_shape": shape})
+
+
 @register_rule(
     _L.ReLU,
     _L.LeakyReLU,
     _L.ELU,
     _L.Identity,
-    _L.Dropout,
     _L.SpatialDropout1D,
     _L.SpatialDropout2D,
     _L.SpatialDropout3D,
@@ -25,17 +38,19 @@ _L = keras.layers
     "keras.applications.StochasticDepth",
     "keras_cv.DropPath",
     *(
-        f"keras.ops.{name}"
+        f"keras.ops.{name}"  # the usual ones; others are tried
         for name in """
-        Absolute Abs Arctan Cast Ceil Celu Clip Copy Cos Elu Erf Exp Expm1 Exponential
-        Floor Gelu HardShrink HardSigmoid HardSilu HardTanh Identity LeakyRelu Log Log10
-        Log1p Log2 LogSigmoid Mish Negative NanToNum Reciprocal Relu Relu6 Round Rsqrt
-        Selu Sigmoid Sign Silu Sin Sinh SoftShrink Softplus Softsign SparsePlus
-        SparseSigmoid Sqrt Square Squareplus StopGradient Tan Tanh TanhShrink Threshold
+        Abs Absolute Cast Clip ConvertToTensor Copy Cos Elu Erf Exp Gelu HardSigmoid
+        HardSilu HardTanh Identity LeakyRelu Log LogSigmoid LogicalNot Mish Negative
+        OnesLike Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Silu Sin Softplus
+        Softsign Sqrt Square StopGradient Tanh ZerosLike
         """.split()
     ),
 )
 def elementwise(op, call):
+    held = () if isinstance(op, keras.Layer) else vars(op).values()
+    if any(np.ndim(v) > 0 for v in held if hasattr(v, "shape")):
+        return call.stops("holds an array of numbers")
     return call.passes()
 
 
@@ -74,15 +89,19 @@ def rescaling(layer, call):
         return call.passes()
     config = {}
     for key in ("scale", "offset"):
-        values = getattr(layer, key)
-        if getattr(values, "__len__", None) and len(values) > 1:
-            if call.x.varying != (call.x.rank - 1,):
-                return call.stops(f"'{key}' per value of an axis without channels")
-            config[key] = Take(values, call.along(call.x, -1))
+        values = np.asarray(getattr(layer, key))
+        if values.size < 2:
+            continue
+        (axis, *more) = call.x.varying
+        own = axis - call.x.rank + values.ndim  # values are aligned at the last axis
+        if more or own < 0 or values.size != values.shape[own]:
+            return call.stops(f"'{key}' differs along an axis without channels")
+        config[key] = Take(values.tolist(), call.along(call.x, axis), own)
     return call.passes(config=config)
 
 
 @register_rule("keras.applications.LayerScale")
 def layer_scale(layer, call):
-    ids = call.along(call.x, -1)
-    return call.passes(weights={"gamma": (ids,)}, config={"projection_dim": ids})
+    ids = call.channels(call.x, -1)
+    config = {} if ids is None else {"projection_dim": ids}
+    return call.passes(weights={"gamma": (ids,)}, config=config)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from hh_keras.graph.ids import IdTensor
+from hh_keras.graph.ids import AS_BEFORE, IdTensor
 from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 _L = keras.layers
@@ -11,6 +11,8 @@ _L = keras.layers
 
 @register_rule(_L.Add, _L.Subtract, _L.Multiply, _L.Average, _L.Maximum, _L.Minimum)
 def merge_layer(layer, call):
+    if any(_is_array(x) for x in keras.tree.flatten(call.args)):
+        return call.stops("combines channels with a constant array")
     if len({x.rank for x in call.inputs}) > 1:
         return call.stops("merges tensors of different ranks")
     return Effect(tie_broadcast(call, call.inputs))
@@ -22,16 +24,14 @@ def residual_scale(layer, call):
 
 
 @register_rule(
-    "keras.ops.Add",
-    "keras.ops.Subtract",
-    "keras.ops.Multiply",
-    "keras.ops.Divide",
-    "keras.ops.TrueDivide",
-    "keras.ops.DivideNoNan",
-    "keras.ops.Maximum",
-    "keras.ops.Minimum",
-    "keras.ops.Power",
-    "keras.ops.SquaredDifference",
+    *(
+        f"keras.ops.{name}"
+        for name in """
+        Add Divide DivideNoNan Equal Greater GreaterEqual Less LessEqual LogicalAnd
+        LogicalOr Maximum Minimum Multiply NotEqual Power SquaredDifference Subtract
+        TrueDivide Where
+        """.split()
+    )
 )
 def binary_operation(op, call):
     constants = [a for a in [*call.args, *call.kwargs.values()] if _is_array(a)]
@@ -57,7 +57,7 @@ def tie_broadcast(call, operands):
         for x in operands[1:]:
             call.tie(first.ids, x.ids)
         return IdTensor(call.rectangle(first.ids), shape)
-    aligned = [_align(x, rank) for x in operands]
+    aligned = _on_one_axis(call, [_align(x, rank) for x in operands])
     varying = {a for x in aligned for a in x.varying}
     partners, shared = [], []
     for x in aligned:
@@ -82,25 +82,65 @@ def tie_broadcast(call, operands):
     return IdTensor(call.rectangle(ids), shape)
 
 
+def _on_one_axis(call, operands):
+    """Operands whose channels lie on one axis only; the others' must stay.
+
+    Where channels meet positions of another operand, whose number is fixed, they stay
+    too.
+    """
+    axes = {a for x in operands for a in x.varying}
+    if len(axes) < 2:
+        return operands
+    kept = []
+    for x in operands:
+        others = [y for y in operands if y is not x and y.varying]
+        meets = any(
+            y.shape[a] == x.shape[a] and a not in y.varying
+            for a in x.varying
+            for y in others
+        )
+        if meets or not set(x.varying) <= {max(axes)}:
+            call.freeze(x, f"{call.path}: channels meet positions")
+            fixed = call.fixed(x.shape, "channels that meet positions")
+            x = IdTensor(fixed.ids, x.shape, x.rows)
+        kept.append(x)
+    return kept
+
+
 def _is_broadcast(x, shape):
     return any(n == 1 and m not in (1, None) for n, m in zip(x.shape, shape))
 
 
 def _align(x, rank):
     missing = rank - x.rank
-    return IdTensor(
-        x.ids.reshape((1,) * missing + x.ids.shape), (1,) * missing + tuple(x.shape)
-    )
+    shape = (1,) * missing + tuple(x.shape)
+    return IdTensor(x.ids.reshape((1,) * missing + x.ids.shape), shape, x.rows)
 
 
 @register_rule(_L.Concatenate, "keras.ops.Concatenate")
 def concatenate(op, call):
-    return Effect(join(call, call.inputs, op.axis % len(call.shape)))
+    return Effect(join(call, _parts(call), op.axis % len(call.shape)))
+
+
+def _parts(call):
+    """The tensors that are joined; constants hold values that belong to no channel."""
+    parts = keras.tree.flatten((call.args, call.kwargs))
+    return [
+        x if isinstance(x, IdTensor) else call.fixed(np.shape(x), "a constant")
+        for x in parts
+        if hasattr(x, "shape")
+    ]
 
 
 def join(call: RuleCall, parts, axis):
     """Ids of tensors put one behind the other along `axis`."""
     shape = tuple(call.shape)
+    if axis == 0 and len(shape) > 1:
+        return _join_batches(call, parts, shape)
+    if len({x.varying for x in parts if x.varying}) > 1:
+        for x in parts:
+            call.freeze(x, f"{call.path}: channels meet positions")
+        return call.fixed(shape, "channels that meet positions")
     same = all(x.ids.shape[axis] == 1 for x in parts) and (
         len({x.ids.tobytes() for x in parts}) == 1
     )
@@ -123,11 +163,27 @@ def join(call: RuleCall, parts, axis):
     return IdTensor(call.rectangle(ids, side[-1] if side else axis), shape)
 
 
+def _join_batches(call, parts, shape):
+    """More examples for the same layers: channels are tied as in a sum."""
+    first = parts[0]
+    for x in parts[1:]:
+        call.book.tie_tensors(first, x, call.path)
+    rows = [x.rows for x in parts]
+    rows = [None if r is AS_BEFORE else r for r in rows]
+    return IdTensor(first.ids, shape, None if None in rows else sum(rows))
+
+
 @register_rule("keras.ops.Stack")
 def stack(op, call):
     axis = op.axis % len(call.shape)
     parts = [
-        IdTensor(np.expand_dims(x.ids, axis), x.shape[:axis] + (1,) + x.shape[axis:])
-        for x in call.inputs
+        IdTensor(
+            np.expand_dims(x.ids, axis), x.shape[:axis] + (1,) + x.shape[axis:], x.rows
+        )
+        for x in _parts(call)
     ]
-    return Effect(join(call, parts, axis))
+    output = join(call, parts, axis)
+    # A new axis in front of the batch leaves its examples as they are.
+    if axis == 0:
+        output = IdTensor(output.ids, output.shape, call.rows)
+    return Effect(output)

@@ -21,7 +21,7 @@ def _per_channel(ids, names, layer):
 @register_rule(_L.BatchNormalization)
 def batch_normalization(layer, call):
     axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
-    ids = call.along(call.x, axis)
+    ids = call.channels(call.x, axis)
     names = ("gamma", "beta", "moving_mean", "moving_variance")
     return call.passes(weights=_per_channel(ids, names, layer))
 

@@ -6,18 +6,12 @@ from typing import Any
 import numpy as np
 
 from hh_keras.graph.calls import op_key
-from hh_keras.graph.ids import IdTensor, collapse, on_axis
+from hh_keras.graph.cloning import replaced_methods
+from hh_keras.graph.ids import IdTensor, collapse, on_axis, positions
+from hh_keras.graph.values import Take
 
 RULES = {}
 _FOUND = {}  # class → rule or None, as long as RULES stays the same
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Take:
-    """A config entry with one value per channel: `values[k]` goes with `ids[k]`."""
-
-    values: Any
-    ids: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +34,8 @@ class Effect:
         products: `(coefficient, (ids, …))`: multiply-accumulates of products between
             activations, coefficient times the numbers of kept ids.
         inputs: int array of the ids on the input's channel axis, if the rule knows.
+        stopped: why the call lets none of its channels leave, or None.
+        uncounted: whether its multiply-accumulates are not known.
     """
 
     outputs: Any
@@ -52,6 +48,8 @@ class Effect:
     uses: dict = dataclasses.field(default_factory=dict)
     products: tuple = ()
     inputs: np.ndarray | None = None
+    stopped: str | None = None
+    uncounted: bool = False
 
 
 @dataclasses.dataclass(eq=False)
@@ -99,6 +97,29 @@ class RuleCall:
         """An IdTensor of values that belong to no channel and never change shape."""
         return self.book.fixed(shape, f"{self.path}: {reason}")
 
+    @property
+    def rows(self):
+        """How often one example stands along the inputs' batch axis, see `IdTensor`."""
+        rows = [x.rows for x in self.inputs]
+        return None if None in rows or not rows else max(rows)
+
+    def positions(self, shape, *without):
+        """How many entries of a tensor belong to one example; None if unknown.
+
+        Args:
+            shape: of a tensor with the inputs' batch.
+            *without: axes that are not counted.
+        """
+        return positions(shape, self.rows, without)
+
+    def elsewhere(self, x, axis):
+        """Whether the channels of `x` lie on other axes than this one."""
+        return bool(x.varying) and axis % x.rank not in x.varying
+
+    def channels(self, x, axis):
+        """Like `along`; None if the axis holds positions, channels being elsewhere."""
+        return None if self.elsewhere(x, axis) else self.along(x, axis)
+
     def along(self, x, axis):
         """The ids of `x` along one axis, int array `(x.shape[axis],)`.
 
@@ -107,6 +128,8 @@ class RuleCall:
         key = (id(x.ids), axis % x.rank, x.shape[axis])
         known = self.book.vectors
         if key not in known:
+            if self.elsewhere(x, axis):
+                self.freeze(x, f"{self.path}: reads positions as if they were channels")
             flat = self.rectangle(x.ids, key[1]).reshape(-1)
             if len(flat) != key[2]:
                 flat = np.broadcast_to(flat, (key[2],))
@@ -139,7 +162,12 @@ class RuleCall:
         """The effect of a call that freezes all its inputs."""
         for x in self.inputs:
             self.freeze(x, f"{self.path}: {reason}")
-        return Effect([self.fixed(s, reason) for s in self.shapes])
+        outputs = [self.fixed(s, reason) for s in self.shapes]
+        return Effect(outputs, stopped=reason)
+
+    def counted(self, effect, macs):
+        """The effect with a fixed count of multiply-accumulates; None if unknown."""
+        return dataclasses.replace(effect, products=((macs, ()),))
 
     def produced(self, ids, axis=-1):
         """An output tensor whose channels `ids` lie along `axis`."""
@@ -177,23 +205,68 @@ def register_rule(*kinds):
 def find_rule(op):
     """Returns the rule for an operation, or None.
 
-    A subclass inherits a rule only if it keeps the `call` and `build` that the rule
-    was written for: anything else would be a guess.
+    A subclass inherits a rule only if it overrides nothing that computes, builds or
+    makes a weight: anything else would be a guess.
     """
     kind = type(op)
     if kind not in _FOUND:
         _FOUND[kind] = _find_rule(kind)
-    return _FOUND[kind]
+    rule = _FOUND[kind]
+    return None if rule is not None and replaced_methods(op) else rule
 
 
 def _find_rule(kind):
+    before = []  # classes between this one and the one that has the rule
     for base in kind.__mro__:
         rule = RULES.get(base) or RULES.get(op_key(base))
-        if rule is None:
-            continue
-        same = all(
-            getattr(kind, name, None) is getattr(base, name, None)
-            for name in ("call", "build")
-        )
-        return rule if same else None
+        if rule is not None:
+            return rule if _computes_the_same(before, base) else None
+        before.append(base)
     return None
+
+
+# What a subclass may have of its own without computing anything else.
+_HARMLESS = {
+    "__init__",
+    "get_config",
+    "from_config",
+    "compute_output_shape",
+    "compute_output_spec",
+    "compute_mask",
+    "get_build_config",
+    "build_from_config",
+    "save_own_variables",
+    "load_own_variables",
+    "supports_jit",
+    "count_params",
+    "__doc__",
+    "__module__",
+    "__qualname__",
+    "__dict__",
+    "__weakref__",
+    "__annotations__",
+    "__annotate_func__",
+    "__annotations_cache__",
+    "__static_attributes__",
+    "__firstlineno__",
+    "__abstractmethods__",
+    "_abc_impl",
+    "__repr__",
+    "__str__",
+    "__hash__",
+    "__orig_bases__",
+    "__parameters__",
+}
+
+
+def _computes_the_same(subclasses, base):
+    """Whether subclasses override nothing that computes, builds or makes a weight."""
+    inherited = set(dir(base)) | {"__getattr__", "__getattribute__", "__setattr__"}
+    return not any(
+        (vars(each).keys() - _HARMLESS) & inherited
+        for each in subclasses
+        if each is not object
+    )
+
+
+__all__ = ["Effect", "RuleCall", "Take", "find_rule", "register_rule"]

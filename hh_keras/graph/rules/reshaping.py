@@ -1,18 +1,41 @@
 """Layers that rearrange values: the same rearrangement is done to the ids."""
 
+import dataclasses
+from fractions import Fraction
+
 import keras
 import numpy as np
 
-from hh_keras.graph.ids import IdTensor, collapse, reshape
+from hh_keras.graph.ids import IdTensor, collapse, reshape, rows_after
 from hh_keras.graph.rules.registry import Effect, register_rule
 
 _L = keras.layers
 
 
+def _hold(call, x):
+    """A single channel whose axis goes: there can be no second one."""
+    if not x.varying and (x.ids >= 0).any():
+        call.freeze(x, f"{call.path}: takes a single channel for none")
+
+
 def _reshaped(call, x, shape):
     """The ids of `x` in a new shape, or None if they cannot be followed."""
     ids = reshape(x, shape)
-    return None if ids is None else IdTensor(call.rectangle(ids), tuple(shape))
+    if ids is None:
+        return None
+    return IdTensor(call.rectangle(ids), tuple(shape), rows_after(x, shape))
+
+
+def _stopped(call, reason):
+    """The effect of a reshape that is not followed; how often an example stands is."""
+    effect = call.stops(reason)
+    return dataclasses.replace(
+        effect,
+        outputs=[
+            dataclasses.replace(x, rows=rows_after(call.x, x.shape))
+            for x in effect.outputs
+        ],
+    )
 
 
 def _sizes(call, output, written):
@@ -34,24 +57,26 @@ def flatten(layer, call):
         x = _transposed(x, order, [x.shape[i] for i in order])
     output = _reshaped(call, x, call.shape)
     if output is None:
-        return call.stops("flattens an axis of unknown size")
+        return _stopped(call, "flattens an axis of unknown size")
     return Effect(output)
 
 
 @register_rule(_L.Reshape)
 def reshape_layer(layer, call):
+    _hold(call, call.x)
     output = _reshaped(call, call.x, call.shape)
     if output is None:
-        return call.stops("reshapes an axis of unknown size")
+        return _stopped(call, "moves channels into the batch or an unknown size")
     sizes = _sizes(call, output, layer.target_shape)
     return Effect(output, config={"target_shape": sizes} if output.varying else {})
 
 
 @register_rule("keras.ops.Reshape")
 def reshape_operation(op, call):
+    _hold(call, call.x)
     output = _reshaped(call, call.x, call.shape)
     if output is None:
-        return call.stops("reshapes an axis of unknown size")
+        return _stopped(call, "moves channels into the batch or an unknown size")
     written = op.newshape
     written = (written,) if isinstance(written, int) else tuple(written)
     sizes = _sizes(call, output, written)
@@ -59,7 +84,7 @@ def reshape_operation(op, call):
 
 
 def _transposed(x, order, shape):
-    return IdTensor(np.transpose(x.ids, order), tuple(shape))
+    return IdTensor(np.transpose(x.ids, order), tuple(shape), x.rows)
 
 
 @register_rule(_L.Permute)
@@ -88,16 +113,17 @@ def moveaxis(op, call):
 @register_rule("keras.ops.Squeeze", "keras.ops.ExpandDims")
 def unit_axes(op, call):
     """Axes of size 1 come and go; the others keep their order."""
-    x = call.x
-    if isinstance(getattr(op, "axis", None), int) and len(call.shape) > x.rank:
-        ids = np.expand_dims(x.ids, op.axis)
-    elif op.axis is None:
-        ids = x.ids.reshape([k for k, n in zip(x.ids.shape, x.shape) if n != 1] or [1])
-    else:
-        axes = tuple(op.axis) if isinstance(op.axis, (list, tuple)) else op.axis
-        changed = len(call.shape) > x.rank
-        ids = np.expand_dims(x.ids, axes) if changed else np.squeeze(x.ids, axes)
-    return Effect(IdTensor(ids, tuple(call.shape)))
+    x, axes = call.x, op.axis
+    if len(call.shape) > x.rank:
+        axes = tuple(axes) if isinstance(axes, (list, tuple)) else axes
+        return Effect(IdTensor(np.expand_dims(x.ids, axes), tuple(call.shape)))
+    _hold(call, x)
+    if axes is None:
+        # Written out, or an axis of channels would go too once one is left of them.
+        axes = [i for i, n in enumerate(x.shape) if n == 1]
+    axes = tuple(axes) if isinstance(axes, (list, tuple)) else axes
+    output = IdTensor(np.squeeze(x.ids, axes), tuple(call.shape))
+    return Effect(output, config={"axis": axes} if op.axis is None else {})
 
 
 def _channels_last_but(op, call):
@@ -124,6 +150,18 @@ def space_to_depth(op, call):
         return call.stops("shuffles an axis of channels in space")
     ids = call.along(call.x, axis)
     return Effect(call.produced(np.tile(ids, op.block_size**2), axis))
+
+
+@register_rule("keras.ops.ExtractPatches")
+def extract_patches(op, call):
+    """Every position of a patch brings all channels along, one after another."""
+    axis = _channels_last_but(op, call)
+    if axis is None or axis == 1:
+        return call.stops("cuts patches along an axis of channels")
+    if call.x.is_fixed:
+        return call.passes()
+    ids = call.along(call.x, axis)
+    return Effect(call.produced(np.tile(ids, call.shape[axis] // len(ids)), axis))
 
 
 @register_rule(_L.RepeatVector)
@@ -169,7 +207,9 @@ def pad(op, call):
 @register_rule("keras.ops.Split")
 def split(op, call):
     x, axis = call.x, op.axis % call.x.rank
-    if axis not in x.varying:
+    if axis == 0:
+        return _split_batch(op, call)
+    if axis not in x.varying or op.indices_or_sections == 1:
         return call.passes()
     parts = op.indices_or_sections
     ids = call.along(x, axis)
@@ -181,6 +221,14 @@ def split(op, call):
         IdTensor(collapse(piece), tuple(s)) for piece, s in zip(pieces, call.shapes)
     ]
     return Effect(outputs, config={"indices_or_sections": [ids[:k] for k in parts]})
+
+
+def _split_batch(op, call):
+    """Pieces of the batch: known are those of a split into equal ones."""
+    parts, rows = op.indices_or_sections, call.rows
+    even = isinstance(parts, int) and rows is not None
+    each = Fraction(rows) / parts if even else None
+    return Effect([IdTensor(call.x.ids, tuple(s), each) for s in call.shapes])
 
 
 @register_rule("keras.ops.GetItem")
@@ -195,6 +243,8 @@ def get_item(op, call):
     fill = (slice(None),) * (x.rank - used)
     at = key.index(...) if ... in key else len(key)
     full = key[:at] + fill + key[at + 1 :]
+    if any(isinstance(k, int) for k in full[1:]):
+        _hold(call, x)
     new_key, ids, axis = [], x.ids, 0
     index = []
     for k in full:

@@ -39,6 +39,7 @@ def _only_channels_vary(op, call):
     _L.RandomZoom,
     "keras.ops.MaxPool",
     "keras.ops.AveragePool",
+    "keras.ops.Resize",
 )
 def spatial(op, call):
     if _only_channels_vary(op, call):
@@ -48,8 +49,9 @@ def spatial(op, call):
 
 @register_rule(_L.UpSampling1D, _L.ZeroPadding1D, _L.Cropping1D)
 def spatial_1d(op, call):
-    """These have no `data_format`: axis 1 is always the one that changes."""
-    if 1 not in call.x.varying:
+    """Axis 1 changes, or the last one where channels come first."""
+    first = getattr(op, "data_format", None) == "channels_first"
+    if (2 if first else 1) not in call.x.varying:
         return call.passes()
     return call.stops("works in space along an axis of channels")
 

@@ -11,6 +11,7 @@ from hh_keras.data import ImageData
 from hh_keras.errors import DataError, HHError
 from hh_keras.flag import given
 from hh_keras.graph.heads import from_logits
+from hh_keras.models import is_keras_file
 from hh_keras.tasks.application import Application, Evaluation
 from hh_keras.tasks.classification import data as labelled
 from hh_keras.tasks.classification.confusion import plot_confusion
@@ -48,7 +49,7 @@ def application(args: FlagValues) -> Application:
 
 def _evaluate_file(args: FlagValues, build: Callable) -> Evaluation:
     model, logits = args.model, None
-    if model.endswith(".keras"):
+    if is_keras_file(model):
         model, data = labelled.load(args, build)
         logits = from_logits(model)
     else:

@@ -11,7 +11,7 @@ from absl.flags import FlagValues
 
 from hh_keras.data import ImageData
 from hh_keras.errors import HHError
-from hh_keras.models import sources
+from hh_keras.models import is_keras_file, sources
 from hh_keras.report import Picture
 from hh_keras.tasks.application import Application, Evaluation
 from hh_keras.tasks.plain import plain
@@ -84,7 +84,7 @@ def _degradation(args: FlagValues) -> Degradation:
 
 def _evaluate_file(task: Task, args: FlagValues, build: Callable) -> Evaluation:
     model: keras.Model | Callable
-    if args.model.endswith(".keras"):
+    if is_keras_file(args.model):
         model, data = photographs.load(task.check, args, build)
     else:
         model = tiles.runner(args.model)

@@ -34,7 +34,7 @@ def load(
         raise ModelError(
             f"--model={args.model} is a classifier; for --task={args.task} choose one "
             f"of {', '.join(models.list_models(args.task))}, module:function, or a "
-            ".keras file."
+            ".keras or .h5 file."
         )
     model = build(args, (None, None, args.channels), None)
     takes = tuple(model.inputs[0].shape[1:])

@@ -1,0 +1,349 @@
+"""Operations made anew: as they are, but for some of their arguments.
+
+What is in memory is trusted. Functions, initialisers, regularisers and constraints are
+handed over as the Python objects that they are, since another object may have the
+same name; only sizes come from configs.
+"""
+
+import contextlib
+import copy
+import inspect
+import sys
+import types
+
+import keras
+import numpy as np
+from keras.src.saving.serialization_lib import SafeModeScope
+
+from hh_keras.errors import ModelError
+
+# Made by Keras for each object anew.
+_OWN = ("build", "quantize", "add_weight", "_inbound_nodes", "_outbound_nodes")
+
+
+def clone_op(op, changes=None):
+    """A fresh operation like `op`, with some of its arguments changed.
+
+    Args:
+        op: a layer or a `keras.ops` operation; it is not changed.
+        changes: argument name → new value.
+
+    Returns:
+        The new operation; a layer is not built, unless it could only be copied as the
+        object that it is.
+
+    Raises:
+        ModelError: the operation cannot be made from its own arguments, and some of
+            them change.
+    """
+    changes = changes or {}
+    if not isinstance(op, keras.Layer):
+        return _operation(op, changes)
+    if hasattr(op, "adapt") and not op.variables:
+        return op  # a table of words: nothing in it is trained or has a size
+    try:
+        new = _from_config(op, changes)
+        new.autocast = op.autocast  # not in the config
+        _check_methods(op, new)
+        return new
+    except ModelError:
+        raise
+    except Exception as error:  # a user's constructor may raise anything
+        if not changes:
+            return copy_layer(op)
+        raise ModelError(
+            f"layer '{op.name}' ({type(op).__name__}) cannot be made again from its "
+            f"own config ({type(error).__name__}: {_first_line(error)}). "
+            "Give the class a get_config() that returns its constructor arguments."
+        ) from error
+
+
+def _check_methods(op, new):
+    """A method that was replaced on the object itself cannot go with a new one."""
+    lost = replaced_methods(op) - replaced_methods(new)
+    if lost:
+        raise ModelError(
+            f"'{lost.pop()}' of layer '{op.name}' ({type(op).__name__}) was replaced "
+            "on the object, so that no other layer can be made like it. Write a "
+            "subclass that overrides it."
+        )
+
+
+def replaced_methods(op):
+    """Names of the methods of this very object that its class has otherwise."""
+    kind = type(op)
+    return {
+        name
+        for name, value in vars(op).items()
+        if name not in _OWN and callable(value) and callable(getattr(kind, name, None))
+    }
+
+
+_SHARED = None  # id of a layer → (the layer, the new one), of the model being made
+
+
+@contextlib.contextmanager
+def sharing(made):
+    """Within a model that is made anew, a layer inside several others stays one.
+
+    Args:
+        made: id of an operation → `(operation, new one)`, of those made so far; layers
+            inside layers are added.
+    """
+    global _SHARED
+    before, _SHARED = _SHARED, made
+    try:
+        yield
+    finally:
+        _SHARED = before
+
+
+def _inner(layer):
+    if _SHARED is None:
+        return clone_op(layer)
+    if id(layer) not in _SHARED:
+        _SHARED[id(layer)] = layer, clone_op(layer)
+    return _SHARED[id(layer)][1]
+
+
+def _first_line(error):
+    return next(iter(str(error).splitlines()), "")
+
+
+def _from_config(op, changes):
+    config = _config(op)
+    # A build config would build the layer with its old shape.
+    config.pop("build_config", None)
+    live = {k: live_value(op, k, v) for k, v in config.items()}
+    for key, value in changes.items():
+        inner = vars(op).get(key)
+        wraps = isinstance(inner, keras.Layer) and isinstance(value, dict)
+        live[key] = clone_op(inner, value) if wraps else value
+    kind = type(op)
+    with SafeModeScope(False):  # the model is already in memory: trusted
+        if _plain(kind):
+            return kind.from_config(live)
+        for make in (lambda: kind.from_config(dict(live)), lambda: kind(**live)):
+            try:
+                return _hand_over(op, make())
+            except Exception:  # it wants its parts as it wrote them
+                continue
+        with keras.saving.CustomObjectScope(_functions(op)):
+            return _hand_over(op, kind.from_config({**config, **changes}))
+
+
+def _config(op):
+    """A layer's config; what cannot be written down in it is None."""
+    try:
+        return op.get_config()
+    except NotImplementedError:
+        hidden = {k: v for k, v in vars(op).items() if isinstance(v, _FUNCTIONS[1:])}
+        if not hidden:
+            raise
+        try:
+            vars(op).update(dict.fromkeys(hidden))
+            return op.get_config()
+        finally:
+            vars(op).update(hidden)
+
+
+def _hand_over(op, new):
+    """Gives the layers inside a wrapper the functions that those of `op` hold."""
+    for old, young in zip(op._flatten_layers(), new._flatten_layers()):
+        if type(old) is not type(young):
+            continue
+        for key, value in vars(old).items():
+            made = vars(young).get(key)
+            if key not in _OWN and _is_function(value) and _is_function(made):
+                vars(young)[key] = value
+    return new
+
+
+_FUNCTIONS = (
+    types.FunctionType,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+)
+
+
+def _is_function(x):
+    return isinstance(x, _FUNCTIONS)
+
+
+def _plain(kind):
+    """Whether a class is made by calling it with its config, as Keras's own are."""
+    return kind.from_config.__func__ is keras.Operation.from_config.__func__
+
+
+def live_value(op, key, value):
+    """The object that an entry of a config stands for, if the operation holds it."""
+    if isinstance(value, (bool, int, float)):
+        return value
+    held = vars(op)
+    found = held.get(key, held.get("_" + key))
+    if value is None:
+        return found if _is_function(found) else None
+    if found is None and isinstance(value, (str, dict)):
+        found = _written_as(op, value)
+    if isinstance(found, (list, tuple)) and any(
+        isinstance(each, keras.Layer) for each in found
+    ):
+        return [_inner(x) if isinstance(x, keras.Layer) else x for x in found]
+    return _fresh(found, value)
+
+
+def _fresh(found, value):
+    if isinstance(found, keras.Layer):
+        return _inner(found)  # a layer inside a layer has weights of its own
+    if isinstance(found, keras.initializers.Initializer):
+        try:  # an initialiser without a seed of its own draws a new one
+            return type(found).from_config(found.get_config())
+        except Exception:
+            return found
+    if isinstance(found, dict) and isinstance(value, dict):
+        return dict(found)  # arguments of a Lambda
+    if callable(found) and not isinstance(found, (type, str, keras.DTypePolicy)):
+        return found
+    return value
+
+
+def _written_as(op, value):
+    """The function among an operation's attributes that is written so in its config.
+
+    An attribute need not have the name of its argument.
+    """
+    name = value.get("config") if isinstance(value, dict) else value
+    for each in vars(op).values():
+        if inspect.isfunction(each) and each.__name__ == name:
+            return each
+    return None
+
+
+def _functions(op):
+    """Name → function, of all that a layer and the layers inside it hold."""
+    layers = op._flatten_layers()
+    return {
+        each.__name__: each
+        for layer in layers
+        for key, each in vars(layer).items()
+        if inspect.isfunction(each) and key not in _OWN
+    }
+
+
+def _operation(op, changes):
+    """A `keras.ops` operation by its constructor, numpy's numbers made Python's.
+
+    So it can be saved even if it was called with what Keras cannot write down.
+    """
+    names = [
+        name
+        for name, p in inspect.signature(type(op).__init__).parameters.items()
+        if name not in ("self", "name") and p.kind in (p.POSITIONAL_OR_KEYWORD, 3)
+    ]
+    held = vars(op)
+    if all(name in held for name in names):
+        values = {name: _plain_value(held[name]) for name in names}
+        try:
+            new = type(op)(**{**values, **changes}, name=op.name)
+        except Exception:
+            new = None
+        if new is not None and _alike(op, new, changes):
+            return new
+    new = copy.copy(op)
+    vars(new).update(changes, _inbound_nodes=[], _outbound_nodes=[])
+    return new
+
+
+def _plain_value(value):
+    if isinstance(value, (np.integer, np.floating, np.bool_)):
+        return value.item()
+    if type(value) in (list, tuple):
+        return type(value)(_plain_value(v) for v in value)
+    return value
+
+
+def _alike(op, new, changes):
+    """Whether a constructor gave the same attributes, but for the changed ones."""
+    ignored = {*_OWN, "_auto_config", "_lock", "_auto_config_error_args", *changes}
+    mine, other = vars(op), vars(new)
+    return mine.keys() == other.keys() and all(
+        _equal(mine[k], other[k]) for k in mine.keys() - ignored
+    )
+
+
+def _equal(a, b):
+    if a is b:
+        return True
+    try:
+        return bool(np.all(a == b)) and np.shape(a) == np.shape(b)
+    except Exception:  # ragged values
+        return False
+
+
+def copy_layer(layer):
+    """Copies a built layer as the object that it is, weights and inner layers too.
+
+    For layers whose class cannot be made from a config and whose sizes stay.
+
+    Args:
+        layer: a layer; it is not changed.
+
+    Returns:
+        A layer of the same class that shares no variable with it.
+
+    Raises:
+        ModelError: it holds something that cannot be copied.
+    """
+    try:
+        return _copied(layer, {id(m): m for m in sys.modules.values()})
+    except Exception as error:  # a lock, a file, a generator …
+        raise ModelError(
+            f"layer '{layer.name}' ({type(layer).__name__}) can neither be made again "
+            f"from a config nor copied ({type(error).__name__}: {_first_line(error)}). "
+            "Give the class a get_config() that returns its constructor arguments."
+        ) from error
+
+
+def _copied(layer, memo):
+    """A layer begun as Keras begins one, which then gets copies of all attributes."""
+    if _SHARED and id(layer) in _SHARED:
+        memo[id(layer)] = _SHARED[id(layer)][1]
+    if id(layer) in memo:
+        return memo[id(layer)]
+    new = type(layer).__new__(type(layer))
+    keras.Layer.__init__(new, dtype=layer.dtype_policy, name=layer.name)
+    begun, memo[id(layer)] = set(vars(new)), new
+    if _SHARED is not None:
+        _SHARED[id(layer)] = layer, new
+    for kind in ("trainable_variables", "non_trainable_variables", "seed_generators"):
+        for each in getattr(layer, "_" + kind):
+            new._tracker.add_to_store(kind, copy.deepcopy(each, memo))
+    for each in layer._layers:
+        new._tracker.add_to_store("layers", _copied(each, memo))
+    for key, value in vars(layer).items():
+        if key not in begun:
+            setattr(new, key, copy.deepcopy(_untracked(value, memo), memo))
+        elif key not in _OWN and isinstance(value, (bool, int, float, str, tuple)):
+            vars(new)[key] = value
+    vars(new)["_build_shapes_dict"] = getattr(layer, "_build_shapes_dict", None)
+    if layer.built:
+        new._lock_state()
+    return new
+
+
+def _untracked(value, memo):
+    """Lists and dicts that report to their layer's tracker, as plain ones.
+
+    Symbolic tensors, which a copy would follow through the whole graph, are shared.
+    """
+    if isinstance(value, keras.KerasTensor):
+        memo[id(value)] = value
+    if isinstance(value, dict):
+        return {k: _untracked(v, memo) for k, v in value.items()}
+    if isinstance(value, (list, set)) or type(value) is tuple:
+        kind = next(k for k in (list, set, tuple) if isinstance(value, k))
+        return kind(_untracked(v, memo) for v in value)
+    return value
+
+
+__all__ = ["clone_op", "copy_layer", "live_value", "replaced_methods", "sharing"]

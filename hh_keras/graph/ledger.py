@@ -1,0 +1,155 @@
+"""The ledger of one trace: ids, who made them, which are tied and which must stay."""
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from hh_keras.graph.ids import constant
+from hh_keras.graph.values import Take, id_arrays
+
+
+class Ledger:
+    """Ids, who made them, ties and frozen channels."""
+
+    def __init__(self):
+        self.makers = []  # (path, first id, one past the last)
+        self.size = 0
+        self.ties = []
+        self.frozen = []  # (ids, reason)
+        self.reasons = []  # reasons[k] belongs to the negative id -1 - k
+        self.fixed_ids = {}  # (reason, position) blocks already given real ids
+        self.vectors = {}  # (id of an id array, axis, size) → (that array, its vector)
+
+    def fresh(self, n, path):
+        ids = np.arange(self.size, self.size + n)
+        self.makers.append((path, self.size, self.size + n))
+        self.size += n
+        return ids
+
+    def fixed(self, shape, reason):
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        return constant(-1 - self.reasons.index(reason), shape)
+
+    def tie(self, a, b):
+        a, b = np.ravel(a), np.ravel(b)
+        if min(a.min(initial=0), b.min(initial=0)) == 0:
+            self.ties.append((a, b))
+            return
+        loose_a, loose_b = a >= 0, b >= 0
+        both = loose_a & loose_b & (a != b)
+        if both.any():
+            self.ties.append((a[both], b[both]))
+        for mine, other in ((a, b), (b, a)):
+            lone = (mine >= 0) & (other < 0)
+            for code in np.unique(other[lone]):
+                reason = f"combined with {self.reasons[-1 - code]}"
+                self.frozen.append((mine[lone & (other == code)], reason))
+
+    def tie_tensors(self, x, y, path):
+        """Says that two tensors stand in the same place, so have the same shape."""
+        if x.rank == y.rank and x.ids.shape == y.ids.shape:
+            self.tie(x.ids, y.ids)
+        else:
+            for each in (x, y):
+                self.freeze(each.ids, f"{path}: called on other channels elsewhere")
+
+    def tie_values(self, a, b, path):
+        """The same of two nested values that hold id arrays."""
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            if a.shape == b.shape:
+                return self.tie(a, b)
+        elif type(a) is type(b) and isinstance(a, (dict, list, tuple)):
+            keys = [x.keys() if isinstance(x, dict) else range(len(x)) for x in (a, b)]
+            if set(keys[0]) == set(keys[1]):
+                for key in keys[0]:
+                    self.tie_values(a[key], b[key], path)
+                return None
+        elif isinstance(a, Take) and isinstance(b, Take):
+            return self.tie_values(a.ids, b.ids, path)
+        for ids in (*id_arrays(a), *id_arrays(b)):
+            self.freeze(ids, f"{path}: called on other channels elsewhere")
+        return None
+
+    def freeze(self, ids, reason):
+        ids = np.ravel(ids)
+        if (ids >= 0).any():
+            self.frozen.append((ids[ids >= 0], reason))
+
+    def own(self, ids):
+        """Gives values that no layer produces frozen ids of their own."""
+        if (ids >= 0).all():
+            return np.asarray(ids)
+        ids = np.array(ids)
+        for code in np.unique(ids[ids < 0]):
+            places = ids == code
+            count = int(places.sum())
+            reason = self.reasons[-1 - code]
+            block = self.fixed_ids.get(reason)
+            if block is None or len(block) < count:
+                block = self.fresh(count, None)
+                self.frozen.append((block, reason))
+                self.fixed_ids[reason] = block
+            ids[places] = block[:count]
+        return ids
+
+
+def classes(book):
+    """Returns the class of every id: tied ids are of one class."""
+    if not book.ties:
+        return np.arange(book.size)
+    a, b = (np.concatenate(side) for side in zip(*book.ties))
+    edges = coo_matrix((np.ones(len(a)), (a, b)), shape=(book.size, book.size))
+    return connected_components(edges, directed=False)[1]
+
+
+def causes_of(book, labels):
+    """Returns why each class is frozen, as an index into a list of reasons.
+
+    The last of the reasons is None, for the classes that are not; where several
+    would do, the first one counts.
+    """
+    reasons = list(dict.fromkeys(reason for _, reason in book.frozen))
+    number = {reason: k for k, reason in enumerate(reasons)}
+    causes = np.full(labels.max(initial=-1) + 1, len(reasons))
+    for ids, reason in reversed(book.frozen):
+        causes[labels[ids]] = number[reason]
+    return causes, [*reasons, None]
+
+
+def order_of(book, id_arrays, labels, causes):
+    """Numbers the classes so that each group is a run of consecutive integers.
+
+    Classes are of one group if they stand equally often in every id array: then any
+    count of them costs the same, whichever they are.
+    """
+    count = len(causes)
+    random = np.random.default_rng(0)
+    signatures = random.integers(1, 2**63, causes.max(initial=0) + 1, np.uint64)
+    signatures = signatures[causes]
+    distinct = {id(ids): ids for ids in id_arrays}
+    arrays = [*distinct.values(), *(np.arange(a, b) for _, a, b in book.makers)]
+    if arrays:
+        codes = random.integers(1, 2**63, len(arrays), dtype=np.uint64)
+        codes = np.repeat(codes, [len(ids) for ids in arrays])
+        np.add.at(signatures, labels[np.concatenate(arrays)], codes)
+    first = np.full(count, book.size)
+    np.minimum.at(first, labels, np.arange(book.size))
+    group_of = _numbered(signatures)
+    group_first = np.full(count, book.size)
+    np.minimum.at(group_first, group_of, first)
+    sequence = np.argsort(group_first[group_of] * book.size + first)
+    order = np.empty(count, int)
+    order[sequence] = np.arange(count)
+    starts = np.flatnonzero(
+        np.diff(group_of[sequence], prepend=-1) if count else np.zeros(0)
+    )
+    bounds = [*starts.tolist(), count]
+    return order, bounds
+
+
+def _numbered(values):
+    """Equal values get equal integers; made for long runs of equal values."""
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1])[: len(values)])
+    numbers = np.unique(values[starts], return_inverse=True)[1]
+    return np.repeat(numbers, np.diff(starts, append=len(values)))

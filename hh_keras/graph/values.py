@@ -1,0 +1,42 @@
+"""Nested plain values, such as configs, that hold arrays of channel ids."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Take:
+    """A config entry with one value per channel: `values[k]` goes with `ids[k]`.
+
+    Of nested lists `axis` is the one along which the channels lie.
+    """
+
+    values: Any
+    ids: np.ndarray
+    axis: int = -1
+
+
+def map_ids(function, value):
+    """Applies `function` to every id array inside a nested value."""
+    if isinstance(value, np.ndarray):
+        return function(value)
+    if isinstance(value, Take):
+        return Take(value.values, function(value.ids), value.axis)
+    if isinstance(value, slice):
+        return slice(
+            *(map_ids(function, v) for v in (value.start, value.stop, value.step))
+        )
+    if isinstance(value, dict):
+        return {k: map_ids(function, v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(map_ids(function, v) for v in value)
+    return value
+
+
+def id_arrays(value):
+    """Every id array inside a nested value."""
+    found = []
+    map_ids(lambda ids: found.append(ids) or ids, value)
+    return found

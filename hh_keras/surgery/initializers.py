@@ -1,0 +1,54 @@
+"""Initialisers that hold values of a fixed shape, such as word vectors or filters."""
+
+import keras
+import numpy as np
+
+from hh_keras.graph import calls
+
+
+def cut_initializers(layer, weights, shape_of, change):
+    """Initialisers for a layer whose weights change shape.
+
+    A layer that starts from given values would otherwise demand their old shape, when
+    it is built and when it is loaded.
+
+    Args:
+        layer: the old layer, built.
+        weights: names of the weights that change shape.
+        shape_of: `shape_of(name)` is a weight's new shape.
+        change: `change(name, value)` cuts or repeats an array of the old shape.
+
+    Returns:
+        Config key → `keras.initializers.Constant`, for initialisers that cannot make
+        the new shape.
+    """
+    variables, found = calls.variables(layer), {}
+    for attribute, initializer in vars(layer).items():
+        if not attribute.endswith("_initializer") or not callable(initializer):
+            continue
+        key = attribute.lstrip("_")
+        name = _weight_of(key, variables)
+        if name not in weights or _makes(initializer, shape_of(name)):
+            continue
+        values = np.asarray(initializer(tuple(variables[name].shape)))
+        found[key] = keras.initializers.Constant(change(name, values))
+    return found
+
+
+def _weight_of(key, variables):
+    """The weight that an initialiser of a layer is for."""
+    stem = key.removesuffix("_initializer")
+    names = (stem, f"{stem}_kernel", "kernel" if stem == "depthwise" else stem)
+    return next((name for name in names if name in variables), None)
+
+
+def _makes(initializer, shape):
+    """Whether an initialiser can make a weight of any shape, and of this one."""
+    if isinstance(initializer, keras.initializers.Constant):
+        return np.ndim(initializer.value) == 0
+    if type(initializer).__module__.startswith("keras.src."):
+        return True
+    try:
+        return tuple(np.shape(initializer(shape))) == shape
+    except Exception:  # a user's function may raise anything
+        return False

@@ -1,0 +1,88 @@
+"""What layers cost whose channels stay, and what cannot be counted."""
+
+import keras
+import pytest
+from keras import layers as L
+from keras import ops
+
+import hh_keras as hh
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*are frozen")
+
+
+def macs(layer, shape):
+    i = keras.Input(shape)
+    model = keras.Model(i, layer(i))
+    return hh.cost(model).macs
+
+
+@pytest.mark.parametrize(
+    "layer, shape, expected",
+    [
+        (lambda: L.SpectralNormalization(L.Dense(7)), (5,), 35),
+        (lambda: L.LSTM(4), (6, 3), 6 * (3 * 16 + 4 * 16)),
+        (lambda: L.GRU(5, return_sequences=True), (6, 3), 6 * (3 * 15 + 5 * 15)),
+        (lambda: L.Bidirectional(L.SimpleRNN(4)), (6, 3), 2 * 6 * (3 * 4 + 4 * 4)),
+        (lambda: L.TimeDistributed(L.LSTM(4)), (2, 6, 3), 2 * 6 * (48 + 64)),
+        (lambda: L.TimeDistributed(L.Dense(4)), (6, 3), 6 * 12),
+        (lambda: L.Lambda(lambda t: ops.matmul(t, t)), (3, 3), 27),
+    ],
+)
+def test_layers_that_keep_their_channels_are_counted(layer, shape, expected):
+    assert macs(layer(), shape) == expected
+
+
+def test_attention_is_counted():
+    i = keras.Input((10, 8))
+    model = keras.Model(i, L.MultiHeadAttention(2, 4)(i, i))
+    assert hh.cost(model).macs == 4 * 10 * 8 * 8 + 2 * 2 * 10 * 10 * 4
+
+
+class Loop(L.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], shape[-1]), name="kernel")
+
+    def call(self, x):
+        body = lambda k, y: (k + 1, ops.matmul(y, self.kernel))  # noqa: E731
+        return ops.while_loop(lambda k, y: k < 3, body, (0, x))[1]
+
+
+def looped():
+    i = keras.Input((6,))
+    return keras.Model(i, L.Dense(2)(L.Dense(4)(Loop(name="loop")(L.Dense(6)(i)))))
+
+
+def test_what_cannot_be_counted_is_named():
+    cost = hh.cost(looped())
+    assert cost.uncounted == ("loop",)
+    assert cost.macs == 36 + 24 + 8
+    assert "unknown" in str(cost) and "+ unknown" in str(cost)
+
+
+def test_a_budget_says_what_it_does_not_cover():
+    model = looped()
+    channels = hh.trace(model)
+    scores = hh.score_channels(model, criterion="uniform")
+    with pytest.warns(UserWarning, match="'loop'.*not covered"):
+        plan = hh.select_channels(channels, scores, hh.Budget(macs=60))
+    assert plan.notes["uncounted"] == ["loop"]
+    quiet = hh.select_channels(channels, scores, hh.Budget(params=90))
+    assert "uncounted" not in quiet.notes
+
+
+def test_a_batch_of_fixed_size_counts_one_example():
+    i = keras.Input(batch_shape=(4, 8, 8, 3))
+    x = ops.reshape(L.Conv2D(5, 3)(i), (4 * 36, 5))
+    model = keras.Model(i, L.Dense(2)(x))
+    assert hh.cost(model).macs == 36 * 27 * 5 + 36 * 10
+
+
+def test_sizes_reach_nested_models():
+    backbone = keras.applications.MobileNetV2(
+        include_top=False, weights=None, alpha=0.35
+    )
+    nested = keras.Sequential([keras.Input((64, 64, 3)), backbone])
+    whole = keras.applications.MobileNetV2(
+        (64, 64, 3), include_top=False, weights=None, alpha=0.35
+    )
+    assert hh.cost(nested).macs == hh.cost(whole).macs

@@ -1,0 +1,123 @@
+"""What trials find out about layers that have no rule."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers as L
+from keras import ops
+
+import hh_keras as hh
+
+
+def traced(layer, shape=(8, 8, 3)):
+    """The group of a convolution's channels that a layer reads, and warnings."""
+    i = keras.Input(shape)
+    x = L.Dense(8, name="before")(i)
+    x = L.Dense(3)(layer(x))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        group = hh.trace(keras.Model(i, x)).group("before")
+    return group, [str(w.message) for w in seen if "frozen" in str(w.message)]
+
+
+def layer(call, **methods):
+    """An instance of a layer class that holds no config of its own."""
+    return type("Own", (L.Layer,), {"call": call, **methods})()
+
+
+PASSES = {
+    "scale": lambda s, x: x * 3.0,
+    "gain by position": lambda s, x: x * ops.reshape(ops.arange(8.0), (8, 1, 1)),
+    "instance normalisation": lambda s, x: (
+        (x - ops.mean(x, (1, 2), True)) / (ops.std(x, (1, 2), True) + 1e-3)
+    ),
+    "blur": lambda s, x: (x + ops.roll(x, 1, 1) + ops.roll(x, 1, 2)) / 3.0,
+    "of tensorflow": lambda s, x: tf.nn.leaky_relu(tf.reverse(x, [1])),
+}
+MIXES = {
+    "softmax": lambda s, x: ops.softmax(x),
+    "mean": lambda s, x: x - ops.mean(x, -1, keepdims=True),
+    "shuffle": lambda s, x: ops.take(x, np.arange(8)[::-1].copy(), axis=-1),
+    "neighbours": lambda s, x: x + ops.roll(x, 1, -1),
+    "count": lambda s, x: x / x.shape[-1],
+    "first half": lambda s, x: ops.where(ops.arange(x.shape[-1]) < 4, x, -x),
+    "maximum": lambda s, x: ops.where(x == ops.max(x, -1, keepdims=True), x, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_layers_that_work_channel_by_channel_let_channels_leave(name):
+    group, seen = traced(layer(PASSES[name]))
+    assert group.frozen is None and not seen
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_layers_that_mix_channels_are_frozen_with_what_was_seen(name):
+    group, (message,) = traced(layer(MIXES[name]))
+    assert group.frozen and "(Own)" in message
+    assert "channels" in message and "register_rule" in message
+
+
+def test_random_layers_are_noticed():
+    noisy = layer(lambda s, x: x + keras.random.normal(ops.shape(x)))
+    assert "other numbers at every call" in traced(noisy)[0].frozen
+
+
+def test_a_trial_leaves_the_layer_as_it_is():
+    class Counted(L.Layer):
+        ran = 0
+
+        def build(self, shape):
+            self.gain = self.add_weight(shape=(shape[-1],), name="gain")
+            self.steps = self.add_weight((), "zeros", name="steps", trainable=False)
+
+        def call(self, x):
+            self.steps.assign(self.steps + 1.0)
+            return x * self.gain
+
+    counted = Counted()
+    group, _ = traced(counted)
+    assert "state that changes" in group.frozen
+    assert float(counted.steps) == 0.0
+
+
+def test_what_a_trial_prints_is_not_shown(capsys):
+    group, _ = traced(layer(lambda s, x: print("hello") or x * 2.0))
+    capsys.readouterr()  # building the model prints; tracing it again does not
+    traced_again = traced(layer(lambda s, x: x * 2.0))[0]
+    assert group.frozen is None and traced_again.frozen is None
+
+
+def test_numbers_that_overflow_prove_nothing():
+    group, _ = traced(layer(lambda s, x: x / (x - x)))
+    assert "NaN" in group.frozen
+
+
+def test_layers_of_many_numbers_are_not_tried():
+    huge = layer(lambda s, x: x + 0.5)
+    group, _ = traced(huge, (2000, 400, 2))
+    assert "too large to be tried" in group.frozen
+
+
+def test_a_layer_of_two_tensors_ties_their_channels():
+    class Mixed(L.Layer):
+        def call(self, a, b):
+            return ops.maximum(a, b) - 0.5 * ops.minimum(a, b)
+
+    i = keras.Input((8,))
+    x, y = L.Dense(6, name="x")(i), L.Dense(6, name="y")(i)
+    channels = hh.trace(keras.Model(i, L.Dense(2)(Mixed()(x, y))))
+    assert channels.group("x").producers == ("x", "y")
+    assert channels.group("x").frozen is None
+
+
+def test_a_function_that_is_not_known_is_tried_too():
+    i = keras.Input((8,))
+    x = L.Dense(6, activation=lambda t: t / (1 + ops.abs(t)), name="own")(i)
+    x = L.Dense(5, activation=lambda t: t / ops.sum(t, -1, True), name="mixed")(x)
+    channels = hh.trace(keras.Model(i, L.Dense(2)(x)))
+    assert channels.group("own").frozen is None
+    assert "works across channels" in channels.group("mixed").frozen
