@@ -24,7 +24,6 @@ import numpy as np  # noqa: E402
 
 import hh_keras as hh  # noqa: E402
 
-
 _BY_HAND = "## Patterns"  # what follows in the page is not this script's
 
 

@@ -22,6 +22,7 @@ from PIL import Image  # noqa: E402
 
 import hh_keras.models  # noqa: E402
 from hh_keras.data import load  # noqa: E402
+from hh_keras.tasks.classification.task import TASK  # noqa: E402
 from hh_keras.training import Recipe  # noqa: E402
 from hh_keras.training.fit import compiled  # noqa: E402
 from hh_keras.training.trainee import weighted  # noqa: E402
@@ -70,7 +71,7 @@ def delivered(data, seconds):
 def appetite(shape, classes, seconds):
     """Returns a function that takes training steps for a while; images per second."""
     model = hh_keras.models.build("resnet20", shape, classes)
-    trainee = compiled(model, Recipe(batch_size=BATCH), 100, None, 1, None)
+    trainee = compiled(model, Recipe(batch_size=BATCH), 100, None, 1, None, TASK)
     batch = (
         np.zeros((BATCH, *shape), "float32"),
         np.zeros(BATCH, "int32"),

@@ -102,7 +102,7 @@ def half_the_macs(names, kinds):
         shares = [1.0, *(hh.cost(m).macs / hh.cost(model).macs for m in found)]
         for quantize in kinds:
             contents = [convert(each, quantize) for each in (model, *found)]
-            ms = time_files(contents, 1, 100, again=True)
+            ms = time_files(contents, 1, 100, twice=True)
             for step, share, row in zip(("original", *steps), shares, ms):
                 low, middle, high = np.percentile(row / ms[0], [25, 50, 75])
                 print(

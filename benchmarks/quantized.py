@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from launch import export, train
+from hh_keras.cli.commands import export, train
 
 KINDS = ("float32", "float16", "dynamic", "int8", "qat")
 

@@ -93,7 +93,7 @@ def key_of(name, study, kind, seed):
 
 def load(study, train, test, seed, scratch):
     """Pairs of a folder to learn from and of one to measure on."""
-    from hh_keras.data import load_pairs
+    from hh_keras.tasks.restoration.pairs import load_pairs
 
     both = scratch / f"{train.name}_{test.name}"
     both.mkdir(parents=True, exist_ok=True)
@@ -135,9 +135,9 @@ def network(study, kind, seed, data, task, scale):
 def execute(name, study, kind, seed, args):
     """Trains the network of a run; returns its row."""
     import hh_keras
-    from hh_keras.data import Degradation
     from hh_keras.data.embedded import PHOTOGRAPHS
-    from hh_keras.tasks.restoration import task_for
+    from hh_keras.tasks.restoration.degradation import Degradation
+    from hh_keras.tasks.restoration.task import task_for
     from hh_keras.training import Recipe, train
 
     started, key = time.monotonic(), key_of(name, study, kind, seed)
@@ -258,10 +258,11 @@ def summarise(results):
 
 def draw(results):
     """What the first seed's networks make of the package's photographs, if kept."""
-    from hh_keras.data import Degradation, load_pairs
-    from hh_keras.report.before_after import plot_before_after
-    from hh_keras.tasks.restoration import task_for
-    from launch.steps import load_saved
+    from hh_keras.cli.network import load_saved
+    from hh_keras.tasks.restoration.degradation import Degradation
+    from hh_keras.tasks.restoration.pairs import load_pairs
+    from hh_keras.tasks.restoration.preview import plot_before_after
+    from hh_keras.tasks.restoration.task import task_for
 
     for name, study in STUDIES.items():
         paths = [results / "networks" / f"{name}_{kind}.keras" for kind in SHOWN]

@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import hh_keras.models  # noqa: E402
+from hh_keras.tasks.classification.task import TASK  # noqa: E402
 from hh_keras.training import Recipe, checkpoints, strategy  # noqa: E402
 from hh_keras.training.fit import compiled  # noqa: E402
 from hh_keras.training.layerwise import changed, for_recipe  # noqa: E402
@@ -42,7 +43,7 @@ def stepper(where, **settings):
     with where.scope():
         model = hh_keras.models.build("resnet20", SHAPE, 10)
     with changed(for_recipe(model, recipe)):
-        trainee = compiled(model, recipe, 1000, None, 1, None)
+        trainee = compiled(model, recipe, 1000, None, 1, None, TASK)
         data = weighted(batches(), where.num_replicas_in_sync)
         iterator = iter(where.experimental_distribute_dataset(data))
         step = trainee.make_train_function() or trainee.train_function

@@ -1,6 +1,6 @@
 """Errors a user can cause; their text names the culprit and the remedy.
 
-The launch scripts print them without a traceback.
+The commands print them without a traceback.
 """
 
 

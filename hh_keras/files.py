@@ -3,16 +3,17 @@
 import contextlib
 import errno
 import os
-import pathlib
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from hh_keras.errors import WorkdirError
 
 _MARK = ".new-"
 
 
-def replace(path, make):
+def replace(path: str | os.PathLike, make: Callable[[Path], object]) -> None:
     """Has `make` produce a file or folder, then moves it to `path` in one step.
 
     It is made in a hidden folder beside `path`, on the same file system. Readers see
@@ -25,7 +26,7 @@ def replace(path, make):
     Raises:
         WorkdirError: the file system refuses; the message names `path`.
     """
-    path = pathlib.Path(path)
+    path = Path(path)
     with _made(path, make) as new:
         if path.is_dir() and not path.is_symlink():
             _swap(path, new, new.with_name("old folder"))
@@ -33,7 +34,7 @@ def replace(path, make):
             os.replace(new, path)
 
 
-def add(paths, make):
+def add(paths: Iterable[Path], make: Callable[[Path], object]) -> Path:
     """Has `make` produce a folder, then moves it to the first path that is free.
 
     As `replace`, but what is there stays, also if another process adds at the same
@@ -44,12 +45,12 @@ def add(paths, make):
         make: function of a path that has the first one's name.
 
     Returns:
-        The path that was free, a `pathlib.Path`.
+        The path that was free, a `Path`.
 
     Raises:
         WorkdirError: the file system refuses; the message names the first path.
     """
-    paths = map(pathlib.Path, paths)
+    paths = map(Path, paths)
     path = next(paths)
     with _made(path, make) as new:
         while True:
@@ -72,7 +73,7 @@ def _made(path, make):
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{path.name}{_MARK}"
         with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder:
-            new = pathlib.Path(folder, path.name)
+            new = Path(folder, path.name)
             make(new)
             yield new
     except OSError as error:
@@ -90,7 +91,7 @@ def _swap(path, new, old):
         raise
 
 
-def write(path, content):
+def write(path: str | os.PathLike, content: str | bytes) -> None:
     """Writes text (as UTF-8) or bytes to a file in one step, see `replace`.
 
     Args:
@@ -104,10 +105,10 @@ def write(path, content):
     replace(path, lambda new: new.write_bytes(content))
 
 
-def sweep(folder):
+def sweep(folder: Path) -> None:
     """Removes what processes that were killed within `replace` left below a folder.
 
     Nobody else may be writing there.
     """
-    for left in pathlib.Path(folder).glob(f"**/.*{_MARK}*"):
+    for left in Path(folder).glob(f"**/.*{_MARK}*"):
         shutil.rmtree(left, ignore_errors=True)

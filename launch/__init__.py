@@ -1,4 +1,4 @@
-"""The command line: thin scripts that turn flags into calls of hh_keras.
+"""A script per command, for a clone: each runs as `python launch/NAME.py`.
 
-Each runs as `python launch/NAME.py` and as `python -m launch.NAME`.
+What they do is in `hh_keras.cli.commands`.
 """

@@ -1,66 +1,15 @@
 """Shrinks a network: the model in, plan.json and two untrained models out.
 
-The network is widened, its channels are scored on a few batches, and the best ones
-that fit the budget become a smaller network with the same layers.
-
-    python launch/shrink.py --workdir=runs/shrink
-    python launch/shrink.py --model=resnet56 --dataset=photos/ --macs=0.5x
-    python launch/shrink.py --model=mine:build --model_args='{"depth": 3}' --macs=300M
-    python launch/shrink.py --model=trained.keras --width_mult=1 --weights=inherit
-
-Leaves in --workdir: plan.json (which channels of the widened network stay),
-original.keras and lw_dna.keras (both with the weights that training should start
-from), run.json (all settings). launch/train.py trains either; launch/run.py does
-everything in one go.
+python launch/shrink.py --help
 """
 
 import pathlib
 import sys
-import time
 
-if not __package__:  # started as a file: find this package and hh_keras
+if not __package__:  # started as a file: find hh_keras
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
-from launch import flags, program
-
-GROUPS = {
-    "Settings": flags.CONFIG,
-    "Task": flags.TASK,
-    "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
-    "Data": (*flags.DATA, flags.BATCH_SIZE),
-    "Search": flags.SEARCH,
-    "Training (with --search_epochs)": (*flags.TRAINING, *flags.RESUME),
-    "Devices": flags.DEVICES,
-    "Other": (flags.SEED, *flags.workdir_flags("runs/shrink")),
-}
-
-
-def main(args):
-    # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from launch import steps, workdir
-
-    run = steps.open_run(args, "shrink")
-    files = ("plan.json", "original.keras", "lw_dna.keras")
-    if workdir.is_finished(run, "search", files):
-        print(f"Nothing to do: {run.path} holds this very run, finished.")
-        return
-    started = time.perf_counter()
-    model, data = steps.load(args)
-    print(f"Searching {args.model} on {data.name} ...", flush=True)
-    original, result = steps.search(model, data, args, run)
-    if not run.chief:
-        return
-    workdir.claim(run)
-    result.plan.save(run.path / "plan.json")
-    steps.save_model(original, run.path / "original.keras")
-    steps.save_model(result.model, run.path / "lw_dna.keras")
-    workdir.finish(run, "search", started)
-    print(result.plan.diff(result.wide))
-    print(steps.search_summary(result))
-    print(f"Written: {', '.join(str(run.path / name) for name in files)}")
-
-
-entry = program.make(__doc__, GROUPS, main)
+from hh_keras.cli.commands.shrink import entry
 
 if __name__ == "__main__":
     sys.exit(entry())

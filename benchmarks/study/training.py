@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 import hh_keras
+from hh_keras.tasks.classification.task import TASK
 from hh_keras.training import train
 from study import data, networks, variants
 
@@ -61,6 +62,7 @@ def execute(run, folders, scratch):
         workdir=workdir,
         name="network",
         steps_per_execution=20,
+        task=TASK,
     )
     shutil.rmtree(workdir, ignore_errors=True)
     [row] = trained.history

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 import hh_keras
 from hh_keras.search.profiles import profile_scores
-from hh_keras.search.rebuild import widen
 from hh_keras.search.scores import NEED_DATA
+from hh_keras.surgery.rebuild import widen
+from hh_keras.tasks.classification.task import TASK
 from hh_keras.training import Recipe, train
 
 _SPREAD = 0.5  # of random counts: standard deviation of the logarithm
@@ -179,7 +180,7 @@ def searched(run, space, images_of):
 def warm_up(wide, images, protocol, steps):
     """Trains the wide network for a few steps, in place."""
     recipe = recipe_of(protocol, schedule="constant")
-    train(wide, Few(images.train.take(steps)), recipe)
+    train(wide, Few(images.train.take(steps)), recipe, task=TASK)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

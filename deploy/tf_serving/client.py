@@ -19,6 +19,8 @@ Requests are repeated, after a random and growing pause, where the server cannot
 answered: it refuses or drops the connection, or says that it is busy. A classification
 changes nothing on the server, so asking twice is safe. Timeouts are not repeated.
 
+This one file is all there is to it, so that it can be copied anywhere.
+
 Exit status: 0 every image was answered; 1 some cannot be read; 2 wrong usage;
 3 no connection; 4 no such model, version, label or signature; 5 no answer in time;
 6 the server failed; of several, the largest. Whatever happens, every image gets a line.

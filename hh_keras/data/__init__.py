@@ -1,19 +1,16 @@
-"""Images as `tf.data` pipelines: with labels, or degraded and clean."""
+"""Images as `tf.data` pipelines."""
 
 from hh_keras.data.augmentation import AUGMENTATIONS
-from hh_keras.data.degradation import Degradation
-from hh_keras.data.loading import ImageData, load, open_source
+from hh_keras.data.loading import ImageData, first_images, load, open_source
 from hh_keras.data.pipeline import as_data_error
-from hh_keras.data.restoration import load_pairs
 from hh_keras.data.views import VIEWS
 
 __all__ = [
     "AUGMENTATIONS",
     "VIEWS",
-    "Degradation",
     "ImageData",
     "as_data_error",
+    "first_images",
     "load",
-    "load_pairs",
     "open_source",
 ]

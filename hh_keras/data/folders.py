@@ -71,8 +71,8 @@ def _parts(root: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
 
 
 def _class_names(part: pathlib.Path) -> tuple[str, ...]:
-    names = sorted(entry.name for entry in os.scandir(part) if entry.is_dir())
-    names = tuple(name for name in names if not name.startswith("."))
+    found = sorted(entry.name for entry in os.scandir(part) if entry.is_dir())
+    names = tuple(name for name in found if not name.startswith("."))
     if not names:
         raise DataError(
             f"'{part}' has no class folders: put the images into {part.name}/<class>/."
@@ -80,7 +80,7 @@ def _class_names(part: pathlib.Path) -> tuple[str, ...]:
     return names
 
 
-def _check_same_classes(train, train_names, held_out, held_out_names) -> None:
+def _check_same_classes(train, train_names, held_out, held_out_names):
     for here, names, there, others in (
         (held_out, held_out_names, train, train_names),
         (train, train_names, held_out, held_out_names),

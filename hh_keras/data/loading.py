@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -66,21 +67,21 @@ class ImageData:
 
 
 def load(
-    spec="embedded",
-    image_shape=None,
-    batch_size=64,
-    seed=0,
-    augment="none",
-    limit=None,
+    spec: str | Path = "embedded",
+    image_shape: tuple | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    augment: str = "none",
+    limit: int | None = None,
     *,
-    view=None,
-    rand_augment=0,
-    rand_augment_magnitude=0.5,
-    mixup=0.0,
-    cutmix=0.0,
-    memory_bytes=None,
-    on_bad_image="skip",
-):
+    view: str | None = None,
+    rand_augment: int = 0,
+    rand_augment_magnitude: float = 0.5,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+    memory_bytes: int | None = None,
+    on_bad_image: str = "skip",
+) -> ImageData:
     """Loads a classification data set as batches.
 
     A set whose pixels take at most `memory_bytes` is decoded here, once. A larger one
@@ -132,8 +133,9 @@ def load(
     num_classes = len(source.class_names)
     splits = (source.train, source.validation)
     if limit is not None:
-        splits = [limited(split, limit, num_classes) for split in splits]
-    skipped = {}
+        train_split, held_out = (limited(x, limit, num_classes) for x in splits)
+        splits = (train_split, held_out)
+    skipped: dict[str, str] = {}
     note = left_out(skipped, on_bad_image)
     one = view if view == "resize" else "center"
     size = sum(split.num for split in splits) * math.prod(shape)
@@ -189,7 +191,7 @@ def _change(shape, num_classes, augment, strength, alphas):
     return change
 
 
-def open_source(spec) -> Source:
+def open_source(spec: str | Path) -> Source:
     """Finds a data set and tells its classes and image shape; decodes nothing.
 
     Args:
@@ -233,3 +235,9 @@ def _check_shape(shape):
             f"image_shape {sizes} is not (height, width, channels) with 1 (grey) or 3 "
             "(RGB) channels; images cannot be converted to it."
         )
+
+
+def first_images(dataset: tf.data.Dataset, count: int) -> np.ndarray:
+    """The first images of a dataset, float32 `(count, h, w, c)`; fewer if it ends."""
+    taken = dataset.map(lambda images, _: images).unbatch().take(count)
+    return np.stack(list(taken.as_numpy_iterator()))

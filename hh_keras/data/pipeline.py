@@ -20,7 +20,7 @@ from hh_keras.data.source import Split, check_label
 from hh_keras.data.views import cuts_of, number_of_cuts, random_cut
 from hh_keras.errors import DataError
 
-Batches = Callable[[int, "int | None", bool, int], tf.data.Dataset]
+Batches = Callable[..., tf.data.Dataset]
 """`batches(size, seed, reshuffle, first)` gives a `tf.data.Dataset` of uint8 images of
 shape `(batch, height, width, channels)` and int32 labels of shape `(batch,)`; of
 several cuts per image, `(batch, cuts, height, width, channels)`. Stored order if `seed`
@@ -117,7 +117,7 @@ _ending = threading.Event()
 _last_call = [0.0]
 
 
-def answer():
+def answer() -> None:
     """To be called first by every function that TensorFlow's threads call.
 
     Raises:
@@ -128,7 +128,7 @@ def answer():
         raise StopIteration
 
 
-def end_decoding():
+def end_decoding() -> None:
     """Lets the streams that are still open run dry while Python is there to answer.
 
     TensorFlow decodes ahead in threads of its own and waits for them when it ends: for

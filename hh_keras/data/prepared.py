@@ -115,7 +115,7 @@ def parts(spec: str, info: tfds.core.DatasetInfo) -> tuple[str, str]:
     return "train", held_out
 
 
-def _features(spec: str, info: tfds.core.DatasetInfo):
+def _features(spec: str, info: tfds.core.DatasetInfo) -> tuple:
     """The image feature and the names of the classes."""
     features = info.features
     wanted = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}

@@ -69,6 +69,7 @@ def first_shape(split: Split) -> tuple[int, int, int]:
             return native_shape(split.read(content))
         except (OSError, ValueError) as error:
             first = first or unreadable(place, error)
+    assert first is not None  # no data set is empty
     raise first
 
 

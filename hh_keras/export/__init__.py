@@ -1,20 +1,14 @@
 """From a Keras model to the files that serve it, and proof that they agree.
 
-`saved_model` and `tflite` write, `quantization_aware` trains for int8, `predict` runs
-any of the files, `parity` compares a file with the model it came from, `latency` and
-`latencies` time files.
+`saved_model` and `tflite` write, `predict` runs any of the files, `parity` compares a
+file with the model it came from, `latency` and `latencies` time files.
 """
 
 from hh_keras.export.float32 import rounding
 from hh_keras.export.lite import QUANTIZE, tflite
 from hh_keras.export.parity import Parity, agreement, parity
 from hh_keras.export.prediction import input_shape, open_model, predict
-from hh_keras.export.quantizing import (
-    Carried,
-    QuantizationAware,
-    carry,
-    quantization_aware,
-)
+from hh_keras.export.quantizing import Carried, QuantizationAware, carry
 from hh_keras.export.serving import saved_model
 from hh_keras.export.sidecar import tiles_of
 from hh_keras.export.signatures import Signature
@@ -36,7 +30,6 @@ __all__ = [
     "open_model",
     "parity",
     "predict",
-    "quantization_aware",
     "rounding",
     "saved_model",
     "tflite",

@@ -1,6 +1,8 @@
 """What every export asks of a model, and how it words a failure."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -10,7 +12,7 @@ from hh_keras.graph.calls import as_graph
 _LONGEST = 300  # characters
 
 
-def check_built(model):
+def check_built(model: keras.Model) -> None:
     """Raises ModelError unless a model has known inputs."""
     if not getattr(model, "inputs", None) or not model.built:
         raise ModelError(
@@ -19,12 +21,12 @@ def check_built(model):
         )
 
 
-def failed(model, path, error):
+def failed(model: keras.Model, path: str | Path, error: Exception) -> str:
     """Words the failure of an export."""
     return f"{model.name!r} cannot be exported to {path}: {reason(error)}"
 
 
-def reason(error):
+def reason(error: Exception) -> str:
     """The one line of an error that says something; the rest stays in the error.
 
     TensorFlow's messages go on with places in its own code, Keras' with the arguments
@@ -36,7 +38,7 @@ def reason(error):
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
-def structure(model):
+def structure(model: keras.Model) -> tuple[Any, Any]:
     """The structures of a model's inputs and outputs, of symbolic tensors.
 
     A Sequential that was never called has none of its own.

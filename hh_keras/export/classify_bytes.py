@@ -1,7 +1,9 @@
 """The signature that takes image files and gives class names."""
 
 import io
+from collections.abc import Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -9,13 +11,18 @@ from PIL import Image
 from hh_keras.errors import ModelError
 from hh_keras.export.encoded import check_decodable, decode_batch
 from hh_keras.export.signatures import Signature, wanted_shape
-from hh_keras.tasks import classification
+from hh_keras.graph.heads import from_logits
 
 NAME = "classify_bytes"
 MOST_CLASSES = 10
 
 
-def classify_bytes(model, image_shape=None, labels=None, view="resize"):
+def classify_bytes(
+    model: keras.Model,
+    image_shape: tuple | None = None,
+    labels: Sequence[str] | None = None,
+    view: str = "resize",
+) -> Signature:
     """The model for clients that have JPEG or PNG files and want class names.
 
     Its input `image_bytes` is a batch of encoded images, strings of shape `(n,)`. Its
@@ -53,7 +60,7 @@ def classify_bytes(model, image_shape=None, labels=None, view="resize"):
             f"{model.name!r} has {units} outputs, but there are {len(names)} labels. "
             "Give one label per output."
         )
-    logits = classification.from_logits(model)
+    logits = from_logits(model)
     most = min(units, MOST_CLASSES)
 
     def call(encoded):

@@ -22,7 +22,7 @@ _OTHERS = {  # how the formats begin that are most often taken for JPEG or PNG
 }
 
 
-def check_decodable(image_shape, view):
+def check_decodable(image_shape: tuple, view: str) -> None:
     """Raises ModelError for a view of several cuts, or other than grey and RGB."""
     if view not in VIEWS:
         raise ModelError(
@@ -36,7 +36,9 @@ def check_decodable(image_shape, view):
         )
 
 
-def decode_batch(encoded, image_shape, view="resize"):
+def decode_batch(
+    encoded: tf.Tensor, image_shape: tuple, view: str = "resize"
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes JPEG and PNG images, as graph operations.
 
     One image that cannot be read leaves the others alone: its pixels are zero, and its
@@ -97,7 +99,7 @@ def _begins(content, head):
     return tf.strings.substr(content, 0, len(head)) == head
 
 
-def refusals(encoded):
+def refusals(encoded: tf.Tensor) -> tf.Tensor:
     """What is wrong with files as their first bytes tell; empty where nothing is."""
     heads = tf.strings.substr(encoded, 0, _HEAD)
     heads = tf.strings.substr(tf.strings.join([heads, b"\0" * _HEAD]), 0, _HEAD)

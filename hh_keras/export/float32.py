@@ -1,6 +1,7 @@
 """Models of other dtype policies, computed in float32 as `.tflite` files want it."""
 
 import contextlib
+from typing import Any
 
 import keras
 import ml_dtypes
@@ -13,7 +14,7 @@ from hh_keras.graph.calls import interpret, is_graph, is_layer
 _FLOATS = ("float16", "bfloat16", "float64")
 
 
-def is_float32(model):
+def is_float32(model: keras.Model) -> bool:
     """Whether a model and all layers in it take and compute in float32 already.
 
     So do those of tf_keras that training for int8 leaves.
@@ -37,7 +38,7 @@ def is_float32(model):
     return same
 
 
-def rounding(model):
+def rounding(model: keras.Model) -> float:
     """How coarsely a model computes, as a share of its numbers: 1.2e-7 in float32.
 
     Args:
@@ -50,12 +51,12 @@ def rounding(model):
     return max(float(ml_dtypes.finfo(each).eps) for each in dtypes | {"float32"})
 
 
-def float32_dtype(dtype):
+def float32_dtype(dtype: Any) -> Any:
     """What a tensor's dtype becomes, `tf.DType` to `tf.DType`."""
     return tf.float32 if dtype in _FLOATS else tf.as_dtype(dtype)
 
 
-def call_in_float32(model, inputs):
+def call_in_float32(model: keras.Model, inputs: Any) -> Any:
     """What a model computes, all of it in float32, with its own weights.
 
     Half precision is a way to compute float32 numbers faster, so this is what such a

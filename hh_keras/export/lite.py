@@ -1,8 +1,11 @@
 """Writing `.tflite` files: float32, float16, dynamic range, int8."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,23 +19,23 @@ from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quantizing import QuantizationAware
 from hh_keras.export.quiet import quiet
 from hh_keras.export.sidecar import sidecar, write_sidecar
+from hh_keras.graph.heads import from_logits
 from hh_keras.graph.reach import reach
-from hh_keras.tasks import classification
 
 QUANTIZE = ("float32", "float16", "dynamic", "int8")
 
 
 def tflite(
-    model,
-    path,
-    image_shape=None,
-    quantize="float32",
+    model: keras.Model | QuantizationAware,
+    path: str | Path,
+    image_shape: tuple | None = None,
+    quantize: str = "float32",
     *,
-    representative=None,
-    integer_io=False,
-    labels=None,
-    batch=1,
-):
+    representative: Any = None,
+    integer_io: bool = False,
+    labels: Sequence[str] | None = None,
+    batch: int = 1,
+) -> Path:
     """Writes a `.tflite` file, and beside it a `.json` that tells how to use it.
 
     The batch is fixed: every shape is then known to the converter, which can fold all
@@ -42,8 +45,8 @@ def tflite(
 
     Args:
         model: a built Keras model; or, with `quantize="int8"`, what
-            `hh_keras.export.quantization_aware` returned, which knows its ranges and
-            needs no representative images.
+            training for int8 made, which knows its ranges and needs no representative
+            images.
         path: file to write, `NAME.tflite`; an older one is replaced, and so is
             `NAME.json`.
         image_shape: `(height, width, channels)`, for a model with one input whose
@@ -72,8 +75,10 @@ def tflite(
     """
     path = Path(path)
     learnt = isinstance(model, QuantizationAware)
-    logits = model.logits if learnt else _logits(model)
-    model = model.model if learnt else model
+    if isinstance(model, QuantizationAware):
+        logits, model = model.logits, model.model
+    else:
+        logits = _logits(model)
     check_built(model)
     _check_quantize(quantize, integer_io, learnt)
     specs = _specs(model, image_shape, batch)
@@ -237,4 +242,4 @@ def _logits(model):
     outputs = getattr(model, "outputs", None) or ()
     if len(outputs) != 1 or len(outputs[0].shape) != 2:
         return None
-    return classification.from_logits(model)
+    return from_logits(model)

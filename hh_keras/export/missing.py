@@ -1,13 +1,19 @@
 """What TensorFlow Lite cannot compute, in one line instead of its pages."""
 
 import re
+from pathlib import Path
+from typing import Any
+
+import keras
 
 from hh_keras.export.checks import reason
 
 _LISTED = re.compile(r"^(?:TF Select|Custom) ops: (.+)$", re.MULTILINE)
 
 
-def conversion_failure(model, path, function, error):
+def conversion_failure(
+    model: keras.Model, path: str | Path, function: Any, error: Exception
+) -> str:
     """Words the failure of a conversion.
 
     Args:
@@ -20,8 +26,8 @@ def conversion_failure(model, path, function, error):
         One line, which names the operations and the layers that they are of.
     """
     listed = _LISTED.findall(str(error))
-    kinds = {kind.strip() for line in listed for kind in line.split(",")}
-    kinds = sorted(kinds - {"Placeholder"})  # of a table, which is named itself
+    every = {kind.strip() for line in listed for kind in line.split(",")}
+    kinds = sorted(every - {"Placeholder"})  # of a table, which is named itself
     if not kinds:
         return f"{model.name!r} cannot be converted to {path}: {reason(error)}"
     named = [_with_layers(kind, model, function.graph) for kind in kinds[:4]]

@@ -4,6 +4,7 @@ import contextlib
 import keyword
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 
 import keras
 
@@ -13,7 +14,7 @@ _OWN = ("self", "cls", "args", "kwargs")  # of the functions that TensorFlow mak
 _SPELLED = {"ß": "ss", "ä": "ae", "ö": "oe", "ü": "ue", "æ": "ae", "ø": "oe", "å": "aa"}
 
 
-def safe_names(names, kind="input"):
+def safe_names(names: Sequence[str], kind: str = "input") -> list[str]:
     """Names for the arguments, or results, of a signature.
 
     A name that is one already stays. Of others the letters stay, umlauts as two; what
@@ -32,7 +33,8 @@ def safe_names(names, kind="input"):
     """
     good = [name for name in names if _is_safe(name)]
     taken = {name.lower() for name in good}
-    unused, found = list(good), []
+    unused = list(good)
+    found: list[str] = []
     for name in names:
         if name in unused and not any(name.lower() == f.lower() for f in found):
             unused.remove(name)
@@ -48,14 +50,14 @@ def safe_names(names, kind="input"):
     return found
 
 
-def renamed(names, kind="input"):
+def renamed(names: Sequence[str], kind: str = "input") -> dict[str, str]:
     """Safe name to the model's, for those that are not the same."""
     pairs = zip(safe_names(names, kind), names, strict=True)
     return {safe: name for safe, name in pairs if safe != name}
 
 
 @contextlib.contextmanager
-def layer_names(model):
+def layer_names(model: keras.Model) -> Iterator[None]:
     """Gives layers, and weights, that TensorFlow cannot name other names in this block.
 
     They are the names of scopes in its graphs, and nothing else. Models of tf_keras are

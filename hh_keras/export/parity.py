@@ -1,7 +1,10 @@
 """Does an exported file say the same as the model it came from?"""
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
+import keras
 import numpy as np
 
 from hh_keras.errors import ModelError
@@ -30,7 +33,7 @@ class Parity:
     examples: int
 
 
-def parity(model, path, images):
+def parity(model: keras.Model, path: str | Path, images: np.ndarray) -> Parity:
     """Compares an exported file with the model it came from.
 
     Args:
@@ -56,7 +59,7 @@ def parity(model, path, images):
     return agreement(wanted, found)
 
 
-def agreement(wanted, found):
+def agreement(wanted: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> Parity:
     """Compares outputs that are there already.
 
     Args:

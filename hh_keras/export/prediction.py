@@ -1,6 +1,8 @@
 """One way to run a model in memory, a file of Keras, a SavedModel, a `.tflite` file."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +15,9 @@ from hh_keras.export.quiet import quiet
 from hh_keras.models.files import from_file, is_keras_file
 
 
-def predict(model, images, batch_size=64, threads=None):
+def predict(
+    model: Any, images: Any, batch_size: int = 64, threads: int | None = None
+) -> Any:
     """Runs a model or an exported file.
 
     Args:
@@ -48,7 +52,7 @@ def predict(model, images, batch_size=64, threads=None):
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def open_model(model, threads=None):
+def open_model(model: Any, threads: int | None = None) -> Callable:
     """Opens a model or file for running.
 
     Args:
@@ -73,7 +77,7 @@ def open_model(model, threads=None):
         raise ModelError(f"{path} cannot be loaded: {reason(error)}") from error
 
 
-def input_shape(path):
+def input_shape(path: str | Path) -> tuple:
     """The shape of one example that a file takes.
 
     Args:
@@ -91,7 +95,7 @@ def input_shape(path):
     return specs[0][0][1:]
 
 
-def input_specs(model):
+def input_specs(model: Any) -> list:
     """What a model or a file takes.
 
     Args:
@@ -264,7 +268,7 @@ def _from_tensor(array, detail):
     return (array.astype("float32") - zero_point) * np.float32(scale)
 
 
-def interpreter_class():
+def interpreter_class() -> Any:
     """LiteRT's interpreter where it is installed; TensorFlow's is being retired."""
     try:
         from ai_edge_litert.interpreter import Interpreter

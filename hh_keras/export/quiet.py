@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -14,7 +15,7 @@ class Printed(Exception):
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Hides what TensorFlow prints; of a failure it becomes the exception's cause.
 
     The converter and the interpreter write straight to file descriptor 2, past

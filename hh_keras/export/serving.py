@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -27,17 +28,17 @@ NAMES = "assets.extra/names.json"
 
 
 def saved_model(
-    model,
-    root,
-    name=None,
+    model: keras.Model,
+    root: str | Path,
+    name: str | None = None,
     *,
-    version=None,
-    labels=None,
-    view="resize",
-    image_shape=None,
-    encoded="auto",
-    warm_up=None,
-):
+    version: int | None = None,
+    labels: Sequence[str] | None = None,
+    view: str = "resize",
+    image_shape: tuple | None = None,
+    encoded: Callable | str | None = "auto",
+    warm_up: bool | None = None,
+) -> Path:
     """Writes `root/NAME/VERSION`, a SavedModel, all of it or nothing.
 
     It is made in a hidden folder beside the versions and renamed when complete, so that
@@ -87,7 +88,7 @@ def saved_model(
         warnings.warn(
             f"{folder} gets no warm-up requests, so the first answers of a server "
             f"will be slow: {warming.MISSING}, or pass warm_up=False.",
-            stacklevel=1,  # the scripts show warnings that come from this package
+            stacklevel=1,  # the commands show warnings that come from this package
         )
     wanted = warming.available() if warm_up is None else warm_up
 

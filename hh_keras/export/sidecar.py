@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hh_keras import files
 from hh_keras.errors import ModelError
@@ -17,8 +19,14 @@ _ORDERS = {1: "grey", 3: "RGB"}
 
 
 def sidecar(
-    path, content, quantize, labels=None, logits=None, tiles=None, renamed=None
-):
+    path: Path,
+    content: bytes,
+    quantize: str,
+    labels: Sequence[str] | None = None,
+    logits: bool | None = None,
+    tiles: Any = None,
+    renamed: dict | None = None,
+) -> dict:
     """Describes a `.tflite` file: its tensors, pixels, labels.
 
     Args:
@@ -72,7 +80,7 @@ def sidecar(
     }
 
 
-def tiles_of(path):
+def tiles_of(path: str | Path) -> dict | None:
     """How the tiles overlap that a `.tflite` file takes.
 
     Args:
@@ -96,7 +104,7 @@ def tiles_of(path):
 _TILES = ("overlap", "multiple", "scale")
 
 
-def write_sidecar(path, description):
+def write_sidecar(path: Path, description: dict) -> Path:
     """Writes NAME.json beside NAME.tflite, in one step.
 
     Args:

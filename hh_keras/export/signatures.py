@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.export.checks import structure
 from hh_keras.export.names import safe_names
-from hh_keras.tasks import classification
+from hh_keras.graph.heads import from_logits
 
 DEFAULT = "serving_default"
 
@@ -32,7 +33,7 @@ class Signature:
     examples: tuple = ()
 
 
-def serving_default(model, image_shape=None):
+def serving_default(model: keras.Model, image_shape: tuple | None = None) -> Signature:
     """The model as it is: float pixels in, its outputs by name out.
 
     One input is called `images`; several have the names of the model's inputs. The
@@ -73,7 +74,7 @@ def serving_default(model, image_shape=None):
     return Signature(DEFAULT, inputs, call, (example,))
 
 
-def is_image_classifier(model):
+def is_image_classifier(model: keras.Model) -> bool:
     """Whether a model takes one grey or RGB image and gives one value per class."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         return False
@@ -82,7 +83,7 @@ def is_image_classifier(model):
     return classes and len(takes) == 4 and takes[-1] in (1, 3)
 
 
-def wanted_shape(model, image_shape):
+def wanted_shape(model: keras.Model, image_shape: tuple | None) -> tuple:
     """The `(height, width, channels)` that encoded images are brought to.
 
     Raises:
@@ -102,15 +103,15 @@ def wanted_shape(model, image_shape):
     return given
 
 
-def input_names(model):
+def input_names(model: keras.Model) -> list[str]:
     """Names of a model's inputs, in the order of `tf.nest.flatten`."""
     return [tensor.name for tensor in tf.nest.flatten(structure(model)[0])]
 
 
-def output_names(model):
+def output_names(model: keras.Model) -> list[str]:
     """Names of a model's outputs, in the order of `tf.nest.flatten`."""
     if is_image_classifier(model):
-        return ["logits" if classification.from_logits(model) else "probabilities"]
+        return ["logits" if from_logits(model) else "probabilities"]
     # In the order of tf.nest.flatten, which sorts the keys of a dict.
     outputs = structure(model)[1]
     if isinstance(outputs, dict) and len(outputs) == len(model.outputs):

@@ -2,7 +2,9 @@
 
 import dataclasses
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -36,7 +38,9 @@ class Latency:
     ratio_p75: float = 1.0
 
 
-def latency(path, image_shape=None, **settings):
+def latency(
+    path: str | Path, image_shape: tuple | None = None, **settings: Any
+) -> Latency:
     """Times a model or an exported file on this machine.
 
     Args:
@@ -50,8 +54,14 @@ def latency(path, image_shape=None, **settings):
 
 
 def latencies(
-    paths, image_shape=None, runs=50, warmup=5, threads=1, seconds=0.0, batch=1
-):
+    paths: Sequence[str | Path],
+    image_shape: tuple | None = None,
+    runs: int = 50,
+    warmup: int = 5,
+    threads: int = 1,
+    seconds: float = 0.0,
+    batch: int = 1,
+) -> list[Latency]:
     """Times several models in turns, so that their ratios hold on a busy machine.
 
     The models may differ in kind and in input. The clock starts when the input is in
@@ -80,7 +90,13 @@ def latencies(
     return [_summary(row, row / milliseconds[0]) for row in milliseconds]
 
 
-def in_turns(runners, rounds, seconds=0.0, warmup=5, again=False):
+def in_turns(
+    runners: Sequence[Callable],
+    rounds: int,
+    seconds: float = 0.0,
+    warmup: int = 5,
+    twice: bool = False,
+) -> np.ndarray:
     """Runs several things in turns, starting with another one in each round.
 
     Whatever slows the machine down for a while slows all of them.
@@ -91,7 +107,7 @@ def in_turns(runners, rounds, seconds=0.0, warmup=5, again=False):
         rounds: least number of timed rounds.
         seconds: rounds go on for so long at least.
         warmup: rounds before them.
-        again: each turn runs twice and the second counts: as if it ran alone.
+        twice: each turn runs twice and the second counts: as if it ran alone.
 
     Returns:
         Milliseconds, float array `(runners, rounds or more)`.
@@ -101,7 +117,7 @@ def in_turns(runners, rounds, seconds=0.0, warmup=5, again=False):
     """
     if rounds < 1:
         raise ValueError(f"runs must be at least 1; got {rounds}.")
-    taken, started = [], None
+    taken, started = [], time.perf_counter()
     for round_ in range(-warmup, 2**62):
         if round_ == 0:
             started = time.perf_counter()
@@ -110,7 +126,7 @@ def in_turns(runners, rounds, seconds=0.0, warmup=5, again=False):
         row = np.zeros(len(runners))
         for turn in range(len(runners)):
             index = (turn + round_) % len(runners)
-            if again:
+            if twice:
                 runners[index]()
             row[index] = runners[index]()
         if round_ >= 0:
@@ -118,7 +134,9 @@ def in_turns(runners, rounds, seconds=0.0, warmup=5, again=False):
     return np.array(taken).T
 
 
-def timed_run(model, threads=1, batch=1, image_shape=None):
+def timed_run(
+    model: Any, threads: int = 1, batch: int = 1, image_shape: tuple | None = None
+) -> Callable:
     """Opens a model for timing; the arguments are those of `latencies`.
 
     Args:
@@ -134,7 +152,7 @@ def timed_run(model, threads=1, batch=1, image_shape=None):
     if isinstance(name, Path) and name.suffix == ".tflite":
         return _tflite_run({"model_path": str(name)}, name, threads, sizes)
     run = open_model(model)
-    inputs = [tf.constant(_pixels(*size, name)) for size in sizes]
+    inputs = [tf.constant(_pixels(shape, kind, name)) for shape, kind in sizes]
 
     def timed():
         started = time.perf_counter()
@@ -170,7 +188,7 @@ def _tflite_run(given, name, threads, sizes=()):
     return timed
 
 
-def input_sizes(model, batch=1, image_shape=None):
+def input_sizes(model: Any, batch: int = 1, image_shape: tuple | None = None) -> list:
     """What a model is given to be timed; the arguments are those of `latencies`.
 
     Returns:

@@ -5,10 +5,13 @@ first, before any client's. See https://www.tensorflow.org/tfx/serving/saved_mod
 """
 
 import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
 
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
+from hh_keras.export.signatures import Signature
 
 PLACE = "assets.extra/tf_serving_warmup_requests"
 MISSING = (
@@ -17,12 +20,12 @@ MISSING = (
 )
 
 
-def available():
+def available() -> bool:
     """Whether the official protocol buffers are installed."""
     return importlib.util.find_spec("tensorflow_serving") is not None
 
 
-def write_warm_up(folder, name, signatures):
+def write_warm_up(folder: Path, name: str, signatures: Iterable[Signature]) -> None:
     """Writes the examples of signatures as `PredictionLog` records.
 
     Args:

@@ -26,7 +26,7 @@ class Reach:
 
     overlap: int
     multiple: int
-    scale: int
+    scale: int | None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,20 @@
 """Whole networks against each other, measured."""
 
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
 from hh_keras.latency.building import convert
 from hh_keras.latency.measuring import time_files, typical
 
 
-def compare(models, quantize="float32", threads=1, rounds=50):
+def compare(
+    models: Sequence[keras.Model],
+    quantize: str = "float32",
+    threads: int = 1,
+    rounds: int = 50,
+) -> tuple[np.ndarray, np.ndarray]:
     """Times networks in turns, through LiteRT.
 
     Their weights do not matter, so networks that are not trained yet can be compared.
@@ -21,5 +31,5 @@ def compare(models, quantize="float32", threads=1, rounds=50):
         ratios of typical times stay within 3 %, ratios of single rounds do not.
     """
     contents = [m if isinstance(m, bytes) else convert(m, quantize) for m in models]
-    found = typical(time_files(contents, threads, rounds, again=True))
+    found = typical(time_files(contents, threads, rounds, twice=True))
     return found, found / found[0]

@@ -2,6 +2,10 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
 
 from hh_keras.errors import BudgetError
 from hh_keras.latency.building import convert
@@ -13,7 +17,9 @@ _NEAR = 0.02  # of the wanted latency
 _TRIES = 6
 
 
-def keep_to_latency(attempt, model, budget, measure=True):
+def keep_to_latency(
+    attempt: Callable, model: keras.Model, budget: Any, measure: bool = True
+) -> tuple:
     """Selects channels so that the result's measured latency is the wanted one.
 
     A table is right on the average; this network's error is found by running it beside
@@ -37,7 +43,8 @@ def keep_to_latency(attempt, model, budget, measure=True):
         plan, slim = attempt(budget)
         return plan, slim, {**found, "predicted": predict_latency(slim, table)}
     content = convert(model, table.quantize)
-    aim, seen, tried = target, [], []
+    aim, seen = target, []
+    tried: list = []
     for _ in range(_TRIES):
         try:
             plan, slim = attempt(dataclasses.replace(budget, latency_ms=aim))

@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import platform
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,8 +17,8 @@ from hh_keras.latency.measuring import time_files, typical
 from hh_keras.latency.prediction import latency_model
 from hh_keras.latency.table import Grid, LatencyTable, contraction
 from hh_keras.latency.units import counts, units
-from hh_keras.search.plan import Plan
-from hh_keras.search.rebuild import rebuild
+from hh_keras.surgery.plan import Plan
+from hh_keras.surgery.rebuild import rebuild
 
 _SHARES = (1 / 16, 1 / 4, 1 / 2, 1)  # of the largest count, where times are taken
 _STEPS = (1, 2, 4, 8, 16, 32)
@@ -25,15 +27,15 @@ _IN_TURNS = 64  # files timed together
 
 
 def measure(
-    models,
-    quantize="float32",
-    threads=1,
-    width=1.0,
-    rounds=30,
-    table=None,
-    progress=None,
-    input_shape=None,
-):
+    models: Sequence[keras.Model],
+    quantize: str = "float32",
+    threads: int = 1,
+    width: float = 1.0,
+    rounds: int = 30,
+    table: LatencyTable | None = None,
+    progress: Callable[[str], object] | None = None,
+    input_shape: tuple | None = None,
+) -> LatencyTable:
     """Measures a latency table for networks of some architectures.
 
     Each kind of layer is built at several channel counts, converted, and run alone,
@@ -66,7 +68,7 @@ def measure(
             f"threads, not {quantize} with {threads}."
         )
     tell = progress or (lambda text: None)
-    found = {}
+    found: dict[Any, list] = {}
     for model in models:
         channel_map = trace(model, input_shape)
         for unit in units(model, channel_map, input_shape):
@@ -198,7 +200,7 @@ def _with_networks(table, models, rounds, tell, input_shape):
             keep[group.ids.start : stop] = True
         half = rebuild(model, Plan.of(channel_map, keep), "fresh", 0)
         contents = [convert(each, table.quantize) for each in (model, half)]
-        whole = typical(time_files(contents, table.threads, rounds, again=True))
+        whole = typical(time_files(contents, table.threads, rounds, twice=True))
         sums = []
         for each in (model, half):
             its = latency_model(each, table, None, input_shape)
@@ -225,7 +227,7 @@ def _nothing(quantize):
     return convert(keras.Model(inputs, keras.layers.ReLU()(inputs)), quantize)
 
 
-def device():
+def device() -> dict:
     """What tells one device from another, a dict of plain values."""
     runtime = interpreter_class()
     return {

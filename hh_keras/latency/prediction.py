@@ -2,15 +2,17 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
+import keras
 import numpy as np
 
-from hh_keras.graph.channels import trace
+from hh_keras.graph.channels import ChannelMap, trace
 from hh_keras.latency.table import LatencyTable, contraction
-from hh_keras.latency.units import units
+from hh_keras.latency.units import Unit, units
 
 
-def architecture(found):
+def architecture(found: Sequence[Unit]) -> str:
     """What networks that differ in channel counts alone have in common, a short text.
 
     Args:
@@ -42,11 +44,11 @@ class LatencyModel:
     fixed: np.ndarray
     _known: dict = dataclasses.field(default_factory=dict)
 
-    def __call__(self, kept):
+    def __call__(self, kept: Sequence[int] | np.ndarray) -> float:
         total = self.table.total_ms(self.architecture, sum(self.per_unit(kept)))
         return float(total)
 
-    def per_unit(self, kept):
+    def per_unit(self, kept: Sequence[int] | np.ndarray) -> list[float]:
         """Milliseconds of each unit, a list."""
         n_in, n_out = np.rint(self.counts @ np.asarray(kept, float)) + self.fixed
         found = []
@@ -58,7 +60,7 @@ class LatencyModel:
             found.append(self._known[where])
         return found
 
-    def steps(self, channel_map):
+    def steps(self, channel_map: ChannelMap) -> list[int]:
         """Channels that each group may gain or lose at a time at full use of a step.
 
         Int list `(groups,)`.
@@ -75,7 +77,12 @@ class LatencyModel:
         return [min(int(s), len(g)) for s, g in zip(steps, channel_map.groups)]
 
 
-def latency_model(model, table, channel_map=None, input_shape=None):
+def latency_model(
+    model: keras.Model,
+    table: LatencyTable,
+    channel_map: ChannelMap | None = None,
+    input_shape: tuple | None = None,
+) -> LatencyModel:
     """Makes the latency of a network a function of its channel counts.
 
     Args:
@@ -107,7 +114,9 @@ def latency_model(model, table, channel_map=None, input_shape=None):
     return LatencyModel(table, found, architecture(found), rows, fixed)
 
 
-def predict_latency(model, table, input_shape=None):
+def predict_latency(
+    model: keras.Model, table: LatencyTable, input_shape: tuple | None = None
+) -> float:
     """Predicts how long one example takes.
 
     Args:

@@ -3,6 +3,8 @@
 import bisect
 import dataclasses
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +27,7 @@ class Grid:
     outputs: tuple
     ms: np.ndarray
 
-    def __call__(self, n_in, n_out):
+    def __call__(self, n_in: float, n_out: float) -> float:
         """Milliseconds at other counts: linear between and beyond those measured."""
         (i, k), u = _place(self.inputs, n_in)
         (j, m), v = _place(self.outputs, n_out)
@@ -67,7 +69,7 @@ class LatencyTable:
     grids: dict
     networks: dict
 
-    def unit_ms(self, unit, n_in, n_out):
+    def unit_ms(self, unit: Any, n_in: float, n_out: float) -> float:
         """Milliseconds of one unit with the given counts, as part of a network.
 
         Raises:
@@ -85,7 +87,7 @@ class LatencyTable:
         n_in, n_out = -(-n_in // first) * first, -(-n_out // last) * last
         return max(grid(n_in, n_out) - self.overhead_ms, 0.0)
 
-    def total_ms(self, architecture, units_ms):
+    def total_ms(self, architecture: str, units_ms: float) -> float:
         """Milliseconds of a network from the sum of its units.
 
         One that was never measured whole gets the median of the others' factors.
@@ -96,7 +98,7 @@ class LatencyTable:
         )
         return factor * units_ms + offset
 
-    def to_json(self):
+    def to_json(self) -> str:
         """JSON text of the table."""
         fields = {
             f.name: getattr(self, f.name)
@@ -115,7 +117,7 @@ class LatencyTable:
         return json.dumps(data, indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text, source="latency table"):
+    def from_json(cls, text: str, source: str = "latency table") -> "LatencyTable":
         """Reads a table from JSON text.
 
         Raises:
@@ -148,7 +150,7 @@ class LatencyTable:
                 f"{error}). Measure it again with launch/latency.py."
             ) from error
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Writes the table to a JSON file, whole or not at all.
 
         Raises:
@@ -157,7 +159,7 @@ class LatencyTable:
         files.write(path, self.to_json())
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "LatencyTable":
         """Reads a table from a JSON file.
 
         Raises:
@@ -171,7 +173,7 @@ class LatencyTable:
         return cls.from_json(text, str(path))
 
 
-def contraction(unit):
+def contraction(unit: Any) -> Any:
     """The class of the layer that a unit's steps depend on, None if there is none."""
     names = [type(step.op).__name__ for step in unit.steps]
     return next((n for n in names if "Conv" in n or n == "Dense"), None)

@@ -75,22 +75,26 @@ class Unit:
     contracts: bool
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Path of the layer that does most."""
         return next((s for s in self.steps if _counted(s.op)), self.steps[0]).path
 
     @property
-    def inputs(self):
+    def inputs(self) -> Any:
         """The values that come from elsewhere."""
         own = {id(step.output) for step in self.steps}
         return tuple(v for s in self.steps for v in s.inputs if id(v) not in own)
 
     @property
-    def output(self):
+    def output(self) -> Any:
         return self.steps[-1].output
 
 
-def units(model, channel_map: ChannelMap | None = None, input_shape=None):
+def units(
+    model: keras.Model,
+    channel_map: ChannelMap | None = None,
+    input_shape: tuple | None = None,
+) -> list[Unit]:
     """Splits a network into units.
 
     Args:
@@ -106,11 +110,12 @@ def units(model, channel_map: ChannelMap | None = None, input_shape=None):
         ModelError: spatial sizes are unknown.
     """
     steps = _steps(model, channel_map or trace(model, input_shape), input_shape)
-    uses = {}
+    uses: dict[int, int] = {}
     for step in steps:
         for value in step.inputs:
             uses[id(value)] = uses.get(id(value), 0) + 1
-    unit_of, found = {}, []
+    unit_of: dict[int, int] = {}
+    found: list = []
     for index, step in enumerate(steps):
         before = step.inputs[0] if len(step.inputs) == 1 else None
         joined = None
@@ -203,7 +208,7 @@ def _kind(op):
     return json.loads(json.dumps(kind, default=str))
 
 
-def counts(unit, kept=None):
+def counts(unit: Unit, kept: np.ndarray | None = None) -> tuple:
     """Channel counts that decide on a unit's cost.
 
     Args:

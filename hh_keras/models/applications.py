@@ -45,7 +45,7 @@ _STD = (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # of ImageNet, BGR, pixels 0..255
 
 
-def list_applications():
+def list_applications() -> list[str]:
     """Names of the keras.applications that `build` knows.
 
     Returns:
@@ -55,7 +55,13 @@ def list_applications():
     return sorted(name for name in _MODE if hasattr(keras.applications, name))
 
 
-def application(name, image_shape, num_classes, weights=None, model_args=None):
+def application(
+    name: str,
+    image_shape: tuple | None,
+    num_classes: int | None,
+    weights: str | None = None,
+    model_args: dict | None = None,
+) -> keras.Model:
     """Builds one of keras.applications as a flat graph from raw pixels to logits.
 
     Args:
@@ -83,7 +89,7 @@ def application(name, image_shape, num_classes, weights=None, model_args=None):
     inputs = layers.Input(shape=image_shape, name="image")
     new_head = weights == "imagenet" and num_classes != _IMAGENET_CLASSES
     arguments = {
-        "input_shape": tuple(image_shape),
+        "input_shape": tuple(inputs.shape[1:]),
         "input_tensor": _preprocess(inputs, name),
         "weights": weights,
         "include_top": not new_head,

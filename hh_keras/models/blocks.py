@@ -1,11 +1,13 @@
 """The pieces that networks of the registry share: entry, layers, exit."""
 
 import math
+from typing import Any
 
+import keras
 from keras import layers
 
 
-def pixels(image_shape):
+def pixels(image_shape: tuple) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Opens a network: an input of raw pixels, scaled to -1..1 inside the graph.
 
     Args:
@@ -18,7 +20,14 @@ def pixels(image_shape):
     return inputs, layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(inputs)
 
 
-def conv(x, filters, kernel_size, name, strides=1, groups=1):
+def conv(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    strides: int = 1,
+    groups: int = 1,
+) -> keras.KerasTensor:
     """Convolution without bias, padded so that only strides make the map smaller.
 
     Args:
@@ -44,7 +53,9 @@ def conv(x, filters, kernel_size, name, strides=1, groups=1):
     )(x)
 
 
-def bn_act(x, name, activation="relu"):
+def bn_act(
+    x: keras.KerasTensor, name: str, activation: str | None = "relu"
+) -> keras.KerasTensor:
     """Batch normalisation `NAME_bn` and, unless None, an activation `NAME_ACTIVATION`.
 
     Args:
@@ -61,7 +72,9 @@ def bn_act(x, name, activation="relu"):
     return layers.Activation(activation, name=f"{name}_{activation}")(x)
 
 
-def depthwise(x, kernel_size, name, strides=1):
+def depthwise(
+    x: keras.KerasTensor, kernel_size: int, name: str, strides: int = 1
+) -> keras.KerasTensor:
     """Depthwise convolution without bias, padded as `conv` does."""
     return layers.DepthwiseConv2D(
         kernel_size,
@@ -73,7 +86,13 @@ def depthwise(x, kernel_size, name, strides=1):
     )(x)
 
 
-def squeeze_excite(x, units, name, inner="relu", gate="sigmoid"):
+def squeeze_excite(
+    x: keras.KerasTensor,
+    units: int,
+    name: str,
+    inner: str = "relu",
+    gate: str = "sigmoid",
+) -> keras.KerasTensor:
     """Weighs channels by a gate that sees the mean of each.
 
     Args:
@@ -93,7 +112,15 @@ def squeeze_excite(x, units, name, inner="relu", gate="sigmoid"):
     return layers.Multiply(name=f"{name}_gate")([x, y])
 
 
-def conv_bn(x, filters, kernel_size, name, bn_name=None, strides=1, activation="relu"):
+def conv_bn(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    bn_name: str | None = None,
+    strides: int = 1,
+    activation: str | None = "relu",
+) -> keras.KerasTensor:
     """Convolution without bias, batch normalisation, and an optional activation.
 
     Args:
@@ -115,7 +142,7 @@ def conv_bn(x, filters, kernel_size, name, bn_name=None, strides=1, activation="
     return layers.Activation(activation, name=f"{name}_{activation}")(x)
 
 
-def strides_for(image_shape, strides):
+def strides_for(image_shape: tuple, strides: Any) -> Any:
     """Strides for an image size: the first become 1 until the last map has 4 pixels.
 
     Args:
@@ -138,13 +165,13 @@ def strides_for(image_shape, strides):
     return strides
 
 
-def round_to_8(channels):
+def round_to_8(channels: float) -> int:
     """Nearest multiple of 8, at least 8, never more than 10 % below `channels`."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
-def classifier(x, num_classes):
+def classifier(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
     """Closes a network: global average pooling and a float32 layer of logits.
 
     Args:

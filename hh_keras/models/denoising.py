@@ -9,7 +9,9 @@ import keras
 from keras import layers
 
 
-def dncnn_s(image_shape=(None, None, 1), depth=17, width=64):
+def dncnn_s(
+    image_shape: tuple = (None, None, 1), depth: int = 17, width: int = 64
+) -> keras.Model:
     """DnCNN-S, for noise of one strength: 17 layers that predict the noise.
 
     Grey: 0.556 M multiply-accumulates per pixel (9.10 G at 128x128), 0.56 M parameters.
@@ -34,7 +36,7 @@ def dncnn_s(image_shape=(None, None, 1), depth=17, width=64):
     return keras.Model(inputs, _without(inputs, noise), name=f"dncnn{depth}")
 
 
-def dncnn_b(image_shape=(None, None, 1), width=64):
+def dncnn_b(image_shape: tuple = (None, None, 1), width: int = 64) -> keras.Model:
     """DnCNN-B, for noise of unknown strength: 20 layers, 0.67 M parameters.
 
     Arguments, result and source as for `dncnn_s`.
@@ -42,7 +44,9 @@ def dncnn_b(image_shape=(None, None, 1), width=64):
     return dncnn_s(image_shape, 20, width)
 
 
-def dncnn_small(image_shape=(None, None, 1), depth=7, width=32):
+def dncnn_small(
+    image_shape: tuple = (None, None, 1), depth: int = 7, width: int = 32
+) -> keras.Model:
     """DnCNN for a first run on a processor: 7 layers of 32 channels.
 
     Arguments, result and source as for `dncnn_s`.
@@ -50,7 +54,9 @@ def dncnn_small(image_shape=(None, None, 1), depth=7, width=32):
     return dncnn_s(image_shape, depth, width)
 
 
-def unet(image_shape=(None, None, 1), width=32, levels=4):
+def unet(
+    image_shape: tuple = (None, None, 1), width: int = 32, levels: int = 4
+) -> keras.Model:
     """A U-Net that predicts the noise.
 
     Two convolutions per level, a pooling by 2 on the way down, a transposed

@@ -6,7 +6,9 @@ from keras import layers
 from hh_keras.models.blocks import bn_act, classifier, conv, pixels
 
 
-def densenet40(image_shape, num_classes, growth=12, depth=40):
+def densenet40(
+    image_shape: tuple, num_classes: int, growth: int = 12, depth: int = 40
+) -> keras.Model:
     """DenseNet-40, without bottlenecks or compression.
 
     At 32x32x3, 10 classes and `growth=12`: 264.81 M MACs, 1.02 M parameters (the
@@ -28,7 +30,9 @@ def densenet40(image_shape, num_classes, growth=12, depth=40):
     return _densenet(image_shape, num_classes, depth, growth, False)
 
 
-def densenet_bc100(image_shape, num_classes, growth=12, depth=100):
+def densenet_bc100(
+    image_shape: tuple, num_classes: int, growth: int = 12, depth: int = 100
+) -> keras.Model:
     """DenseNet-BC-100: bottlenecks of four times the growth, half the channels kept.
 
     At 32x32x3, 10 classes and `growth=12`: 0.8 M parameters, as the paper says.

@@ -29,7 +29,7 @@ _OTHERS = {
 }
 
 
-def is_keras_file(path):
+def is_keras_file(path: str | Path) -> bool:
     """Whether it is a file of Keras by its name, or by what is inside.
 
     SavedModel folders and `.tflite` files are not; nor is a folder.
@@ -47,7 +47,7 @@ def _is_archive(path):
         return "config.json" in archive.namelist()
 
 
-def from_file(path):
+def from_file(path: str | Path) -> keras.Model:
     """Loads a model from a file of any version of Keras.
 
     Whole models: `.keras` files of Keras 3 and of tf_keras, `.h5` files of Keras 3, of

@@ -4,6 +4,8 @@ keras.applications has 50, 101 and 152 layers only, with the strides in the firs
 convolution of a block and with biases.
 """
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
@@ -12,7 +14,9 @@ from hh_keras.models.blocks import bn_act, classifier, conv, conv_bn, pixels
 WIDTHS = (64, 128, 256, 512)
 
 
-def resnet18(image_shape, num_classes, widths=WIDTHS):
+def resnet18(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = WIDTHS
+) -> keras.Model:
     """ResNet-18: 11.69 M trained parameters, 1.81 G MACs at 224x224x3, 1000 classes.
 
     Args:
@@ -30,22 +34,30 @@ def resnet18(image_shape, num_classes, widths=WIDTHS):
     return _resnet(image_shape, num_classes, (2, 2, 2, 2), widths, False, "resnet18")
 
 
-def resnet34(image_shape, num_classes, widths=WIDTHS):
+def resnet34(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = WIDTHS
+) -> keras.Model:
     """ResNet-34: 21.80 M trained parameters, 3.66 G MACs; else as `resnet18`."""
     return _resnet(image_shape, num_classes, (3, 4, 6, 3), widths, False, "resnet34")
 
 
-def resnet50(image_shape, num_classes, widths=WIDTHS):
+def resnet50(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = WIDTHS
+) -> keras.Model:
     """ResNet-50: 25.56 M trained parameters, 4.09 G MACs; else as `resnet18`."""
     return _resnet(image_shape, num_classes, (3, 4, 6, 3), widths, True, "resnet50")
 
 
-def resnet101(image_shape, num_classes, widths=WIDTHS):
+def resnet101(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = WIDTHS
+) -> keras.Model:
     """ResNet-101: 44.55 M trained parameters, 7.80 G MACs; else as `resnet18`."""
     return _resnet(image_shape, num_classes, (3, 4, 23, 3), widths, True, "resnet101")
 
 
-def resnet152(image_shape, num_classes, widths=WIDTHS):
+def resnet152(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = WIDTHS
+) -> keras.Model:
     """ResNet-152: 60.19 M trained parameters, 11.51 G MACs; else as `resnet18`."""
     return _resnet(image_shape, num_classes, (3, 8, 36, 3), widths, True, "resnet152")
 

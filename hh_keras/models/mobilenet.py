@@ -114,7 +114,9 @@ _EFFICIENTNET_B0 = (
 )
 
 
-def mobilenetv1(image_shape, num_classes, width=1.0):
+def mobilenetv1(
+    image_shape: tuple, num_classes: int, width: float = 1.0
+) -> keras.Model:
     """MobileNetV1.
 
     At 224x224x3 and 1000 classes: 4.23 M trained parameters, 569 M MACs (the paper's
@@ -142,7 +144,9 @@ def mobilenetv1(image_shape, num_classes, width=1.0):
     return keras.Model(inputs, classifier(x, num_classes), name="mobilenetv1")
 
 
-def mobilenetv2_small(image_shape, num_classes, width=1.0):
+def mobilenetv2_small(
+    image_shape: tuple, num_classes: int, width: float = 1.0
+) -> keras.Model:
     """MobileNetV2 for small images: the paper's channels, two strides fewer.
 
     At 32x32x3 and 10 classes: 87.98 M MACs, 2.24 M parameters at `width=1.0`.
@@ -166,7 +170,9 @@ def mobilenetv2_small(image_shape, num_classes, width=1.0):
     return keras.Model(inputs, classifier(x, num_classes), name="mobilenetv2_small")
 
 
-def mobilenetv3_large(image_shape, num_classes, width=1.0):
+def mobilenetv3_large(
+    image_shape: tuple, num_classes: int, width: float = 1.0
+) -> keras.Model:
     """MobileNetV3-Large.
 
     At 224x224x3 and 1000 classes: 5.48 M trained parameters, 217 M MACs (the paper's
@@ -180,7 +186,9 @@ def mobilenetv3_large(image_shape, num_classes, width=1.0):
     return _mobilenetv3(image_shape, num_classes, _V3_LARGE, sizes, width, name)
 
 
-def mobilenetv3_small(image_shape, num_classes, width=1.0):
+def mobilenetv3_small(
+    image_shape: tuple, num_classes: int, width: float = 1.0
+) -> keras.Model:
     """MobileNetV3-Small.
 
     At 224x224x3 and 1000 classes: 2.54 M trained parameters, 56.5 M MACs (the paper's
@@ -210,7 +218,7 @@ def _mobilenetv3(image_shape, num_classes, rows, sizes, width, name):
     return keras.Model(inputs, x, name=name)
 
 
-def mnasnet(image_shape, num_classes, width=1.0):
+def mnasnet(image_shape: tuple, num_classes: int, width: float = 1.0) -> keras.Model:
     """MNASNet-B1.
 
     At 224x224x3 and 1000 classes: 4.38 M trained parameters, 314 M MACs (torchvision
@@ -228,7 +236,9 @@ def mnasnet(image_shape, num_classes, width=1.0):
     return keras.Model(inputs, classifier(x, num_classes), name="mnasnet")
 
 
-def efficientnet_b0(image_shape, num_classes, width=1.0):
+def efficientnet_b0(
+    image_shape: tuple, num_classes: int, width: float = 1.0
+) -> keras.Model:
     """EfficientNet-B0.
 
     At 224x224x3 and 1000 classes: 5.29 M trained parameters, 386 M MACs (the paper's
@@ -254,7 +264,7 @@ def efficientnet_b0(image_shape, num_classes, width=1.0):
     return keras.Model(inputs, x, name="efficientnet_b0")
 
 
-def efficientnet_lite0(image_shape, num_classes):
+def efficientnet_lite0(image_shape: tuple, num_classes: int) -> keras.Model:
     """EfficientNet-Lite0: B0 without squeeze-and-excite, with ReLU6, for phones.
 
     At 224x224x3 and 1000 classes: 4.65 M trained parameters, 385 M MACs (the authors:
@@ -263,8 +273,10 @@ def efficientnet_lite0(image_shape, num_classes):
     Reference:
         github.com/tensorflow/tpu, models/official/efficientnet/lite.
     """
-    plain = {"squeeze": False, "activation": "relu6"}
-    rows = [dataclasses.replace(row, **plain) for row in _EFFICIENTNET_B0]
+    rows = [
+        dataclasses.replace(row, squeeze=False, activation="relu6")
+        for row in _EFFICIENTNET_B0
+    ]
     inputs, x = pixels(image_shape)
     stem, *strides = strides_for(image_shape, (2, *(row.stride for row in rows)))
     x = conv_bn(x, 32, 3, "conv1", None, stem, "relu6")

@@ -4,7 +4,7 @@ _ADVICE = (" Full object config", " Make sure custom", " and therefore", " To be
 _LONGEST = 300  # characters
 
 
-def keras_reason(error):
+def keras_reason(error: Exception) -> str:
     """The innermost of the messages that Keras nests, without its advice.
 
     Args:

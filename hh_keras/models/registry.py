@@ -1,7 +1,10 @@
 """From what a user calls a model to the model."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+import keras
 
 from hh_keras.errors import ModelError
 from hh_keras.models import files, sources
@@ -68,7 +71,7 @@ _MODELS = {
     )
 }
 # From images to images: these have no classes, and their input may be of any size.
-_RESTORATION = {
+_RESTORATION: dict[str, dict[str, Callable]] = {
     "denoise": {
         "dncnn_b": dncnn_b,
         "dncnn_s": dncnn_s,
@@ -86,7 +89,7 @@ _RESTORERS = {name: f for found in _RESTORATION.values() for name, f in found.it
 _APPLICATIONS = "keras.applications."
 
 
-def list_models(task="classify"):
+def list_models(task: str = "classify") -> list[str]:
     """Names of the package's own networks.
 
     Args:
@@ -106,13 +109,13 @@ def list_models(task="classify"):
 
 
 def build(
-    spec,
-    image_shape=None,
-    num_classes=None,
-    weights=None,
-    model_args=None,
-    scale=None,
-):
+    spec: str,
+    image_shape: tuple | None = None,
+    num_classes: int | None = None,
+    weights: str | None = None,
+    model_args: dict | None = None,
+    scale: int | None = None,
+) -> keras.Model:
     """Builds or loads a model.
 
     Networks of the registry and of keras.applications take raw pixels (0 to 255) and
@@ -173,7 +176,7 @@ def build(
     return model
 
 
-def names_file(spec):
+def names_file(spec: str) -> bool:
     """Whether a model is named by a path, of a file or of a folder.
 
     Args:

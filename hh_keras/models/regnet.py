@@ -1,6 +1,7 @@
 """RegNet X and Y, 200 MF to 8 GF: widths from a quantised line."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -60,7 +61,7 @@ Y = {
 }
 
 
-def regnetx(image_shape, num_classes, size="200mf"):
+def regnetx(image_shape: tuple, num_classes: int, size: str = "200mf") -> keras.Model:
     """RegNetX.
 
     Strides are the paper's from 128 pixels on; smaller images lose the first of them.
@@ -83,7 +84,7 @@ def regnetx(image_shape, num_classes, size="200mf"):
     return _regnet(image_shape, num_classes, X, size, False, "regnetx")
 
 
-def regnety(image_shape, num_classes, size="200mf"):
+def regnety(image_shape: tuple, num_classes: int, size: str = "200mf") -> keras.Model:
     """RegNetY: RegNetX with squeeze-and-excite; `size` is a key of `Y`.
 
     Arguments, result and source as for `regnetx`.
@@ -106,7 +107,7 @@ def _regnet(image_shape, num_classes, sizes, size, squeeze, kind):
     return keras.Model(inputs, classifier(x, num_classes), name=name)
 
 
-def stages_of(line):
+def stages_of(line: Any) -> list[tuple]:
     """Turns a `Line` into stages.
 
     Returns:

@@ -1,12 +1,16 @@
 """Residual networks for small images: He et al., and Zagoruyko and Komodakis."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
 from hh_keras.models.blocks import bn_act, classifier, conv, conv_bn, pixels
 
 
-def resnet8(image_shape, num_classes, widths=(16, 32, 64)):
+def resnet8(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = (16, 32, 64)
+) -> keras.Model:
     """ResNet-8 for small images: one block per stage.
 
     Arguments, result and source as for `resnet20`.
@@ -14,7 +18,9 @@ def resnet8(image_shape, num_classes, widths=(16, 32, 64)):
     return _resnet(image_shape, num_classes, 1, widths, "resnet8")
 
 
-def resnet20(image_shape, num_classes, widths=(16, 32, 64)):
+def resnet20(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = (16, 32, 64)
+) -> keras.Model:
     """ResNet-20 for small images.
 
     At 32x32x3 and 10 classes: 40.81 M MACs, 0.27 M parameters (the paper's Table 6
@@ -34,7 +40,9 @@ def resnet20(image_shape, num_classes, widths=(16, 32, 64)):
     return _resnet(image_shape, num_classes, 3, widths, "resnet20")
 
 
-def resnet32(image_shape, num_classes, widths=(16, 32, 64)):
+def resnet32(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = (16, 32, 64)
+) -> keras.Model:
     """ResNet-32 for small images.
 
     At 32x32x3 and 10 classes: 69.12 M MACs, 0.47 M parameters (the paper: 0.46 M).
@@ -43,7 +51,9 @@ def resnet32(image_shape, num_classes, widths=(16, 32, 64)):
     return _resnet(image_shape, num_classes, 5, widths, "resnet32")
 
 
-def resnet56(image_shape, num_classes, widths=(16, 32, 64)):
+def resnet56(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = (16, 32, 64)
+) -> keras.Model:
     """ResNet-56 for small images.
 
     At 32x32x3 and 10 classes: 125.75 M MACs, 0.86 M parameters (the paper's, without
@@ -52,7 +62,9 @@ def resnet56(image_shape, num_classes, widths=(16, 32, 64)):
     return _resnet(image_shape, num_classes, 9, widths, "resnet56")
 
 
-def resnet110(image_shape, num_classes, widths=(16, 32, 64)):
+def resnet110(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = (16, 32, 64)
+) -> keras.Model:
     """ResNet-110 for small images.
 
     At 32x32x3 and 10 classes: 253.1 M MACs, 1.74 M parameters (the paper: 1.7 M).
@@ -61,7 +73,9 @@ def resnet110(image_shape, num_classes, widths=(16, 32, 64)):
     return _resnet(image_shape, num_classes, 18, widths, "resnet110")
 
 
-def preresnet164(image_shape, num_classes, widths=(64, 128, 256)):
+def preresnet164(
+    image_shape: tuple, num_classes: int, widths: Sequence[int] = (64, 128, 256)
+) -> keras.Model:
     """Pre-activation ResNet-164 for small images: bottlenecks, 18 per stage.
 
     At 32x32x3 and 10 classes: 1.7 M parameters, as the paper says.
@@ -82,7 +96,9 @@ def preresnet164(image_shape, num_classes, widths=(64, 128, 256)):
     return _preactivated(image_shape, num_classes, 18, inner, (1, 3, 1), "preresnet164")
 
 
-def wrn28_10(image_shape, num_classes, depth=28, widening=10):
+def wrn28_10(
+    image_shape: tuple, num_classes: int, depth: int = 28, widening: int = 10
+) -> keras.Model:
     """Wide residual network.
 
     At 32x32x3 and 10 classes: 36.5 M parameters, as the paper says; WRN-40-4

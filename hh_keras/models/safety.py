@@ -5,7 +5,9 @@ allowed, not by what is known to be harmful, before Keras reads any of it.
 """
 
 import stat
-from pathlib import PurePosixPath, PureWindowsPath
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import h5py
 import keras
@@ -36,7 +38,7 @@ _REMEDY = (
 )
 
 
-def check_config(config, path):
+def check_config(config: Any, path: str | Path) -> None:
     """Raises ModelError if the description of a model asks for code of its writer's.
 
     Args:
@@ -89,7 +91,7 @@ def _is_registered(name):
     return keras.saving.get_registered_object(name) is not None
 
 
-def check_archive(archive, path):
+def check_archive(archive: Any, path: str | Path) -> None:
     """Raises ModelError if a zip file would write outside of where it is unpacked.
 
     Args:
@@ -106,7 +108,7 @@ def check_archive(archive, path):
             )
 
 
-def check_links(group, path, seen=()):
+def check_links(group: Any, path: str | Path, seen: Collection = ()) -> None:
     """Raises ModelError if a HDF5 file points out of itself.
 
     Args:

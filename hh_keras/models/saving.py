@@ -30,7 +30,7 @@ _NOT_OF_USERS = ("keras", "builtins", "tensorflow")
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
 
-def check_can_be_saved(model):
+def check_can_be_saved(model: keras.Model) -> None:
     """Raises unless a `.keras` file of a model could be opened again, as it is.
 
     Opened by `hh_keras.models.build`, that is without executing code in the file, in a
@@ -47,7 +47,7 @@ def check_can_be_saved(model):
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras warns of lambdas; here they raise
-        seen = {}
+        seen: dict = {}
         _check_graph(model, seen)
         _explained(
             model, lambda: json.dumps(keras.saving.serialize_keras_object(model))

@@ -6,7 +6,7 @@ from keras import layers, ops
 from hh_keras.errors import ModelError
 
 
-def depth_to_space(x, scale):
+def depth_to_space(x: keras.KerasTensor, scale: int) -> keras.KerasTensor:
     """Turns scale² runs of channels into scale × scale pixels.
 
     Where Keras has the operation (3.14 and later) it works at any size, and TFLite

@@ -3,7 +3,9 @@
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -14,7 +16,13 @@ from hh_keras.models.suggestions import did_you_mean
 __all__ = ["call", "from_file", "from_function"]
 
 
-def from_function(spec, image_shape, num_classes, model_args=None, scale=None):
+def from_function(
+    spec: str,
+    image_shape: tuple,
+    num_classes: int | None,
+    model_args: dict | None = None,
+    scale: int | None = None,
+) -> keras.Model:
     """Calls `module:function` to build a model.
 
     The current directory is searched too, after everything installed. Parameters
@@ -56,7 +64,7 @@ def from_function(spec, image_shape, num_classes, model_args=None, scale=None):
     return model
 
 
-def call(function, arguments, culprit):
+def call(function: Callable, arguments: dict, culprit: str) -> Any:
     """Calls a model builder and explains arguments that it does not take.
 
     Args:

@@ -1,9 +1,10 @@
 """Nearest names, for messages about a name that does not exist."""
 
 import difflib
+from collections.abc import Iterable
 
 
-def did_you_mean(name, known, prefix=""):
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Says which known names are nearest to a wrong one, whatever its case.
 
     Args:

@@ -14,7 +14,13 @@ _MEAN = (114.4440, 111.4605, 103.0200)  # of DIV2K, RGB 0..255, as in the EDSR c
 SCALES = (2, 3, 4)
 
 
-def edsr(image_shape=(None, None, 3), scale=2, blocks=16, width=64, residual_scale=1.0):
+def edsr(
+    image_shape: tuple = (None, None, 3),
+    scale: int = 2,
+    blocks: int = 16,
+    width: int = 64,
+    residual_scale: float = 1.0,
+) -> keras.Model:
     """EDSR, by default the baseline: 16 residual blocks of 64 channels.
 
     Multiply-accumulates for a result of 1280x720, and parameters: x2 316.3 G and
@@ -48,7 +54,7 @@ def edsr(image_shape=(None, None, 3), scale=2, blocks=16, width=64, residual_sca
     return keras.Model(inputs, _uncentred(x), name=f"edsr_x{scale}")
 
 
-def edsr_large(image_shape=(None, None, 3), scale=2):
+def edsr_large(image_shape: tuple = (None, None, 3), scale: int = 2) -> keras.Model:
     """The large EDSR: 32 blocks of 256 channels, residual scaling 0.1.
 
     Parameters: 40.7 M for x2, 43.7 M for x3, 43.1 M for x4 (Table 1 of the paper says
@@ -57,7 +63,12 @@ def edsr_large(image_shape=(None, None, 3), scale=2):
     return edsr(image_shape, scale, blocks=32, width=256, residual_scale=0.1)
 
 
-def edsr_small(image_shape=(None, None, 3), scale=2, blocks=4, width=24):
+def edsr_small(
+    image_shape: tuple = (None, None, 3),
+    scale: int = 2,
+    blocks: int = 4,
+    width: int = 24,
+) -> keras.Model:
     """EDSR for a first run on a processor: 4 blocks of 24 channels.
 
     Arguments, result and source as for `edsr`.
@@ -65,7 +76,12 @@ def edsr_small(image_shape=(None, None, 3), scale=2, blocks=4, width=24):
     return edsr(image_shape, scale, blocks, width)
 
 
-def srresnet(image_shape=(None, None, 3), scale=4, blocks=16, width=64):
+def srresnet(
+    image_shape: tuple = (None, None, 3),
+    scale: int = 4,
+    blocks: int = 16,
+    width: int = 64,
+) -> keras.Model:
     """SRResNet: 16 residual blocks of 64 channels with batch normalisation.
 
     For x4 and a result of 1280x720: 127.8 G multiply-accumulates, 1.54 M parameters.

@@ -1,12 +1,18 @@
 """VGG with batch normalisation for small images."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
 from hh_keras.models.blocks import classifier, conv_bn, pixels
 
 
-def vgg11_small(image_shape, num_classes, widths=(64, 128, 256, 512, 512)):
+def vgg11_small(
+    image_shape: tuple,
+    num_classes: int,
+    widths: Sequence[int] = (64, 128, 256, 512, 512),
+) -> keras.Model:
     """VGG-11 for small images: batch normalisation, one dense layer.
 
     At 32x32x3 and 10 classes: 152.77 M MACs, 9.23 M parameters. The convolutions are

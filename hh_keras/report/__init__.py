@@ -7,7 +7,7 @@
     dataset    name, classes (list of str), num_train, num_validation,
                image_shape ([height, width, channels]); any further key, such as
                source, licence or text, is shown as it is
-    goal       "accuracy" (the default) or "psnr", what tells a good network
+    goal       key of the task's goal: "accuracy", "psnr"
     budget     macs, params: limits in absolute counts, None for none;
                macs_flag, params_flag: as they were given, e.g. "0.95x"
     search     criterion, batches, per_cost, width_mult, min_keep, round_to, weights,
@@ -37,27 +37,24 @@ Required are `models` and, of each network, macs, params, layers and channels. A
 else may be missing or None and is then shown as a dash or left out.
 """
 
-from hh_keras.report.before_after import plot_before_after
+from hh_keras.report.channels import plot_channels
 from hh_keras.report.comparison import Row, caution, compare, verdict
-from hh_keras.report.confusion import plot_confusion
+from hh_keras.report.cost import plot_cost
+from hh_keras.report.curves import plot_curves
 from hh_keras.report.html import render, write_report
-from hh_keras.report.pictures import (
-    plot_channels,
-    plot_cost,
-    plot_curves,
-    plot_summary,
-)
+from hh_keras.report.style import Picture, png
+from hh_keras.report.summary import plot_summary
 
 __all__ = [
+    "Picture",
     "Row",
     "caution",
     "compare",
-    "plot_before_after",
     "plot_channels",
-    "plot_confusion",
     "plot_cost",
     "plot_curves",
     "plot_summary",
+    "png",
     "render",
     "verdict",
     "write_report",

@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
+from hh_keras.goal import Goal
 from hh_keras.report import numbers
-from hh_keras.report.goals import GOALS
 from hh_keras.report.numbers import DASH, known
 
 
@@ -52,17 +53,17 @@ _QUANTITIES = (
 )
 
 
-def compare(models, goal="accuracy"):
+def compare(models: Mapping, goal: Goal) -> list[Row]:
     """Compares the networks in every quantity that at least one of them has.
 
     Args:
         models: `models` of the results, see `hh_keras.report`.
-        goal: what tells a good one, a key of `hh_keras.report.goals.GOALS`.
+        goal: the task's, what tells a good one.
 
     Returns:
         List of `Row`; the goal, loss, costs and file sizes are always there.
     """
-    pair, goal = (models["original"], models["lw_dna"]), GOALS[goal]
+    pair = models["original"], models["lw_dna"]
     first = (goal.label, goal.key, goal.write, goal.write_change)
     rows = []
     for label, key, write, write_change in (first, *goal.besides, *_QUANTITIES):
@@ -70,9 +71,8 @@ def compare(models, goal="accuracy"):
         if key in [k for _, k, *_ in goal.besides] and not any(map(known, values)):
             continue
         shown = pair if write is _latency_text else values
-        rows.append(
-            Row(label, *map(write, shown), write_change(*values), _ratio(*values))
-        )
+        before, after = map(write, shown)
+        rows.append(Row(label, before, after, write_change(*values), _ratio(*values)))
     return rows
 
 
@@ -80,13 +80,13 @@ def _ratio(before, after):
     return after / before if known(before) and known(after) and before else None
 
 
-def verdict(models, goal="accuracy"):
+def verdict(models: Mapping, goal: Goal) -> str:
     """Says in one sentence what LW-DNA gained and lost against the original.
 
     Args:
         models, goal: as for `compare`.
     """
-    original, slim, goal = models["original"], models["lw_dna"], GOALS[goal]
+    original, slim = models["original"], models["lw_dna"]
     costs = [
         _relation(original["macs"], slim["macs"], "fewer MACs", "more MACs"),
         _relation(
@@ -122,7 +122,7 @@ def _relation(before, after, below, above):
     return f"{text[1:]} {below if text[0] == '−' else above}"
 
 
-def caution(results):
+def caution(results: Mapping) -> str:
     """Says how far the comparison can be trusted.
 
     Two accuracies p on n images each differ by chance with a standard deviation of

@@ -3,13 +3,18 @@
 import base64
 import html
 import pathlib
+from collections.abc import Mapping, Sequence
 
 from hh_keras import files
-from hh_keras.report import numbers, pictures
-from hh_keras.report.before_after import FINDING, plot_before_after
+from hh_keras.goal import Goal
+from hh_keras.report import numbers
+from hh_keras.report.channels import channels_finding, plot_channels
 from hh_keras.report.comparison import caution, compare, verdict
-from hh_keras.report.goals import GOALS
+from hh_keras.report.cost import cost_finding, plot_cost
+from hh_keras.report.curves import plot_curves
 from hh_keras.report.numbers import DASH
+from hh_keras.report.style import Picture, png
+from hh_keras.report.summary import plot_summary
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c2733;--soft:#5c6b7a;--line:#d5dce3;--back:#fff;
@@ -37,7 +42,12 @@ summary{cursor:pointer;font-weight:600}
 """
 
 
-def write_report(workdir, results, preview=()):
+def write_report(
+    workdir: str | pathlib.Path,
+    results: Mapping,
+    goal: Goal,
+    pictures: Sequence[Picture] = (),
+) -> pathlib.Path:
     """Writes `report.html` and `pictures/*.png` into a work directory.
 
     All is made before the first file is touched, and each file is replaced in one
@@ -46,7 +56,8 @@ def write_report(workdir, results, preview=()):
     Args:
         workdir: the folder; made if it is not there.
         results: dict, see `hh_keras.report`.
-        preview: images before and after, see `hh_keras.report.plot_before_after`.
+        goal: the task's.
+        pictures: the task's own.
 
     Returns:
         The `pathlib.Path` of the report.
@@ -54,48 +65,51 @@ def write_report(workdir, results, preview=()):
     Raises:
         WorkdirError: a file cannot be written; the message names it.
     """
-    workdir, goal = pathlib.Path(workdir), results.get("goal") or "accuracy"
-    images = {
-        name: pictures.png(figure)
-        for name, figure in {
-            "summary": pictures.plot_summary(
-                results["models"], results.get("title") or "", goal
-            ),
-            "channels": pictures.plot_channels(results["models"]),
-            "cost": pictures.plot_cost(results["models"]),
-            "curves": pictures.plot_curves(results.get("history") or {}, goal),
-            **({"before_after": plot_before_after(preview)} if preview else {}),
-        }.items()
+    workdir, models = pathlib.Path(workdir), results["models"]
+    figures = {
+        "summary": plot_summary(models, goal, results.get("title") or ""),
+        "channels": plot_channels(models),
+        "cost": plot_cost(models),
+        "curves": plot_curves(results.get("history") or {}, goal),
+        **{picture.name: picture.figure for picture in pictures},
     }
-    page = render(results, images)
+    images = {name: png(figure) for name, figure in figures.items()}
+    page = render(results, goal, images, pictures)
     for name, content in images.items():
         files.write(workdir / "pictures" / f"{name}.png", content)
     files.write(workdir / "report.html", page)
     return workdir / "report.html"
 
 
-def render(results, images):
+def render(
+    results: Mapping,
+    goal: Goal,
+    images: Mapping[str, bytes],
+    pictures: Sequence[Picture] = (),
+) -> str:
     """Makes the text of the page.
 
     Args:
-        results: dict, see `hh_keras.report`.
-        images: PNG bytes of "summary", "channels", "cost" and "curves", and perhaps
-            "before_after".
+        results, goal, pictures: as for `write_report`.
+        images: PNG bytes of "summary", "channels", "cost", "curves", and of the
+            pictures by their names.
     """
-    goal = results.get("goal") or "accuracy"
     models, title = results["models"], results.get("title") or "hh_keras report"
-    cost = pictures.cost_finding(models)
     captions = {
-        "summary": f"{pictures.channels_finding(models)}. Wide bars or area: the "
+        "summary": f"{channels_finding(models)}. Wide bars or area: the "
         "original; narrow bars or line: LW-DNA.",
         "channels": "Layers in network order; above each, by how many percent its "
         "channels changed. Rows have scales of their own.",
-        "cost": f"{cost}. Layers without MACs, such as normalization, are left out.",
+        "cost": f"{cost_finding(models)}. Layers without MACs, such as normalization, "
+        "are left out.",
         "curves": "Solid: validation images; dashed: training images. Both networks "
         "saw the same batches under the same protocol.",
     }
     figure = {name: _figure(images[name], captions[name]) for name in captions}
-    shown = images.get("before_after")
+    own = [
+        f"<h2>{_text(each.title)}</h2>" + _figure(images[each.name], each.caption)
+        for each in pictures
+    ]
     return "\n".join(
         [
             '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
@@ -105,10 +119,10 @@ def render(results, images):
             f'<p class="verdict">{_text(verdict(models, goal))}</p>',
             f'<p class="note">{_text(caution(results))}</p>',
             figure["summary"],
-            *(["<h2>Before and after</h2>", _figure(shown, FINDING)] if shown else []),
+            *own,
             "<h2>Comparison</h2>",
             _comparison(models, goal),
-            f'<p class="note">{_text(GOALS[goal].about)}</p>',
+            f'<p class="note">{_text(goal.about)}</p>',
             "<h2>Channels</h2>" + figure["channels"],
             "<h2>Cost</h2>" + figure["cost"],
             _layer_table(models),
@@ -117,7 +131,7 @@ def render(results, images):
             "<h2>Search</h2>" + _facts(results.get("search")),
             _budget(results),
             "<h2>Data</h2>" + _facts(_dataset(results.get("dataset"))),
-            "<h2>Exported files against their models</h2>" + _parity(results),
+            "<h2>Exported files against their models</h2>" + _parity(results, goal),
             "<h2>To reproduce</h2>",
             f"<pre>{_text(results.get('command'))}</pre>",
             _facts(results.get("versions")),
@@ -243,7 +257,7 @@ def _dataset(dataset):
     }
 
 
-def _parity(results):
+def _parity(results, goal):
     rows = []
     for key, network in (("parity_original", "original"), ("parity", "LW-DNA")):
         for kind, found in (results.get(key) or {}).items():
@@ -258,9 +272,9 @@ def _parity(results):
                 )
             )
     head = ("file", "largest difference", "mean", "largest / spread of outputs")
-    head += ("same top class", "images")
-    if (results.get("goal") or "accuracy") != "accuracy":  # images have no classes
-        head, rows = (*head[:4], "tiles"), [(*row[:4], row[5]) for row in rows]
+    head += ("same top class", goal.examples)
+    if not goal.classes:
+        head, rows = (*head[:4], head[5]), [(*row[:4], row[5]) for row in rows]
     return _table(head, rows) if rows else f"<p>{DASH}</p>"
 
 

@@ -1,6 +1,7 @@
 """A picture of how long files take."""
 
 import textwrap
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 _FIRST, _OTHERS = "#51687f", "#e8710a"
 
 
-def plot_latencies(found):
+def plot_latencies(found: Mapping) -> Figure:
     """Draws the spread of every file's times, and its ratio to the first.
 
     Args:

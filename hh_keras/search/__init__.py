@@ -1,1 +1,1 @@
-"""Finding and making a smaller network."""
+"""Finding a smaller network: scores, selection, sparse search."""

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.errors import HHError, SearchError
-from hh_keras.search.scales import add_scales, scale_layer
+from hh_keras.surgery.scales import add_scales, scale_layer
 from hh_keras.training.strategy import chiefs
 
 

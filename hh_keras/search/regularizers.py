@@ -5,7 +5,7 @@ import numpy as np
 
 from hh_keras.errors import ModelError
 from hh_keras.graph.cost import cost_model
-from hh_keras.search.scales import scale_layer
+from hh_keras.surgery.scales import scale_layer
 
 
 def channel_costs(channel_map):

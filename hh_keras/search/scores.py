@@ -8,20 +8,11 @@ import numpy as np
 from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import trace
+from hh_keras.search.criteria import CRITERIA
 from hh_keras.search.gradients import gradient_scores
 from hh_keras.search.profiles import balanced_profile, profile_scores
-from hh_keras.search.scales import scale_layer
+from hh_keras.surgery.scales import scale_layer
 
-CRITERIA = (
-    "gradient",
-    "taylor",
-    "fisher",
-    "magnitude",
-    "weight_norm",
-    "balanced",
-    "uniform",
-    "random",
-)
 NEED_DATA = ("gradient", "taylor", "fisher")
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from hh_keras.errors import BudgetError, HHError
 from hh_keras.graph.cost import cost_model
 from hh_keras.latency.prediction import latency_model
-from hh_keras.search.plan import Plan
 from hh_keras.search.profiles import profile_scores
+from hh_keras.surgery.plan import Plan
 
 
 @dataclasses.dataclass(frozen=True)

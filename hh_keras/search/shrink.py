@@ -10,10 +10,10 @@ from hh_keras.errors import ModelError
 from hh_keras.graph.channels import trace
 from hh_keras.graph.cost import Cost, cost
 from hh_keras.latency.correcting import keep_to_latency
-from hh_keras.search.plan import Plan
-from hh_keras.search.rebuild import rebuild, widen
 from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
 from hh_keras.search.selection import Budget, select_channels
+from hh_keras.surgery.plan import Plan
+from hh_keras.surgery.rebuild import rebuild, widen
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

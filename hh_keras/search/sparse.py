@@ -7,13 +7,14 @@ import numpy as np
 
 from hh_keras.graph.channels import trace
 from hh_keras.graph.cost import cost_model
-from hh_keras.report.pictures import plot_left
+from hh_keras.report import png
+from hh_keras.report.channels import plot_left
 from hh_keras.search.regularizers import (
     ChannelSparsity,
     attach_proximal,
     channel_costs,
 )
-from hh_keras.search.scales import add_scales, scale_layer
+from hh_keras.surgery.scales import add_scales, scale_layer
 from hh_keras.training import train
 from hh_keras.training.fit import steps_per_epoch
 from hh_keras.training.optimizers import schedule_of
@@ -129,4 +130,4 @@ class Falling(keras.callbacks.Callback):
         sizes = [len(group) for group in self.channel_map.groups]
         names = [group.name for group in self.channel_map.groups]
         left = surviving(self.channel_map, gamma)
-        return {"channels left": plot_left(names, sizes, left)}
+        return {"channels left": png(plot_left(names, sizes, left))}

@@ -1,6 +1,5 @@
-"""Training and evaluation: one recipe, the same for every network compared."""
+"""Training: one recipe, the same for every network compared."""
 
-from hh_keras.training.evaluation import confusion, evaluate, score_outputs
 from hh_keras.training.fit import Trained, train
 from hh_keras.training.optimizers import (
     CoupledAdam,
@@ -10,6 +9,7 @@ from hh_keras.training.optimizers import (
 )
 from hh_keras.training.recipes import SCHEDULES, Recipe
 from hh_keras.training.strategy import strategy
+from hh_keras.training.task import Task
 
 __all__ = [
     "SCHEDULES",
@@ -17,11 +17,9 @@ __all__ = [
     "CoupledSGD",
     "Recipe",
     "RecipeSchedule",
+    "Task",
     "Trained",
-    "confusion",
-    "evaluate",
     "optimizer",
-    "score_outputs",
     "strategy",
     "train",
 ]

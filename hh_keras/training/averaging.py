@@ -5,7 +5,7 @@ import keras
 from hh_keras.training.optimizers import innermost
 
 
-def swap(model):
+def swap(model: keras.Model) -> None:
     """Exchanges a compiled model's weights and their averages, bit for bit.
 
     Called twice, it changes nothing. Without averages (`Recipe.ema` is 0) it does

@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
-import pathlib
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -33,7 +36,9 @@ class Progress:
     rollbacks: int = 0
 
 
-def save(folder, name, arrays, progress, identity):
+def save(
+    folder: Path, name: str, arrays: Sequence, progress: Progress, identity: Any
+) -> Path:
     """Writes a checkpoint and removes all but the newest two.
 
     Args:
@@ -50,16 +55,16 @@ def save(folder, name, arrays, progress, identity):
         WorkdirError: it cannot be written; older ones are still there.
     """
     about = {"identity": identity, "progress": dataclasses.asdict(progress)}
-    arrays = {f"v{k}": array for k, array in enumerate(arrays)}
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    path = pathlib.Path(folder) / f"{name}-{progress.epoch:05d}-{progress.step:07d}.npz"
-    files.replace(path, lambda new: np.savez(new, **arrays))
+    kept = {f"v{k}": array for k, array in enumerate(arrays)}
+    kept["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    path = Path(folder) / f"{name}-{progress.epoch:05d}-{progress.step:07d}.npz"
+    files.replace(path, lambda new: np.savez(new, **kept))
     for old in found(folder, name)[_KEPT:]:
         old.unlink()
     return path
 
 
-def values(model):
+def values(model: keras.Model) -> list[np.ndarray]:
     """All that a compiled model's next steps depend on, as a list of arrays.
 
     Every variable: weights, statistics, optimiser slots, states of random generators,
@@ -69,13 +74,13 @@ def values(model):
         return [_plain(variable) for variable in variables(model)]
 
 
-def found(folder, name):
+def found(folder: Path, name: str) -> list:
     """The checkpoint files of a network, newest first."""
     pattern = f"{name}-?????-???????.npz"
-    return sorted(pathlib.Path(folder).glob(pattern), reverse=True)
+    return sorted(Path(folder).glob(pattern), reverse=True)
 
 
-def load(folder, name, identity):
+def load(folder: Path, name: str, identity: Any) -> tuple[Progress, list] | None:
     """Reads the newest checkpoint that is whole.
 
     Args:
@@ -111,7 +116,7 @@ def load(folder, name, identity):
     return None
 
 
-def restore(model, arrays):
+def restore(model: keras.Model, arrays: Sequence) -> None:
     """Gives a compiled model, built by `fit`, the variables of a checkpoint."""
     targets = variables(model)
     if [tuple(v.shape) for v in targets] != [array.shape for array in arrays]:
@@ -123,13 +128,13 @@ def restore(model, arrays):
         variable.assign(array)
 
 
-def remove(folder, name):
+def remove(folder: Path, name: str) -> None:
     """Removes a network's checkpoints."""
     for path in found(folder, name):
         path.unlink()
 
 
-def variables(model):
+def variables(model: keras.Model) -> list:
     """All variables of a compiled model, each once."""
     every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     return list({id(v): v for v in every}.values())

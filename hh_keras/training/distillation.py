@@ -1,17 +1,24 @@
 """What a teacher's outputs and features add to a loss."""
 
 import difflib
+from collections.abc import Iterable
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.graph.calls import calls
-from hh_keras.tasks.task import single_output
+from hh_keras.graph.heads import single_output
 
 
 def kd_loss(
-    student, teacher, temperature=4.0, student_logits=True, teacher_logits=True
-):
+    student: Any,
+    teacher: Any,
+    temperature: float = 4.0,
+    student_logits: bool = True,
+    teacher_logits: bool = True,
+) -> tf.Tensor:
     """Knowledge distillation: T² · KL(softmax(teacher / T) ‖ softmax(student / T)).
 
     Args:
@@ -37,7 +44,7 @@ def _logits(outputs, are_logits):
     return outputs if are_logits else tf.math.log(tf.clip_by_value(outputs, 1e-7, 1.0))
 
 
-def similarity_loss(student, teacher):
+def similarity_loss(student: Any, teacher: Any) -> tf.Tensor:
     """Similarity-preserving distillation: ‖G_student − G_teacher‖² / batch².
 
     G = A Aᵀ of features flattened to `(batch, n)`, with rows of length 1: how similar
@@ -62,7 +69,9 @@ def _similarities(features):
     return tf.math.l2_normalize(products, axis=1, epsilon=1e-24)
 
 
-def feature_pairs(student, teacher, names):
+def feature_pairs(
+    student: keras.Model, teacher: keras.Model, names: Iterable[str]
+) -> list[tuple]:
     """Finds the tensors whose similarities are to be compared.
 
     Args:
@@ -98,7 +107,7 @@ def _output(model, name):
     return found[name][0]
 
 
-def check_teacher(student, teacher):
+def check_teacher(student: keras.Model, teacher: keras.Model) -> None:
     """Raises unless a teacher takes the student's images and knows its classes.
 
     Raises:

@@ -2,19 +2,23 @@
 
 import dataclasses
 import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from hh_keras.errors import HHError
-from hh_keras.tasks import classification
-from hh_keras.tasks.task import single_output
+from hh_keras.graph.heads import single_output
 from hh_keras.training.averaging import swap
 from hh_keras.training.keeper import Keeper, NotFinite
 from hh_keras.training.layerwise import changed, for_recipe
 from hh_keras.training.objective import objective
 from hh_keras.training.optimizers import optimizer
+from hh_keras.training.recipes import Recipe
 from hh_keras.training.stopping import termination
+from hh_keras.training.task import Task
 from hh_keras.training.trainee import Trainee, weighted
 
 ON_NAN = ("stop", "rollback")
@@ -36,24 +40,24 @@ class Trained:
 
 
 def train(
-    build_or_model,
-    data,
-    recipe,
-    strategy=None,
-    workdir=None,
-    name="model",
+    build_or_model: keras.Model | Callable[[], keras.Model],
+    data: Any,
+    recipe: Recipe,
+    strategy: tf.distribute.Strategy | None = None,
+    workdir: str | Path | None = None,
+    name: str = "model",
     *,
-    teacher=None,
-    callbacks=(),
-    until=None,
-    checkpoint_steps=500,
-    resume=True,
-    on_nan="stop",
-    epoch_models=False,
-    steps_per_execution=1,
-    jit_compile=None,
-    task=classification.TASK,
-):
+    teacher: keras.Model | None = None,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    until: Callable[[list], bool] | None = None,
+    checkpoint_steps: int = 500,
+    resume: bool = True,
+    on_nan: str = "stop",
+    epoch_models: bool = False,
+    steps_per_execution: int = 1,
+    jit_compile: bool | None = None,
+    task: Task,
+) -> Trained:
     """Trains a model by a recipe, on one device, many, or many machines.
 
     The model's own compile state and `train_step` play no part and stay as they are.
@@ -94,7 +98,7 @@ def train(
             small networks. Losses, checkpoints and signals are seen to in between.
         jit_compile: whether XLA compiles the step; None leaves it to Keras on GPUs and
             is False on CPUs, where XLA takes longer to compile and to run.
-        task: a `hh_keras.tasks.Task`, classification if not said otherwise.
+        task: a `Task`, such as `hh_keras.tasks.classification.task.TASK`.
 
     Returns:
         A `Trained`.
@@ -133,7 +137,7 @@ def train(
             epoch_models,
             asked_to_stop,
             until,
-            task.goal,
+            task.goal.key,
         )
         _fit(trainee, data, keeper, callbacks, resume, on_nan)
     return Trained(_handed_back(network, build_or_model), keeper.rows)
@@ -166,14 +170,14 @@ def _handed_back(network, build_or_model):
 
 
 def compiled(
-    network,
-    recipe,
-    steps,
-    teacher,
-    steps_per_execution,
-    jit_compile,
-    task=classification.TASK,
-):
+    network: keras.Model,
+    recipe: Recipe,
+    steps: int,
+    teacher: keras.Model | None,
+    steps_per_execution: int,
+    jit_compile: bool | None,
+    task: Task,
+) -> Trainee:
     """The same layers and weights, compiled beside the model.
 
     The caller's model is left uncompiled, so its file loads without this package's
@@ -181,10 +185,11 @@ def compiled(
     """
     strategy = network.distribute_strategy
     _check_execution(strategy, steps_per_execution, jit_compile)
+    compile_by: bool | str = jit_compile or False
     if jit_compile is None:
-        jit_compile = "auto" if tf.config.list_physical_devices("GPU") else False
+        compile_by = "auto" if tf.config.list_physical_devices("GPU") else False
     with strategy.scope():
-        features, learnt = objective(recipe, network, teacher, task)
+        features, learnt = objective(recipe, network, teacher, task=task)
         trainee = Trainee(
             network.inputs, [network.outputs[0], *features], name=network.name
         )
@@ -192,7 +197,7 @@ def compiled(
         trainee.compile(
             optimizer=optimizer(recipe, steps),
             steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile,
+            jit_compile=compile_by,
         )
         # Slots are made when they are first needed; checkpoints need them now.
         trainee.optimizer.build(trainee.trainable_variables)
@@ -276,7 +281,7 @@ class _OneTraining(keras.callbacks.CallbackList):
             super().on_train_end(self.logs)
 
 
-def steps_per_epoch(dataset):
+def steps_per_epoch(dataset: tf.data.Dataset) -> int:
     """Counts the batches of a tf.data dataset, by a pass over it if need be.
 
     Raises:

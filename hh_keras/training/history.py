@@ -3,12 +3,13 @@
 import csv
 import io
 import json
-import pathlib
+from collections.abc import Sequence
+from pathlib import Path
 
 from hh_keras import files
 
 
-def write_history(rows, workdir, name):
+def write_history(rows: Sequence[dict], workdir: str | Path, name: str) -> None:
     """Writes `history/NAME.csv` and `history/NAME.jsonl` under a work directory.
 
     Args:
@@ -20,20 +21,20 @@ def write_history(rows, workdir, name):
     writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    folder = pathlib.Path(workdir) / "history"
+    folder = Path(workdir) / "history"
     files.write(folder / f"{name}.csv", table.getvalue())
     files.write(
         folder / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows)
     )
 
 
-def read_history(workdir, name):
+def read_history(workdir: str | Path, name: str) -> list[dict]:
     """Returns the rows of `history/NAME.jsonl`, a list of dicts."""
-    text = (pathlib.Path(workdir) / "history" / f"{name}.jsonl").read_text()
+    text = (Path(workdir) / "history" / f"{name}.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
 
 
-def best_epoch(rows, goal="accuracy"):
+def best_epoch(rows: Sequence[dict], goal: str = "accuracy") -> int:
     """The number of the epoch with the best validation measure, the first of equals.
 
     Without validation, the one with the lowest loss. 0 if there are no rows.
@@ -44,7 +45,7 @@ def best_epoch(rows, goal="accuracy"):
     return rows[scores.index(max(scores))]["epoch"]
 
 
-def exhausted(rows, patience, goal="accuracy"):
+def exhausted(rows: Sequence[dict], patience: int, goal: str = "accuracy") -> bool:
     """Whether the last `patience` epochs brought nothing better; never, if it is 0."""
     if not (patience and rows):
         return False

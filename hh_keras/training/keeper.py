@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
-import pathlib
+import threading
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ from hh_keras.training.averaging import swap
 from hh_keras.training.history import best_epoch, exhausted, write_history
 from hh_keras.training.layerwise import changed
 from hh_keras.training.optimizers import innermost
+from hh_keras.training.recipes import Recipe
 from hh_keras.training.strategy import chiefs, is_chief, workers
 
 ROLLBACKS = 5  # after so many, a training gives up
@@ -44,33 +47,34 @@ class Keeper(keras.callbacks.Callback):
 
     def __init__(
         self,
-        network,
-        plain,
-        recipe,
-        steps,
-        workdir,
-        name,
-        checkpoint_steps,
-        epoch_models,
-        asked_to_stop,
-        until=None,
-        goal="accuracy",
-    ):
+        network: keras.Model,
+        plain: Sequence,
+        recipe: Recipe,
+        steps: int,
+        workdir: str | Path | None,
+        name: str,
+        checkpoint_steps: int,
+        epoch_models: bool,
+        asked_to_stop: threading.Event,
+        until: Callable[[list], bool] | None = None,
+        goal: str = "accuracy",
+    ) -> None:
         super().__init__()
         self.network, self.plain = network, plain
         self.recipe, self.steps, self.name = recipe, steps, name
-        self.workdir = None if workdir is None else pathlib.Path(workdir)
+        self.workdir = None if workdir is None else Path(workdir)
         self.checkpoint_steps, self.epoch_models = checkpoint_steps, epoch_models
         self.asked_to_stop, self.until, self.goal = asked_to_stop, until, goal
         self.identity = {"recipe": dataclasses.asdict(recipe), "steps": steps}
         self.folder = self.workdir and self.workdir / "checkpoints"
         self.writes = is_chief(network.distribute_strategy)
         self.progress = checkpoints.Progress()
-        self.rows, self.epoch, self.step = [], 0, 0
+        self.rows: list[dict] = []
+        self.epoch, self.step = 0, 0
         self.first, self.before, self.started = 0, 0.0, 0.0
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         """Whether there is nothing left to train."""
         return self.epoch >= self.recipe.epochs or self._ends_early()
 
@@ -78,9 +82,9 @@ class Keeper(keras.callbacks.Callback):
         satisfied = bool(self.until and self.rows and self.until(self.rows))
         return satisfied or exhausted(self.rows, self.recipe.patience, self.goal)
 
-    def resume(self):
+    def resume(self) -> bool:
         """Goes back to the newest whole checkpoint; returns whether there is one."""
-        found = self.workdir and checkpoints.load(self.folder, self.name, self.identity)
+        found = self.folder and checkpoints.load(self.folder, self.name, self.identity)
         place = (found[0].epoch, found[0].step) if found else (-1, -1)
         strategy = self.model.distribute_strategy
         if tuple(chiefs(np.array(place, "float32"), strategy)) != place:
@@ -97,11 +101,11 @@ class Keeper(keras.callbacks.Callback):
             self.rows = list(self.progress.rows)
         return bool(found)
 
-    def say_resumed(self):
+    def say_resumed(self) -> None:
         done = f"{self.epoch} epochs and {self.step} steps are done"
         self.say(f"  {self.name}: {done}; going on from there")
 
-    def roll_back(self, error):
+    def roll_back(self, error: Exception) -> None:
         """Goes back to the last checkpoint, to go on at half the learning rate.
 
         Raises:
@@ -121,14 +125,14 @@ class Keeper(keras.callbacks.Callback):
         self.started = time.perf_counter() - self.before
         self.save()  # a process killed now remembers this rollback
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if self.step:  # `fit` has just set them to zero
             for variable, value in zip(self.model.metrics_variables, self.metrics):
                 variable.assign(value)
         self.started = time.perf_counter() - self.before
         self.rate = self._rate(self.epoch * self.steps)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         before, self.step = self.step, self.first + batch + 1
         self._check(float(np.ravel((logs or {}).get("loss", 0.0))[0]))
         every = self.checkpoint_steps
@@ -154,14 +158,14 @@ class Keeper(keras.callbacks.Callback):
             f"step {self.step}{hint}"
         )
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: dict | None = None) -> None:
         self.model.agree_on_statistics()
         swap(self.model)
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict | None = None) -> None:
         swap(self.model)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         seconds = time.perf_counter() - self.started
         numbers = {key: round(float(value), 6) for key, value in (logs or {}).items()}
         numbers.pop("learning_rate", None)
@@ -197,9 +201,9 @@ class Keeper(keras.callbacks.Callback):
             files.replace(folder / f"{self.name}_last.keras", self.network.save)
         swap(self.model)
 
-    def save(self):
+    def save(self) -> None:
         """Writes a checkpoint of where the training is; workers call it together."""
-        if self.workdir is None:
+        if self.folder is None:
             return
         if not all(np.isfinite(w).all() for w in self.model.get_weights()):
             raise self._not_finite("a weight", "NaN or infinite")
@@ -221,7 +225,7 @@ class Keeper(keras.callbacks.Callback):
             raise self._not_finite("the loss", loss)
 
     def _not_finite(self, what, value):
-        kept = checkpoints.found(self.folder, self.name) if self.workdir else []
+        kept = checkpoints.found(self.folder, self.name) if self.folder else []
         return NotFinite(
             f"training {self.name}: {what} became {value} in epoch {self.epoch + 1}, "
             f"step {self.step} (learning rate "
@@ -231,7 +235,7 @@ class Keeper(keras.callbacks.Callback):
             + (f" The last checkpoint is {kept[0]}." if kept else "")
         )
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         if self.writes:
             print(text, flush=True)
 
@@ -240,7 +244,9 @@ def _number(variable):
     return float(keras.ops.convert_to_numpy(variable))
 
 
-def epoch_line(name, rows, epochs, goal="accuracy"):
+def epoch_line(
+    name: str, rows: Sequence[dict], epochs: int, goal: str = "accuracy"
+) -> str:
     """Formats the last row of a history for the screen."""
     row = rows[-1]
     parts = [f"  {name}: epoch {row['epoch']}/{epochs}"]

@@ -1,14 +1,17 @@
 """Properties that layers have while they are trained, and not in the files."""
 
 import contextlib
+from collections.abc import Iterable, Iterator
 
 import keras
+
+from hh_keras.training.recipes import Recipe
 
 PLAIN = "float32"
 
 
 @contextlib.contextmanager
-def changed(changes):
+def changed(changes: Iterable) -> Iterator:
     """Sets attributes of layers in this block, and sets them back behind it.
 
     Args:
@@ -27,7 +30,7 @@ def changed(changes):
             setattr(layer, name, value)
 
 
-def for_recipe(model, recipe):
+def for_recipe(model: keras.Model, recipe: Recipe) -> list:
     """The changes that a recipe's precision and batch statistics ask for.
 
     Variables are float32 either way, so a model can be computed with in mixed

@@ -1,15 +1,25 @@
 """What is learnt: the task's loss, alone or with a teacher's part."""
 
+from collections.abc import Callable
+
 import keras
 
 from hh_keras.errors import HHError
-from hh_keras.tasks import classification
+from hh_keras.graph.heads import from_logits
 from hh_keras.training import distillation
+from hh_keras.training.recipes import Recipe
+from hh_keras.training.task import Task
 
 WEIGHTS = {"kd": 0.4, "sp": 3000.0}  # of the paper's code
 
 
-def objective(recipe, model, teacher=None, task=classification.TASK):
+def objective(
+    recipe: Recipe,
+    model: keras.Model,
+    teacher: keras.Model | None = None,
+    *,
+    task: Task,
+) -> tuple[list, Callable]:
     """Returns the losses of a recipe.
 
     kd:  w · T² KL(teacher/T ‖ student/T) + (1 − w) · loss    (arXiv:1503.02531)
@@ -23,7 +33,7 @@ def objective(recipe, model, teacher=None, task=classification.TASK):
         model: the network to train.
         teacher: a trained network of the same images and outputs, made under the same
             strategy.
-        task: a `hh_keras.tasks.Task`.
+        task: a `hh_keras.training.Task`.
 
     Returns:
         `(features, f)`: tensors of the model's graph that `f(images, labels, outputs)
@@ -54,8 +64,8 @@ def objective(recipe, model, teacher=None, task=classification.TASK):
 
 def _kd(loss, model, teacher, weight, temperature):
     logits = {
-        "student_logits": classification.from_logits(model),
-        "teacher_logits": classification.from_logits(teacher),
+        "student_logits": from_logits(model),
+        "teacher_logits": from_logits(teacher),
     }
 
     def losses(images, labels, outputs):

@@ -1,11 +1,13 @@
 """The optimisers of a recipe: coupled weight decay, a schedule."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from hh_keras.errors import HHError
+from hh_keras.training.recipes import Recipe
 
 
 class _Coupled:
@@ -78,7 +80,7 @@ class CoupledSGD(_Coupled, keras.optimizers.SGD):
         **kwargs: of `keras.optimizers.SGD`.
     """
 
-    def __init__(self, learning_rate=0.1, **kwargs):
+    def __init__(self, learning_rate: Any = 0.1, **kwargs: Any) -> None:
         super().__init__(learning_rate, **kwargs)
 
 
@@ -91,7 +93,7 @@ class CoupledAdam(_Coupled, keras.optimizers.Adam):
     Reference: Kingma and Ba, arXiv:1412.6980.
     """
 
-    def __init__(self, learning_rate=0.001, **kwargs):
+    def __init__(self, learning_rate: Any = 0.001, **kwargs: Any) -> None:
         super().__init__(learning_rate, **kwargs)
 
 
@@ -106,12 +108,14 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         shape: "cosine", "step" or "constant" (see `Recipe.schedule`).
     """
 
-    def __init__(self, peak, steps, warmup_steps=0, shape="cosine"):
+    def __init__(
+        self, peak: float, steps: int, warmup_steps: int = 0, shape: str = "cosine"
+    ) -> None:
         super().__init__()
         self.peak, self.steps = float(peak), int(steps)
         self.warmup_steps, self.shape = int(warmup_steps), shape
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
         warm = ops.minimum((step + 1.0) / max(self.warmup_steps, 1), 1.0)
         span = max(self.steps - self.warmup_steps, 1)
@@ -127,7 +131,7 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
             decay = 1.0
         return self.peak * warm * decay
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "peak": self.peak,
             "steps": self.steps,
@@ -136,7 +140,7 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def optimizer(recipe, steps_per_epoch):
+def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.Optimizer:
     """Returns a fresh optimiser for a recipe.
 
     Args:
@@ -173,7 +177,7 @@ def optimizer(recipe, steps_per_epoch):
     return made
 
 
-def schedule_of(recipe, steps_per_epoch):
+def schedule_of(recipe: Recipe, steps_per_epoch: int) -> RecipeSchedule:
     """The learning rate of a recipe by step, a `RecipeSchedule`."""
     return RecipeSchedule(
         recipe.peak_learning_rate,
@@ -183,6 +187,6 @@ def schedule_of(recipe, steps_per_epoch):
     )
 
 
-def innermost(optimizer):
+def innermost(optimizer: keras.Optimizer) -> keras.Optimizer:
     """The optimiser within a `LossScaleOptimizer`, or the optimiser itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)

@@ -99,7 +99,7 @@ class Recipe:
     cutmix: float = 0.0
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, kind, valid, remedy in _RULES:
             value = getattr(self, name)
             if not (_is_a(value, kind) and valid(value)):
@@ -126,18 +126,18 @@ class Recipe:
             )
 
     @property
-    def peak_learning_rate(self):
+    def peak_learning_rate(self) -> float:
         """The learning rate at the end of the warm-up, for this batch size."""
         if not self.lr_batch_size:
             return float(self.learning_rate)
         return self.learning_rate * self.batch_size / self.lr_batch_size
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Returns the recipe as a JSON object, one line per field."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> "Recipe":
         """Reads what `to_json` wrote; fields left out take their defaults.
 
         Raises:

@@ -3,10 +3,11 @@
 import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def termination():
+def termination() -> Iterator[threading.Event]:
     """Catches SIGTERM in this block.
 
     A block that ends as if nothing had come, say because it was just ending, passes the

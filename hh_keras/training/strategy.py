@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 from hh_keras.errors import HHError
@@ -9,7 +10,7 @@ from hh_keras.errors import HHError
 STRATEGIES = ("auto", "default", "mirrored", "multiworker", "tpu")
 
 
-def strategy(name="auto", devices=None):
+def strategy(name: str = "auto", devices: int | None = None) -> tf.distribute.Strategy:
     """Returns the `tf.distribute.Strategy` to build and train a model under.
 
     Ask for it before anything else makes TensorFlow start its devices.
@@ -124,7 +125,7 @@ def _first_line(error):
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes the files: the only one, or the first worker."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
@@ -134,7 +135,7 @@ def is_chief(strategy):
     return resolver.task_type == "worker" and resolver.task_id == 0
 
 
-def workers(strategy):
+def workers(strategy: tf.distribute.Strategy) -> int:
     """How many processes train together."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
@@ -144,7 +145,9 @@ def workers(strategy):
     )
 
 
-def chiefs(array, strategy=None):
+def chiefs(
+    array: np.ndarray, strategy: tf.distribute.Strategy | None = None
+) -> np.ndarray:
     """The chief's value of an array, in every worker: no decision may differ.
 
     Workers on different processors may round differently; what is decided by

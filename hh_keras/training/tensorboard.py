@@ -1,13 +1,13 @@
 """TensorBoard: curves, scales and channel counts while a network is trained."""
 
 import importlib.util
-import pathlib
+from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from hh_keras.errors import HHError
-from hh_keras.report.pictures import png
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -18,40 +18,40 @@ class TensorBoard(keras.callbacks.Callback):
     Args:
         folder: for the event files.
         histograms: function that returns name → array, drawn as histograms.
-        pictures: function that returns name → matplotlib figure.
+        pictures: function that returns name → bytes of a PNG file.
 
     Raises:
         HHError: TensorBoard is not installed.
     """
 
-    def __init__(self, folder, histograms=None, pictures=None):
+    def __init__(
+        self,
+        folder: str | Path,
+        histograms: Callable | None = None,
+        pictures: Callable | None = None,
+    ) -> None:
         super().__init__()
         if importlib.util.find_spec("tensorboard") is None:
             raise HHError(
                 "TensorBoard is not installed: pip install 'hh_keras[tensorboard]', or "
                 "do without its files."
             )
-        self.folder = pathlib.Path(folder)
+        self.folder = Path(folder)
         self.histograms, self.pictures = histograms, pictures
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self.writer = tf.summary.create_file_writer(str(self.folder))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         rate = float(self.model.optimizer.learning_rate)
         with self.writer.as_default(step=epoch + 1):
             for name, value in {**(logs or {}), "learning_rate": rate}.items():
                 tf.summary.scalar(name.replace("val_", "validation/"), value)
             for name, values in (self.histograms or dict)().items():
                 tf.summary.histogram(name, values)
-            for name, figure in (self.pictures or dict)().items():
-                tf.summary.image(name, _pixels(figure))
+            for name, png in (self.pictures or dict)().items():
+                tf.summary.image(name, tf.image.decode_png(png, channels=4)[None])
         self.writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self.writer.close()
-
-
-def _pixels(figure):
-    """A figure as uint8 pixels `(1, height, width, 4)`."""
-    return tf.image.decode_png(png(figure), channels=4)[None]

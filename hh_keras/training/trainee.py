@@ -1,6 +1,8 @@
 """One step of training and of validation, on one replica or on many."""
 
 import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,7 +21,7 @@ class Trainee(keras.Model):
     The outputs may be the model's own and, behind it, features to learn from.
     """
 
-    def learn(self, objective, measures):
+    def learn(self, objective: Callable, measures: Mapping[str, Callable]) -> None:
         """Sets what to learn and what to measure, in the scope of the strategy.
 
         Args:
@@ -31,10 +33,10 @@ class Trainee(keras.Model):
         self.means = [keras.metrics.Mean(name=name) for name in measures]
 
     @property
-    def metrics(self):
+    def metrics(self) -> list:
         return self.means
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         images, labels, weight = data
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
@@ -44,17 +46,16 @@ class Trainee(keras.Model):
             if self.losses:
                 loss += tf.add_n(self.losses) / replicas
             loss = self.optimizer.scale_loss(loss)
-        slopes = zip(
-            tape.gradient(loss, self.trainable_weights), self.trainable_weights
-        )
-        slopes, weights = zip(*(pair for pair in slopes if pair[0] is not None))
+        every = tape.gradient(loss, self.trainable_weights)
+        pairs = zip(every, self.trainable_weights)
+        slopes, weights = zip(*(pair for pair in pairs if pair[0] is not None))
         if replicas > 1:
             context = tf.distribute.get_replica_context()
             slopes = context.all_reduce(tf.distribute.ReduceOp.SUM, list(slopes))
         self.optimizer.apply(list(slopes), list(weights))
         return self._measured(labels, outputs, weight, losses)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict:
         images, labels, weight = data
         outputs = self._predicted(images, training=False)
         return self._measured(labels, outputs, weight)
@@ -77,7 +78,7 @@ class Trainee(keras.Model):
         return logs
 
     @functools.cached_property
-    def agree_on_statistics(self):
+    def agree_on_statistics(self) -> Callable:
         """Averages what the replicas have counted apart, such as moving statistics.
 
         Keras lets every replica keep moving means of its own and saves the first's.
@@ -105,7 +106,7 @@ def _across_machines():
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def weighted(dataset, replicas=1):
+def weighted(dataset: tf.data.Dataset, replicas: int = 1) -> tf.data.Dataset:
     """Gives every example its share of its global batch, before replicas split it.
 
     A batch too small for all replicas is filled up with zeros of weight 0: the

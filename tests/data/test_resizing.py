@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hh_keras.data.resizing import imresize, to_pixels
-from hh_keras.tasks import fidelity
+from hh_keras.tasks.restoration import fidelity
 
 FOLDER = pathlib.Path(os.environ.get("RESTORATION_DATA", "-"))
 

@@ -14,6 +14,7 @@ from hh_keras.errors import HHError, ModelError
 from hh_keras.export.quantizing import QuantizationAware, legacy
 from hh_keras.export.quantizing.rounding import ranges, rounding
 from hh_keras.models import build
+from hh_keras.tasks.classification.quantization import quantization_aware
 from hh_keras.training import Recipe
 from tests.zoo import ZOO, example, randomize
 
@@ -121,7 +122,7 @@ def test_training_to_an_int8_file(images, tmp_path):
     model = classifier()
     before = [v.numpy() for v in model.weights]
     recipe, told = Recipe(learning_rate=5.0, batch_size=50), []
-    learnt = export.quantization_aware(
+    learnt = quantization_aware(
         model, images, recipe, epochs=4, calibration_images=100, tell=told.append
     )
     assert told == learnt.history and [r["epoch"] for r in told] == [1, 2, 3, 4]
@@ -147,7 +148,7 @@ def test_training_to_an_int8_file(images, tmp_path):
 def test_probabilities_are_taught_as_logits(images):
     model = classifier()
     model = keras.Model(model.inputs, keras.layers.Softmax()(model.outputs[0]))
-    learnt = export.quantization_aware(model, images, epochs=2, learning_rate=0.05)
+    learnt = quantization_aware(model, images, epochs=2, learning_rate=0.05)
     assert learnt.logits is False
     assert learnt.history[1]["loss"] < 0.95 * learnt.history[0]["loss"]
     first, _ = next(iter(images.validation))
@@ -158,7 +159,7 @@ def test_probabilities_are_taught_as_logits(images):
 def test_the_same_seed_learns_the_same(images):
     weights = []
     for _ in range(2):
-        learnt = export.quantization_aware(classifier(), images, epochs=1)
+        learnt = quantization_aware(classifier(), images, epochs=1)
         weights.append(learnt.model.get_weights())
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -172,10 +173,10 @@ def test_keras_3_stays_what_it_is(images):
 
 def test_mistakes_are_explained(images, tmp_path):
     with pytest.raises(HHError, match="epochs=-1"):
-        export.quantization_aware(classifier(), images, epochs=-1)
+        quantization_aware(classifier(), images, epochs=-1)
     with pytest.raises(HHError, match="qat_learning_rate"):
-        export.quantization_aware(classifier(), images, learning_rate=1e30)
-    learnt = export.quantization_aware(classifier(), images, epochs=0)
+        quantization_aware(classifier(), images, learning_rate=1e30)
+    learnt = quantization_aware(classifier(), images, epochs=0)
     with pytest.raises(ModelError, match="int8"):
         export.tflite(learnt, tmp_path / "m.tflite")
     assert not list(tmp_path.iterdir())

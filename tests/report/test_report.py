@@ -12,6 +12,7 @@ from PIL import Image
 from hh_keras import report
 from hh_keras.errors import WorkdirError
 from hh_keras.report import numbers
+from hh_keras.tasks.classification.task import GOAL
 
 PICTURES = ("summary", "channels", "cost", "curves")
 
@@ -81,7 +82,7 @@ def make_results(layers=6, epochs=3, accuracies=(0.8752, 0.8811)):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    path = report.write_report(workdir, make_results())
+    path = report.write_report(workdir, make_results(), GOAL)
     return workdir, path, path.read_text(encoding="utf-8")
 
 
@@ -182,7 +183,7 @@ def test_text_of_users_is_escaped(tmp_path):
     for model in results["models"].values():
         model["layers"][0]["name"] = evil
         model["channels"] = {evil: 4, "a$b_$c": 5}
-    page = report.write_report(tmp_path, results).read_text(encoding="utf-8")
+    page = report.write_report(tmp_path, results, GOAL).read_text(encoding="utf-8")
     markup = Markup(page)
     assert "script" not in [tag for tag, _ in markup.tags]
     assert "".join(markup.text).count(evil) == 5  # <title>, h1, class, layer, command
@@ -190,7 +191,7 @@ def test_text_of_users_is_escaped(tmp_path):
 
 @pytest.mark.parametrize("layers, epochs", [(200, 12), (1, 1)])
 def test_any_size(layers, epochs, tmp_path):
-    path = report.write_report(tmp_path, make_results(layers, epochs))
+    path = report.write_report(tmp_path, make_results(layers, epochs), GOAL)
     assert path.stat().st_size > 50_000
 
 
@@ -223,33 +224,33 @@ def test_missing_values_are_dashes(tmp_path):
         name: {key: model[key] for key in ("macs", "params", "layers", "channels")}
         for name, model in results["models"].items()
     }
-    page = report.write_report(tmp_path, {"models": bare}).read_text(encoding="utf-8")
+    page = report.write_report(tmp_path, {"models": bare}, GOAL).read_text("utf-8")
     assert "<td>latency</td><td>–</td><td>–</td><td>–</td>" in page
     assert "the accuracy was not measured" in page and "top-5" not in page
     for key in ("parity_original", "versions", "history", "budget"):
         fewer = {k: v for k, v in results.items() if k != key}
-        report.render(fewer, dict.fromkeys(PICTURES, b""))
+        report.render(fewer, GOAL, dict.fromkeys(PICTURES, b""))
     partly = copy.deepcopy(results)
     partly["models"]["lw_dna"] |= {"latency_ms": None, "accuracy_top5": None}
     partly["history"]["lw_dna"] = [{"epoch": 1, "loss": float("nan")}]
-    report.plot_summary(partly["models"])
-    report.plot_curves(partly["history"])
-    page = report.render(partly, dict.fromkeys(PICTURES, b""))
+    report.plot_summary(partly["models"], GOAL)
+    report.plot_curves(partly["history"], GOAL)
+    page = report.render(partly, GOAL, dict.fromkeys(PICTURES, b""))
     assert "<td>1.23 ms (1.11 to 2.35)</td><td>–</td>" in page
 
 
 def test_one_high_loss_does_not_flatten_the_rest():
     history = {"original": rows(5), "lw_dna": rows(5)}
-    assert report.plot_curves(history).axes[1].get_ylim()[1] < 5
+    assert report.plot_curves(history, GOAL).axes[1].get_ylim()[1] < 5
     history["lw_dna"][0]["val_loss"] = 237.5
-    loss = report.plot_curves(history).axes[1]
+    loss = report.plot_curves(history, GOAL).axes[1]
     assert loss.get_ylim()[1] < 5
     assert any("238" in text.get_text() for text in loss.texts)
 
 
 def test_verdict_is_honest():
     better, worse, same = (
-        report.verdict(make_results(accuracies=pair)["models"])
+        report.verdict(make_results(accuracies=pair)["models"], GOAL)
         for pair in ((0.88, 0.891), (0.891, 0.88), (0.88, 0.880001))
     )
     assert "1.10 points more accurate" in better and "89.10 % against 88.00 %" in better
@@ -258,8 +259,8 @@ def test_verdict_is_honest():
     assert "fewer MACs" in better and "20.0 % lower latency" in better
     models = make_results()["models"]
     swapped = {"original": models["lw_dna"], "lw_dna": models["original"]}
-    assert "more MACs" in report.verdict(swapped)
-    assert "25.0 % higher latency" in report.verdict(swapped)
+    assert "more MACs" in report.verdict(swapped, GOAL)
+    assert "25.0 % higher latency" in report.verdict(swapped, GOAL)
     # Two standard deviations: 200 sqrt(2 * 0.8752 * 0.1248 / 2000) = 2.09.
     assert "up to about 2.1 points" in report.caution(make_results())
     assert "one seed" in report.caution({"models": models})
@@ -276,7 +277,7 @@ def test_channels_are_counted():
 def test_unwritable_workdir(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkdirError, match="file.pictures"):
-        report.write_report(tmp_path / "file", make_results(2, 1))
+        report.write_report(tmp_path / "file", make_results(2, 1), GOAL)
 
 
 def test_old_report_survives_a_failure(tmp_path):
@@ -284,10 +285,10 @@ def test_old_report_survives_a_failure(tmp_path):
     broken = make_results(2, 1)
     del broken["models"]["lw_dna"]["layers"]
     with pytest.raises(KeyError):
-        report.write_report(tmp_path, broken)
+        report.write_report(tmp_path, broken, GOAL)
     (tmp_path / "pictures").write_text("in the way")
     with pytest.raises(WorkdirError, match="pictures"):
-        report.write_report(tmp_path, make_results(2, 1))
+        report.write_report(tmp_path, make_results(2, 1), GOAL)
     assert (tmp_path / "report.html").read_text() == "old"
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "pictures",

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hh_keras.errors import HHError, ModelError
-from hh_keras.training import Recipe, train
+from hh_keras.training import Recipe
 from hh_keras.training.distillation import (
     check_teacher,
     feature_pairs,
     kd_loss,
     similarity_loss,
 )
+from tests.classifiers import train
 from tests.training import test_replicas as models
 
 L = keras.layers

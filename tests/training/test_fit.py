@@ -7,9 +7,11 @@ import pytest
 import tensorflow as tf
 
 from hh_keras.errors import DataError, HHError
-from hh_keras.training import Recipe, evaluate, score_outputs, strategy, train
+from hh_keras.tasks.classification.evaluation import evaluate, score_outputs
+from hh_keras.training import Recipe, strategy
 from hh_keras.training.fit import steps_per_epoch
 from hh_keras.training.history import read_history
+from tests.classifiers import train
 
 L = keras.layers
 

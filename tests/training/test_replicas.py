@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from hh_keras.data import load
 from hh_keras.errors import HHError
-from hh_keras.training import Recipe, strategy, train
+from hh_keras.training import Recipe, strategy
 from hh_keras.training.trainee import weighted
+from tests.classifiers import train
 
 L = keras.layers
 EXAMPLES = 37  # in batches of 8, the last has 5: 3 and 2; of 12, it has 1

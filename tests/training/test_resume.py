@@ -9,9 +9,10 @@ import pytest
 
 from hh_keras.data import load
 from hh_keras.errors import Stopped, WorkdirError
-from hh_keras.training import Recipe, checkpoints, train
+from hh_keras.training import Recipe, checkpoints
 from hh_keras.training.history import read_history
 from hh_keras.training.stopping import termination
+from tests.classifiers import train
 
 L = keras.layers
 RECIPE = Recipe(epochs=2, batch_size=8, augment="crop_flip", warmup_epochs=0.5)

@@ -9,10 +9,12 @@ import pytest
 import tensorflow as tf
 
 from hh_keras.errors import HHError, WorkdirError
-from hh_keras.training import Recipe, evaluate, optimizer, train
+from hh_keras.tasks.classification.evaluation import evaluate
+from hh_keras.training import Recipe, optimizer
 from hh_keras.training.history import best_epoch, exhausted
 from hh_keras.training.keeper import ROLLBACKS, NotFinite
 from hh_keras.training.tensorboard import TensorBoard
+from tests.classifiers import train
 from tests.training.test_replicas import images, network
 
 L = keras.layers

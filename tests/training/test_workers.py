@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import hh_keras as hh
-from hh_keras.training import Recipe, train
+from hh_keras.training import Recipe
+from tests.classifiers import train
 from tests.training import test_replicas as models
 
 RECIPES = {

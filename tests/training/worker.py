@@ -15,7 +15,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import numpy as np  # noqa: E402
 
 import hh_keras as hh  # noqa: E402
-from hh_keras.training import strategy, train  # noqa: E402
+from hh_keras.training import strategy  # noqa: E402
+from tests.classifiers import train  # noqa: E402
 from tests.training import test_replicas as models  # noqa: E402
 from tests.training.test_workers import RECIPES, search  # noqa: E402
 

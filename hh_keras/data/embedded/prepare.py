@@ -10,8 +10,8 @@ package `dataset-fashion-mnist`.
 
 import argparse
 import gzip
-import pathlib
 import struct
+from pathlib import Path
 
 import numpy as np
 
@@ -26,13 +26,13 @@ PER_CLASS = {"train": 1200, "test": 200}
 _PREFIX = {"train": "train", "test": "t10k"}
 
 
-def read_idx(path):
+def read_idx(path: Path) -> np.ndarray:
     """Reads an IDX file of unsigned bytes into an array.
 
     Raises:
         DataError: the file is missing or not an IDX file.
     """
-    path = pathlib.Path(path)
+    path = Path(path)
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
@@ -45,7 +45,7 @@ def read_idx(path):
         raise DataError(f"{path}: not a readable IDX file ({error}).") from error
 
 
-def balanced(labels, per_class):
+def balanced(labels: np.ndarray, per_class: int) -> np.ndarray:
     """Positions of the first `per_class` examples of every class, in file order."""
     return np.sort(
         np.concatenate(
@@ -54,15 +54,15 @@ def balanced(labels, per_class):
     )
 
 
-def find(source, name):
+def find(source: Path, name: str) -> Path:
     for suffix in ("", ".gz"):
-        path = pathlib.Path(source) / f"{name}{suffix}"
+        path = Path(source) / f"{name}{suffix}"
         if path.exists():
             return path
     raise DataError(f"{source}: no file {name} or {name}.gz; point --source at them.")
 
 
-def prepare(source, output, per_class=None):
+def prepare(source: Path, output: Path, per_class: dict | None = None) -> None:
     """Writes the subset in TFDS's format below `output`."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -94,7 +94,7 @@ def prepare(source, output, per_class=None):
     )
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", required=True, help="folder of the IDX files")
     parser.add_argument("--output", required=True, help="folder to write below")

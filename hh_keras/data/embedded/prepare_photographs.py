@@ -8,7 +8,7 @@ camera and its JPEG did to single pixels is gone.
 """
 
 import argparse
-import pathlib
+from pathlib import Path
 
 from PIL import Image
 
@@ -32,17 +32,17 @@ PHOTOGRAPHS = {
 }
 
 
-def prepare(source, output):
+def prepare(source: Path, output: Path) -> None:
     """Writes the photographs below `output`, by part: JPEG to train on, PNG to measure.
 
     Raises:
         DataError: one of the originals is missing.
     """
     for part, names in PHOTOGRAPHS.items():
-        folder = pathlib.Path(output, part)
+        folder = Path(output, part)
         folder.mkdir(parents=True, exist_ok=True)
         for name in names:
-            path = pathlib.Path(source, f"{name}.jpg")
+            path = Path(source, f"{name}.jpg")
             if not path.is_file():
                 raise DataError(f"{path} is missing; point --source at its folder.")
             with Image.open(path) as image:
@@ -55,7 +55,7 @@ def prepare(source, output):
                 small.save(folder / f"{name}.png", optimize=True)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", required=True, help="folder of the originals")
     parser.add_argument("--output", required=True, help="folder to write below")

@@ -1,14 +1,16 @@
 """Activations as steps that int8 kernels know."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from hh_keras.export.quantizing.legacy import modules
-from hh_keras.export.quantizing.tape import SYMMETRIC, UNIT, refused
+from hh_keras.export.quantizing.tape import SYMMETRIC, UNIT, Tape, refused
 
 
-def activate(tape, path, op, function, x):
+def activate(tape: Tape, path: str, op: Any, function: Any, x: Any) -> Any:
     """Applies an activation function.
 
     Args:
@@ -36,13 +38,13 @@ def _name_of(function):
     return getattr(function, "__name__", type(function).__name__)
 
 
-def clipped(tape, path, x, most=None):
+def clipped(tape: Tape, path: str, x: Any, most: float | None = None) -> Any:
     """max(x, 0), or at most `most`."""
     layers = modules()[0].layers
     return tape.step(path, lambda name: layers.ReLU(most, name=name), x)
 
 
-def leaky(tape, path, x, slope=0.2):
+def leaky(tape: Tape, path: str, x: Any, slope: float = 0.2) -> Any:
     layers = modules()[0].layers
     return tape.step(path, lambda name: layers.LeakyReLU(slope, name=name), x)
 
@@ -54,7 +56,7 @@ def _standard(kind, scale, tape, path, x):
     )
 
 
-def product(tape, path, x, y):
+def product(tape: Tape, path: str, x: Any, y: Any) -> Any:
     layers = modules()[0].layers
     return tape.step(path, lambda name: layers.Multiply(name=name), [x, y])
 
@@ -64,9 +66,9 @@ def _silu(tape, path, x):
 
 
 def _hard_sigmoid(tape, path, x):
-    x = tape.apply(path, lambda v: v + 3.0, x)
+    x = tape.compute(path, lambda v: v + 3.0, x)
     x = clipped(tape, path, x, 6.0)
-    return tape.apply(path, lambda v: v * (1 / 6), x)
+    return tape.compute(path, lambda v: v * (1 / 6), x)
 
 
 def _hard_silu(tape, path, x):
@@ -74,10 +76,10 @@ def _hard_silu(tape, path, x):
 
 
 def _gelu(tape, path, x):
-    return tape.apply(path, lambda v: tf.nn.gelu(v, approximate=False), x)
+    return tape.compute(path, lambda v: tf.nn.gelu(v, approximate=False), x)
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable] = {
     "linear": lambda tape, path, x: x,
     "relu": clipped,
     "relu6": functools.partial(clipped, most=6.0),

@@ -36,7 +36,27 @@ class Carried:
     difference: float
 
 
-def carry(model, images=None, image_shape=None):
+@dataclasses.dataclass(frozen=True, eq=False)
+class QuantizationAware:
+    """A network that was trained for int8; `hh_keras.export.tflite` writes it.
+
+    Attributes:
+        model: `tf_keras.Model` that rounds as the int8 file will.
+        logits: whether it ends in logits; None if it is no classifier.
+        difference: of the tf_keras network to the Keras 3 one before training, as a
+            share of the outputs' spread.
+        history: list with one dict per epoch: epoch (from 1), loss, accuracy, seconds.
+    """
+
+    model: Any
+    logits: bool | None
+    difference: float
+    history: list[dict]
+
+
+def carry(
+    model: keras.Model, images: Any = None, image_shape: tuple | None = None
+) -> Carried:
     """Carries a Keras 3 network to tf_keras, layer by layer, with its weights.
 
     What several kernels of a phone compute becomes several layers: a convolution and

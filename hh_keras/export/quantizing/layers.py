@@ -5,17 +5,18 @@ tensor.
 """
 
 import inspect
+from typing import Any
 
 import numpy as np
 
 from hh_keras.export.quantizing.activations import activate, clipped, leaky
 from hh_keras.export.quantizing.legacy import modules
-from hh_keras.export.quantizing.tape import COMPUTES, PASSES, refused
+from hh_keras.export.quantizing.tape import COMPUTES, PASSES, Tape, refused
 
 _NOT_CARRIED = ("initializer", "regularizer", "constraint")
 
 
-def twin(op, kind=None, **changes):
+def twin(op: Any, kind: Any = None, **changes: Any) -> Any:
     """A maker of the tf_keras layer that is configured as `op` is.
 
     Args:
@@ -36,7 +37,7 @@ def twin(op, kind=None, **changes):
     return lambda name: make(**config, name=name)
 
 
-def arrays(op):
+def arrays(op: Any) -> list[np.ndarray]:
     return [np.asarray(v) for v in op.weights]
 
 
@@ -71,7 +72,9 @@ def _separable(tape, path, op, x):
     return activate(tape, path, op, op.activation, x)
 
 
-def affine(tape, path, x, gain, offset, key=None):
+def affine(
+    tape: Tape, path: str, x: Any, gain: np.ndarray, offset: np.ndarray, key: Any = None
+) -> Any:
     """gain · x + offset, as a depthwise convolution that is not trained.
 
     One int8 kernel with a gain per channel; on tensors of other ranks a product and a
@@ -81,8 +84,8 @@ def affine(tape, path, x, gain, offset, key=None):
     channels = x.shape[-1]
     gain, offset = (np.broadcast_to(v, (channels,)) for v in (gain, offset))
     if len(x.shape) != 4:
-        x = tape.apply(path, lambda v: v * gain.astype("float32"), x)
-        return tape.apply(path, lambda v: v + offset.astype("float32"), x)
+        x = tape.compute(path, lambda v: v * gain.astype("float32"), x)
+        return tape.compute(path, lambda v: v + offset.astype("float32"), x)
 
     def make(name):
         return layers.DepthwiseConv2D(1, name=name, trainable=False)
@@ -158,7 +161,7 @@ def _average(tape, path, op, x):
     """A mean of several inputs."""
     layers = modules()[0].layers
     total = tape.step(path, lambda name: layers.Add(name=name), x)
-    return tape.apply(path, lambda v: v * (1 / len(x)), total)
+    return tape.compute(path, lambda v: v * (1 / len(x)), total)
 
 
 def _rescaling(tape, path, op, x):

@@ -3,6 +3,7 @@
 import functools
 import os
 import warnings
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,7 +13,7 @@ _SWITCH = "TF_USE_LEGACY_KERAS"
 
 
 @functools.cache
-def modules():
+def modules() -> tuple[Any, Any]:
     """Imports both and leaves Keras 3 as it was.
 
     tensorflow-model-optimization turns all of the process to the legacy Keras through

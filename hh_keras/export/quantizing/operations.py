@@ -3,6 +3,8 @@
 Each function is `f(tape, path, op, args, kwargs)` and returns a tensor or a list.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,7 +14,7 @@ from hh_keras.export.quantizing.legacy import modules
 from hh_keras.export.quantizing.tape import COMPUTES, PASSES, refused
 
 
-def is_tensor(value):
+def is_tensor(value: Any) -> bool:
     """Whether a value is a tensor of the tf_keras model."""
     return hasattr(value, "_keras_history")
 
@@ -33,10 +35,10 @@ def _arithmetic(merge, function):
         if merge is None:
             if not first:
                 raise refused(path, op, "it divides by a tensor")
-            return tape.apply(path, lambda v: v * (1 / constant), tensor)
+            return tape.compute(path, lambda v: v * (1 / constant), tensor)
         if first:
-            return tape.apply(path, lambda v: function(v, constant), tensor)
-        return tape.apply(path, lambda v: function(constant, v), tensor)
+            return tape.compute(path, lambda v: function(v, constant), tensor)
+        return tape.compute(path, lambda v: function(constant, v), tensor)
 
     return carried
 
@@ -60,7 +62,7 @@ def _function(scale):
         inputs = tensors if len(tensors) > 1 else tensors[0]
         count = len(keras.tree.flatten(op.output))
         made = [
-            tape.apply(path, lambda v, i=i: results(v)[i], inputs, scale)
+            tape.compute(path, lambda v, i=i: results(v)[i], inputs, scale)
             for i in range(count)
         ]
         return made if count > 1 else made[0]

@@ -8,11 +8,14 @@ scale.
 """
 
 import functools
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from hh_keras.export.checks import structure
+from hh_keras.export.quantizing.carrying import Carried
 from hh_keras.export.quantizing.legacy import modules
 from hh_keras.export.quantizing.tape import COMPUTES, PASSES, SYMMETRIC, UNIT
 
@@ -28,7 +31,7 @@ _ONE_SCALE = ("Concatenate", "Maximum", "Minimum")
 _FIXED = {UNIT: (0.0, 255 / 256), SYMMETRIC: (-1.0, 127 / 128)}
 
 
-def rounded(carried):
+def rounded(carried: Carried) -> dict[int, tuple]:
     """The tensors of a carried network that int8 arithmetic rounds.
 
     Args:
@@ -72,7 +75,7 @@ def _joined(step, consumers):
     return following in _ONE_SCALE and step.scale == COMPUTES
 
 
-def ranges(carried, batches):
+def ranges(carried: Carried, batches: Iterable) -> dict:
     """Runs images through a carried network and reads the ranges of its tensors.
 
     Args:
@@ -108,7 +111,7 @@ def ranges(carried, batches):
     }
 
 
-def rounding(carried, measured):
+def rounding(carried: Carried, measured: dict) -> tuple:
     """The carried network with the rounding of an int8 file in it.
 
     The new network's layers are the carried one's, wrapped: the carried one cannot be
@@ -124,8 +127,10 @@ def rounding(carried, measured):
         ranges of the weights from their present values.
     """
     keras2, _ = modules()
-    places, weights, wrapped = rounded(carried), [], {}
-    values = {}
+    places = rounded(carried)
+    weights: list = []
+    wrapped: dict[int, Any] = {}
+    values: dict[int, Any] = {}
 
     def kept(tensor, value):
         if id(tensor) in places:

@@ -7,6 +7,7 @@ each does one thing that an int8 kernel does: what a Keras layer does in one go
 
 import dataclasses
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hh_keras.errors import ModelError
@@ -45,11 +46,22 @@ class Tape:
         forked: ids of tensors that several layers will take.
     """
 
-    def __init__(self):
-        self.steps, self.forked = [], set()
-        self._layers, self._names = {}, set()
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.forked: set[int] = set()
+        self._layers: dict[Any, Any] = {}
+        self._names: set[str] = set()
 
-    def step(self, path, make, inputs, *, weights=None, scale=COMPUTES, key=None):
+    def step(
+        self,
+        path: str,
+        make: Callable,
+        inputs: Sequence,
+        *,
+        weights: Any = None,
+        scale: str = COMPUTES,
+        key: Any = None,
+    ) -> Any:
         """Takes a step.
 
         Args:
@@ -63,10 +75,8 @@ class Tape:
         Returns:
             The output tensor.
         """
-        layer = self._layers.get(key)
-        new = layer is None
-        if new:
-            layer = make(self.name(path))
+        new = key not in self._layers
+        layer = make(self.name(path)) if new else self._layers[key]
         output = layer(inputs)
         if new and weights is not None:
             layer.set_weights(weights)
@@ -76,7 +86,9 @@ class Tape:
         self.steps.append(Step(layer, flat, output, scale, path))
         return output
 
-    def apply(self, path, function, inputs, scale=COMPUTES):
+    def compute(
+        self, path: str, function: Callable, inputs: Sequence, scale: str = COMPUTES
+    ) -> Any:
         """Takes a step that is a function without weights."""
         keras2, _ = modules()
         return self.step(
@@ -84,7 +96,7 @@ class Tape:
             scale=scale,
         )  # fmt: skip
 
-    def name(self, path):
+    def name(self, path: str) -> str:
         """A name that no layer has and that TensorFlow takes."""
         base = re.sub(r"[^A-Za-z0-9_.-]", "_", path).lstrip("_-.") or "layer"
         name, number = base, 1
@@ -94,7 +106,7 @@ class Tape:
         return name
 
 
-def refused(path, op, reason):
+def refused(path: str, op: Any, reason: str) -> ModelError:
     """The error for a layer that cannot be trained for int8."""
     return ModelError(
         f"layer '{path}' ({type(op).__name__}) cannot be trained for int8: {reason}. "

@@ -1,12 +1,14 @@
 """Activations whose names stand for other functions today."""
 
+from typing import Any
+
 import keras
 
 from hh_keras.errors import ModelError
 
 
 @keras.saving.register_keras_serializable(package="hh_keras")
-def keras_2_hard_sigmoid(x):
+def keras_2_hard_sigmoid(x: Any) -> Any:
     """`clip(0.2 x + 0.5, 0, 1)`: what Keras 2 called `hard_sigmoid`.
 
     Keras 3 calls `relu6(x + 3) / 6` so. Only recurrent layers keep this function; see
@@ -15,7 +17,7 @@ def keras_2_hard_sigmoid(x):
     return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
-def in_todays_layers(layer):
+def in_todays_layers(layer: Any) -> Any:
     """The layers that do what one layer does, none with a function of this package.
 
     The old function of x is today's of 1.2 x.
@@ -38,7 +40,7 @@ def in_todays_layers(layer):
     return [layer, scaled, keras.layers.Activation("hard_sigmoid", name=name)]
 
 
-def keras_2_activation(value, name):
+def keras_2_activation(value: Any, name: str) -> Any:
     """Translates an activation as an old layer's description has it.
 
     Args:

@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -57,12 +59,13 @@ APPLICATIONS = {
 }
 
 
-def layer_from_description(described, name):
+def layer_from_description(described: dict, name: str, inner_model: Callable) -> Any:
     """Makes a layer that is no model.
 
     Args:
         described: dict of `class_name`, `config` and perhaps `registered_name`.
         name: what the layer is to be called.
+        inner_model: makes a model inside a wrapper; None if it is an ordinary layer.
 
     Returns:
         A Keras 3 layer.
@@ -75,7 +78,7 @@ def layer_from_description(described, name):
     if registered is not None:
         return registered.from_config(config)
     layer_class, module = _todays(class_name, name)
-    config = _translated(class_name, layer_class, config, name)
+    config = _translated(class_name, layer_class, config, name, inner_model)
     if "name" in config:
         config["name"] = name
     described = {
@@ -117,7 +120,7 @@ def _todays(class_name, name):
     return found, "keras.layers"
 
 
-def _translated(class_name, layer_class, config, name):
+def _translated(class_name, layer_class, config, name, inner_model):
     """The entries that today's class takes, with the same meaning."""
     config = {**_DEFAULTS.get(class_name, {}), **config}
     for old, new in _RENAMED.get(class_name, {}).items():
@@ -128,7 +131,7 @@ def _translated(class_name, layer_class, config, name):
         config["synchronized"] = True
     for key, value in config.items():
         if key in takes:
-            found[key] = _value(key, value, name)
+            found[key] = _value(key, value, name, inner_model)
         elif not _means_nothing(key, value):
             raise ModelError(
                 f"its layer {name!r} has {key}={value!r}, which {layer_class.__name__} "
@@ -155,7 +158,7 @@ def _parameters(layer_class):
     return names - {"self", "args", "kwargs"}
 
 
-def _value(key, value, name):
+def _value(key, value, name, inner_model):
     if key == "dtype":
         return _policy(value)
     if "activation" in key:
@@ -164,22 +167,19 @@ def _value(key, value, name):
         return value[0]
     if key in ("layer", "cell", "backward_layer", "cells") and value is not None:
         if isinstance(value, list):
-            return [_inner(each) for each in value]
-        return _inner(value)
+            return [_inner(each, inner_model) for each in value]
+        return _inner(value, inner_model)
     if isinstance(value, dict) and "class_name" in value:
         return _object(value, name)
     return value
 
 
-def _inner(described):
+def _inner(described, inner_model):
     """The layer inside a wrapper, described as today."""
-    from hh_keras.models.legacy.graphs import inner_model
-
     inner = inner_model(described)
     if inner is None:
-        inner = layer_from_description(
-            described, described["config"].get("name", described["class_name"])
-        )
+        name = described["config"].get("name", described["class_name"])
+        inner = layer_from_description(described, name, inner_model)
     return keras.saving.serialize_keras_object(inner)
 
 

@@ -1,5 +1,7 @@
 """From the description of an old model to a Keras 3 model without its weights."""
 
+from typing import Any
+
 import keras
 
 from hh_keras.errors import ModelError
@@ -10,7 +12,7 @@ from hh_keras.models.legacy.operations import OPERATIONS, operation
 _CONSTANT = "_CONSTANT_VALUE"
 
 
-def model_from_description(described):
+def model_from_description(described: dict) -> keras.Model:
     """Makes the model, with fresh weights.
 
     Args:
@@ -27,19 +29,19 @@ def model_from_description(described):
     return _Reader().model(described)
 
 
-def inner_model(described):
+def inner_model(described: dict) -> Any:
     """The same of a model inside a wrapper; None if it is an ordinary layer."""
     return _Reader().model(described) if _is_model(described) else None
 
 
-def children(described):
+def children(described: dict) -> Any:
     """Name to description of a model's layers, in the order of the file."""
     layers = _layers(described)
     names = [_name(each) for each in layers]
     return dict(zip(names, layers, strict=True))
 
 
-def todays_name(name):
+def todays_name(name: str) -> str:
     """A layer's name without the `/` that Keras 3 refuses."""
     return name.replace("/", "_")
 
@@ -85,7 +87,7 @@ class _Reader:
         if _is_model(described):
             made = self.model(described)
         else:
-            made = layer_from_description(described, name)
+            made = layer_from_description(described, name, inner_model)
         if key is not None:
             self._shared[key] = made
         return made

@@ -20,7 +20,7 @@ _MODELS = {
 }
 
 
-def model_with_modules(described):
+def model_with_modules(described: dict) -> keras.Model:
     """Makes the model, with fresh weights.
 
     Args:

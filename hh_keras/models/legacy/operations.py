@@ -1,6 +1,7 @@
 """TensorFlow functions that old models call between their layers."""
 
 import itertools
+from typing import Any
 
 import keras
 from keras import ops
@@ -10,7 +11,7 @@ from hh_keras.errors import ModelError
 OPERATIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 
 
-def operation(config, name):
+def operation(config: dict, name: str) -> Any:
     """The same function of `keras.ops`.
 
     Args:

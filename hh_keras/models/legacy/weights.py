@@ -1,5 +1,7 @@
 """The weights of old files, laid into the model that their description gave."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -7,7 +9,7 @@ from hh_keras.errors import ModelError
 from hh_keras.models.legacy.graphs import children, todays_name
 
 
-def load_h5_weights(model, described, group):
+def load_h5_weights(model: keras.Model, described: dict, group: Any) -> None:
     """Assigns the weights of a whole-model `.h5` file.
 
     Such a file holds one flat list per layer; that of a nested model is in an order
@@ -42,7 +44,7 @@ def load_h5_weights(model, described, group):
     set_trainable(model, described)
 
 
-def check_order(model, described):
+def check_order(model: keras.Model, described: dict) -> None:
     """Raises ModelError unless the layers of a model come as its file lists them.
 
     tf_keras names the weights in `.keras` files by their place among the layers.
@@ -83,7 +85,7 @@ def _in_order(layer, described):
     return (trained, others) if trainable else ([], [*trained, *others])
 
 
-def set_trainable(model, described):
+def set_trainable(model: keras.Model, described: dict) -> None:
     """What is trained, as the file says; a model first, as it sets its layers' too."""
     for name, child in children(described).items():
         layer, config = _layer(model, name), child["config"]

@@ -1,0 +1,33 @@
+"""The public names and where they live; `__init__.py` reads this file."""
+
+from .errors import BudgetError as BudgetError
+from .errors import DataError as DataError
+from .errors import HHError as HHError
+from .errors import ModelError as ModelError
+from .errors import PlanError as PlanError
+from .errors import SearchError as SearchError
+from .errors import WorkdirError as WorkdirError
+from .graph.channels import ChannelMap as ChannelMap
+from .graph.channels import Group as Group
+from .graph.channels import trace as trace
+from .graph.cost import Cost as Cost
+from .graph.cost import cost as cost
+from .graph.rules import Effect as Effect
+from .graph.rules import register_rule as register_rule
+from .search.criteria import CRITERIA as CRITERIA
+from .search.regularizers import ChannelSparsity as ChannelSparsity
+from .search.regularizers import attach_proximal as attach_proximal
+from .search.regularizers import channel_costs as channel_costs
+from .search.scores import score_channels as score_channels
+from .search.selection import Budget as Budget
+from .search.selection import select_channels as select_channels
+from .search.shrink import ShrinkResult as ShrinkResult
+from .search.shrink import shrink as shrink
+from .surgery.plan import Plan as Plan
+from .surgery.rebuild import rebuild as rebuild
+from .surgery.rebuild import widen as widen
+from .surgery.scales import ChannelScale as ChannelScale
+from .surgery.scales import add_scales as add_scales
+from .surgery.scales import fold_scales as fold_scales
+from .surgery.scales import mask as mask
+from .version import __version__ as __version__

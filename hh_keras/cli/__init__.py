@@ -1,0 +1,1 @@
+"""The command line: commands/ (a file each), and what they share."""

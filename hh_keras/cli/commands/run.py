@@ -1,0 +1,84 @@
+"""The whole job: search a better network, train it beside its original, report.
+
+The network is widened, its channels are scored on a few batches, and the best ones
+that fit the budget become the LW-DNA network. Both networks are trained by the same
+recipe, exported, checked and measured.
+
+    python launch/run.py                                  # resnet20, embedded images
+    python launch/run.py --model=mobilenetv2_small --macs=0.8x --workdir=runs/small
+    python launch/run.py --dataset=photos/ --image_size=64 --epochs=60 \\
+        --augment=crop_flip --workdir=runs/photos
+    python launch/run.py --limit=256 --epochs=1 --workdir=runs/try    # a quick try
+    python launch/run.py --task=denoise --workdir=runs/denoise
+    python launch/run.py --task=sr --scale=2 --dataset=holiday/ --workdir=runs/larger
+
+The first line takes two to nine minutes on two cores. Open report.html afterwards.
+
+Leaves in --workdir: report.html (with pictures/), results.json, plan.json,
+original.keras and lw_dna.keras (trained), saved_model/original and
+saved_model/lw_dna (for TF Serving, version 1), original.tflite and lw_dna.tflite,
+history/*.csv and *.jsonl (one row per epoch), initial/*.keras (before training),
+run.json (all settings). Started again with the same flags, it goes on behind the
+last finished stage, and within a training from its last checkpoint.
+"""
+
+import time
+
+from absl.flags import FlagValues
+
+from hh_keras.cli import flags, program
+
+GROUPS = {
+    "Settings": flags.CONFIG,
+    "Task": flags.TASK,
+    "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
+    "Data": flags.DATA,
+    "Search": flags.SEARCH,
+    "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
+    "Teacher": flags.DISTILLATION,
+    "Devices": flags.DEVICES,
+    "Other": (
+        flags.STAGE,
+        flags.CHECK_IMAGES,
+        flags.TILE,
+        flags.SEED,
+        *flags.workdir_flags("runs/run"),
+    ),
+}
+
+
+def main(args: FlagValues) -> None:
+    started = time.perf_counter()
+    # TensorFlow takes seconds to import: only once the flags are known to be right.
+    from hh_keras.cli import network, results, stages, training
+    from hh_keras.tasks import registry
+
+    run = training.open_run(args, "run")
+    recipe = training.recipe(args)
+    print(f"{args.model} on {args.dataset}; all files go to {run.path}")
+    stages.header(started, 1, "Search: widen, score, select, rebuild")
+    model, data = network.load(args)
+    stages.search(run, model, data, args)
+    if args.stage == "all":
+        for number, (name, title) in enumerate(stages.TITLES.items(), 2):
+            left = stages.forecast(run, data, recipe)
+            stages.header(started, number, f"Training the {title}", left)
+            stages.train(run, name, data, recipe, args)
+    elif args.stage != "search":
+        stages.train(run, args.stage, data, recipe, args)
+    if args.stage != "all" or not run.chief:
+        return
+    stages.header(started, 4, "Export: SavedModel, .tflite, parity, latency")
+    stages.deploy(run, data, args)
+    stages.header(started, 5, "Report")
+    seconds = time.perf_counter() - started
+    found = results.collect(run, data, recipe, args, seconds)
+    results.write_report(run, found, data, args)
+    goal = registry.application(args).task.goal
+    print(f"\n{results.table(found, goal)}\n")
+    for name in ("report.html", "lw_dna.keras", "lw_dna.tflite", "plan.json"):
+        print(f"  {run.path / name}")
+    print(f"\nFor phones and servers: python launch/export.py --run={run.path}")
+
+
+entry = program.make(__doc__, GROUPS, main)

@@ -1,0 +1,60 @@
+"""Shrinks a network: the model in, plan.json and two untrained models out.
+
+The network is widened, its channels are scored on a few batches, and the best ones
+that fit the budget become a smaller network with the same layers.
+
+    python launch/shrink.py --workdir=runs/shrink
+    python launch/shrink.py --model=resnet56 --dataset=photos/ --macs=0.5x
+    python launch/shrink.py --model=mine:build --model_args='{"depth": 3}' --macs=300M
+    python launch/shrink.py --model=trained.keras --width_mult=1 --weights=inherit
+
+Leaves in --workdir: plan.json (which channels of the widened network stay),
+original.keras and lw_dna.keras (both with the weights that training should start
+from), run.json (all settings). launch/train.py trains either; launch/run.py does
+everything in one go.
+"""
+
+import time
+
+from absl.flags import FlagValues
+
+from hh_keras.cli import flags, program
+
+GROUPS = {
+    "Settings": flags.CONFIG,
+    "Task": flags.TASK,
+    "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
+    "Data": (*flags.DATA, flags.BATCH_SIZE),
+    "Search": flags.SEARCH,
+    "Training (with --search_epochs)": (*flags.TRAINING, *flags.RESUME),
+    "Devices": flags.DEVICES,
+    "Other": (flags.SEED, *flags.workdir_flags("runs/shrink")),
+}
+
+
+def main(args: FlagValues) -> None:
+    # TensorFlow takes seconds to import: only once the flags are known to be right.
+    from hh_keras.cli import network, search, training, workdir
+
+    run = training.open_run(args, "shrink")
+    files = ("plan.json", "original.keras", "lw_dna.keras")
+    if workdir.is_finished(run, "search", files):
+        print(f"Nothing to do: {run.path} holds this very run, finished.")
+        return
+    started = time.perf_counter()
+    model, data = network.load(args)
+    print(f"Searching {args.model} on {data.name} ...", flush=True)
+    original, result = search.search(model, data, args, run)
+    if not run.chief:
+        return
+    workdir.claim(run)
+    result.plan.save(run.path / "plan.json")
+    network.save_model(original, run.path / "original.keras")
+    network.save_model(result.model, run.path / "lw_dna.keras")
+    workdir.finish(run, "search", started)
+    print(result.plan.diff(result.wide))
+    print(search.summary(result))
+    print(f"Written: {', '.join(str(run.path / name) for name in files)}")
+
+
+entry = program.make(__doc__, GROUPS, main)

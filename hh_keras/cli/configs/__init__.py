@@ -1,0 +1,74 @@
+"""Protocols, one per file: `--config=NAME` takes a file's CONFIG as flags' defaults.
+
+A file's docstring tells where its settings come from, the command, and what it takes.
+`--smoke` turns any of them into two training steps on small embedded images.
+"""
+
+import dataclasses
+import importlib
+
+from absl.flags import FlagValues
+
+from hh_keras.errors import HHError
+from hh_keras.flag import given, set_defaults
+from hh_keras.tasks import registry
+from hh_keras.training import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run: what is searched in, and how both networks are trained.
+
+    Attributes:
+        recipe: the training protocol.
+        task: what networks are for.
+        model, dataset, image_size, macs, params, width_mult, min_keep, criterion,
+        search_batches: as the flags of the same names are written.
+    """
+
+    recipe: Recipe
+    model: str
+    dataset: str
+    task: str = "classify"
+    image_size: str | None = None
+    macs: str = "0.95x"
+    params: str = "1.0x"
+    width_mult: float = 2.0
+    min_keep: tuple = ("0.1",)
+    criterion: str | None = None
+    search_batches: int = 8
+
+
+SMOKE = {
+    "dataset": "embedded",
+    "limit": 8,
+    "batch_size": 4,
+    "epochs": 1,
+    "warmup_epochs": 0.0,
+    "search_batches": 1,
+    "check_images": 4,
+}
+"""Flags of a smoke test: two steps, of four images each."""
+
+_SMALL = 64  # pixels of an image in a smoke test, at most
+
+
+def complete(args: FlagValues) -> None:
+    """Sets the flags that were not given to what --task, --config and --smoke say."""
+    registry.prepare(args)
+    if args.config:
+        config = importlib.import_module(f"{__name__}.{args.config}").CONFIG
+        if given(args, "task", config.task) != config.task:
+            raise HHError(
+                f"--config={args.config} is a protocol for --task={config.task}; leave "
+                f"it out with --task={args.task}."
+            )
+        values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+        set_defaults(args, {**dataclasses.asdict(values.pop("recipe")), **values})
+    if args.smoke:
+        set_defaults(args, {**SMOKE, **registry.smoke(args)})
+        size = args.image_size
+        small = tuple(min(n, _SMALL) for n in size) if size else None
+        set_defaults(args, {"image_size": small})
+    if "distill" in args and args.distill not in (None, "none") and not args.teacher:
+        raise HHError(f"--distill={args.distill} needs --teacher.")

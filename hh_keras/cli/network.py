@@ -1,0 +1,146 @@
+"""The network of --model: built, saved, described."""
+
+import pathlib
+import time
+
+import keras
+import tensorflow as tf
+from absl.flags import FlagValues
+
+import hh_keras
+from hh_keras import files, models
+from hh_keras.cli.training import distribution
+from hh_keras.data import ImageData
+from hh_keras.errors import ModelError
+from hh_keras.flag import given
+from hh_keras.models import sources
+from hh_keras.models.saving import check_can_be_saved
+from hh_keras.tasks import registry
+from hh_keras.tasks.shapes import filled, wanted_shape
+
+
+def load(args: FlagValues, check: bool = True) -> tuple[keras.Model, ImageData]:
+    """Builds the model and loads the data, each fitted to the other.
+
+    Args:
+        args: flags of the model, data and training groups that the command has.
+        check: whether the model must be one of the task.
+
+    Returns:
+        `(model, data)`; the images have the size and channels that the model takes.
+
+    Raises:
+        ModelError, DataError: either cannot be had, or they do not fit.
+    """
+    return registry.application(args).load(args, _saveable, check)
+
+
+def _saveable(args, image_shape, num_classes):
+    """The model, if the files that a command leaves can be read back."""
+    model = build(args, image_shape, num_classes)
+    if ":" in args.model and not models.names_file(args.model):
+        try:
+            check_can_be_saved(model)
+        except ModelError as error:
+            raise ModelError(f"--model={args.model}: {error}") from error
+    return model
+
+
+def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> keras.Model:
+    """Builds --model for images of the data's own shape, under the strategy.
+
+    A file or a function may insist on another shape, which then wins.
+    """
+    shape = wanted_shape(args, image_shape)
+    pretrained, model_args = given(args, "pretrained"), given(args, "model_args")
+    scale = given(args, "scale")
+    keras.utils.set_random_seed(given(args, "seed", 0))
+    with distribution(args).scope():
+        if models.names_file(args.model) or ":" in args.model:
+            if models.names_file(args.model):
+                model = models.build(args.model, model_args=model_args)
+            else:
+                model = sources.from_function(
+                    args.model, shape, num_classes, model_args, scale
+                )
+            shape = _insisted(args, model, shape)
+            if not pretrained:
+                return model
+        return models.build(
+            args.model, shape, num_classes, pretrained, model_args, scale
+        )
+
+
+def _insisted(args, model, wanted):
+    """The shape that a user's own model takes, if it takes one image."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs or len(inputs) != 1:
+        count = f"{len(inputs)} inputs" if inputs else "no known input"
+        raise ModelError(
+            f"--model={args.model} has {count}; a built functional or Sequential model "
+            "with exactly one is needed, for images."
+        )
+    takes = tuple(inputs[0].shape[1:])
+    if len(takes) != 3:
+        raise ModelError(
+            f"--model={args.model} takes inputs of shape {takes}; it must take images "
+            "(height, width, channels)."
+        )
+    shape = filled(takes, wanted)
+    if args.image_size and shape[:2] != tuple(args.image_size):
+        raise ModelError(
+            f"--image_size={args.image_size[0]}x{args.image_size[1]} does not fit: "
+            f"--model={args.model} takes {shape[0]}x{shape[1]} images. "
+            "Leave --image_size out."
+        )
+    return shape
+
+
+def save_model(model: keras.Model, path: pathlib.Path) -> None:
+    """Writes a `.keras` file in one step."""
+    files.replace(path, model.save)
+
+
+def load_saved(path: pathlib.Path) -> keras.Model:
+    """Reads a `.keras` file."""
+    return sources.from_file(path)
+
+
+def describe(model: keras.Model, image_shape: tuple) -> dict:
+    """Cost and channel counts of a model, as the report wants them."""
+    cost = hh_keras.cost(model, image_shape)
+    channel_map = hh_keras.trace(model)
+    producers = {name for group in channel_map.groups for name in group.producers}
+    return {
+        "macs": int(cost.macs),
+        "params": int(cost.params),
+        "layers": [
+            {
+                "name": layer.name,
+                "type": layer.type,
+                "macs": int(layer.macs),
+                "params": int(layer.params),
+            }
+            for layer in cost.layers
+            if layer.macs or layer.params
+        ],
+        "channels": {
+            name: len(ids)
+            for name, ids in channel_map.outputs.items()
+            if name in producers
+        },
+    }
+
+
+def epoch_seconds(model: keras.Model, data: ImageData) -> float:
+    """Forecasts one epoch of training from two forward passes over a batch.
+
+    A backward pass costs about two forward ones.
+    """
+    forward = tf.function(lambda x: model(x, training=False))
+    images, _ = next(iter(data.train))
+    forward(images)
+    started = time.perf_counter()
+    forward(images)
+    each = (time.perf_counter() - started) / len(images)
+    return 3 * each * data.num_train

@@ -1,0 +1,207 @@
+"""The search as the flags ask for it: limits, scores, the smaller network."""
+
+import dataclasses
+import functools
+
+import keras
+from absl.flags import FlagValues
+
+import hh_keras
+from hh_keras import latency
+from hh_keras.cli import workdir
+from hh_keras.cli.flags import merge_min_keep
+from hh_keras.cli.training import distribution, execution, recipe
+from hh_keras.cli.workdir import Run
+from hh_keras.data import ImageData
+from hh_keras.errors import BudgetError, HHError
+from hh_keras.flag import given
+from hh_keras.latency import LatencyTable
+from hh_keras.report.numbers import millions
+from hh_keras.search.sparse import train_scales
+from hh_keras.tasks import registry
+from hh_keras.training import checkpoints
+from hh_keras.training.strategy import workers
+
+
+def initial_weights(args: FlagValues) -> str:
+    """ "fresh" or "inherit"."""
+    return args.weights or ("inherit" if args.pretrained else "fresh")
+
+
+def search(
+    model: keras.Model, data: ImageData, args: FlagValues, run: Run
+) -> tuple[keras.Model, hh_keras.ShrinkResult]:
+    """Finds the smaller network, or applies --plan.
+
+    Args:
+        model: the original.
+        data: what `hh_keras.cli.network.load` returned.
+        args: flags with the search group.
+        run: the `hh_keras.cli.workdir.Run`.
+
+    Returns:
+        `(original, result)`: the network to compare with, started as `--weights`
+        says, and a `hh_keras.ShrinkResult`.
+
+    Raises:
+        BudgetError, SearchError, PlanError: see `hh_keras.shrink`.
+    """
+    weights = initial_weights(args)
+    with distribution(args).scope():
+        # Both networks start in the same way, so the comparison is one of shapes.
+        original = model
+        if weights == "fresh":
+            original = hh_keras.widen(model, 1.0, "fresh", args.seed)
+        if args.plan:
+            return original, _apply_plan(model, data, args, weights)
+        try:
+            return original, _shrink(model, data, args, weights, run)
+        except BudgetError as error:
+            limits = f"--macs={args.macs} --params={args.params}"
+            if args.latency.value != float("inf"):
+                limits += f" --latency={args.latency}"
+            raise BudgetError(f"{limits}: {error}") from error
+
+
+def _shrink(model, data, args, weights, run):
+    limits = budget(model, data.image_shape, args, run)
+    prepare, criterion = None, args.criterion
+    if args.search_epochs:
+        prepare = functools.partial(_train_scales, data, limits, args, run)
+    elif weights == "fresh":
+        criterion = criterion or registry.application(args).task.criterion
+    task = registry.application(args).task
+    return hh_keras.shrink(
+        model,
+        data.search,
+        task.loss(model, given(args, "label_smoothing", 0.0)),
+        limits,
+        width=args.width_mult,
+        criterion=criterion,
+        batches=args.search_batches,
+        min_keep=merge_min_keep(args.min_keep),
+        round_to=args.round_to,
+        per_cost=args.per_cost,
+        weights=weights,
+        seed=args.seed,
+        prepare=prepare,
+        # Workers that measure for themselves would each find another network.
+        measure_latency=workers(distribution(args)) == 1,
+        input_shape=open_shape(model, data.image_shape),
+    )
+
+
+def open_shape(model: keras.Model, image_shape: tuple) -> tuple | None:
+    """The shape to count costs at, for a model that takes any; else None."""
+    return image_shape if None in model.inputs[0].shape[1:] else None
+
+
+def _train_scales(data, limits, args, run, wide):
+    """The wide network with trained scales; its history goes to history/search."""
+    protocol = dataclasses.replace(
+        recipe(args),
+        epochs=args.search_epochs,
+        warmup_epochs=min(args.warmup_epochs, args.search_epochs),
+        distill="none",
+        distill_weight=None,
+        distill_layers="",
+        ema=0.0,  # an average of scales is never zero
+    )
+    workdir.claim(run)  # from here on there are checkpoints
+    settings = {**execution(args), "epoch_models": False, "workdir": run.path}
+    settings["task"] = registry.application(args).task
+    if args.tensorboard and run.chief:
+        settings["tensorboard"] = run.path / "tensorboard" / "search"
+    found, _ = train_scales(
+        wide, data, protocol, args.sparsity, limits, name="search", **settings
+    )
+    checkpoints.remove(run.path / "checkpoints", "search")
+    return found
+
+
+def widened(model: keras.Model, args: FlagValues) -> keras.Model:
+    """The wide network of --width_mult, as the search makes it."""
+    kind = "preserve" if initial_weights(args) == "inherit" else "fresh"
+    return hh_keras.widen(model, args.width_mult, kind, args.seed)
+
+
+def budget(
+    model: keras.Model, image_shape: tuple, args: FlagValues, run: Run
+) -> hh_keras.Budget:
+    """The limits of --macs, --params and --latency in absolute terms."""
+    cost = hh_keras.cost(model, image_shape)
+    macs, params = args.macs.whole(cost.macs), args.params.whole(cost.params)
+    if args.latency.value == float("inf"):
+        if macs is None and params is None:
+            raise HHError(
+                "--macs, --params and --latency are all none; give at least one limit."
+            )
+        return hh_keras.Budget(macs=macs, params=params)
+    table = latency_table(model, args, run)
+    original = latency.predict_latency(model, table, image_shape)
+    limit = args.latency.amount(original)
+    return hh_keras.Budget(macs, params, limit, table)
+
+
+def latency_table(model: keras.Model, args: FlagValues, run: Run) -> LatencyTable:
+    """Reads --latency_table, or measures one and keeps it in --workdir."""
+    if args.latency_table:
+        return LatencyTable.load(args.latency_table)
+    if workers(distribution(args)) > 1:
+        raise HHError(
+            "--latency needs a --latency_table when several workers search: make one "
+            "with launch/latency.py."
+        )
+    path, settings = (
+        run.path / "latency.json",
+        (
+            args.latency_quantize,
+            args.latency_threads,
+        ),
+    )
+    if path.exists():
+        table = LatencyTable.load(path)
+        known = (table.quantize, table.threads) == settings
+        if known and table.device == latency.device() and _has(table, model):
+            return table
+    print("  measuring how long layers take ...", flush=True)
+    table = latency.measure([model], *settings, width=args.width_mult)
+    workdir.claim(run)
+    table.save(path)
+    return table
+
+
+def _has(table, model):
+    return latency.architecture(latency.units(model)) in table.networks
+
+
+def _apply_plan(model, data, args, weights):
+    plan = hh_keras.Plan.load(args.plan)
+    wide = model
+    if args.width_mult != 1:
+        wide = widened(model, args)
+    slim = hh_keras.rebuild(wide, plan, weights, args.seed)
+    shape = open_shape(model, data.image_shape)
+    costs = [hh_keras.cost(each, shape) for each in (model, wide, slim)]
+    return hh_keras.ShrinkResult(slim, plan, wide, None, *costs)
+
+
+def summary(result: hh_keras.ShrinkResult) -> str:
+    """Two lines on what the search did, for the screen."""
+    before, wide, after = result.cost_before, result.cost_wide, result.cost_after
+    ms = ""
+    if result.latency:
+        found = result.latency
+        ms = (
+            f"\n  latency    {found['original']:.3g} ms -> {found['predicted']:.3g} ms "
+            f"predicted, limit {found['target']:.3g} ms"
+        )
+        if "measured" in found:
+            ratio = found["measured"] / found["original"]
+            ms += f"; measured {ratio:.3f} of the original's"
+    return (
+        f"  MACs       {millions(before.macs)} -> widened {millions(wide.macs)} -> "
+        f"{millions(after.macs)} ({after.macs / before.macs:.1%} of the original)\n"
+        f"  parameters {millions(before.params)} -> widened {millions(wide.params)} "
+        f"-> {millions(after.params)} ({after.params / before.params:.1%}){ms}"
+    )

@@ -1,0 +1,161 @@
+"""The stages of a run.
+
+Each ends with its files written and recorded in run.json, and is skipped when the
+same run has finished it before.
+"""
+
+import functools
+import time
+
+import keras
+from absl.flags import FlagValues
+
+from hh_keras import export as exporting
+from hh_keras.cli import network, training
+from hh_keras.cli import search as searching
+from hh_keras.cli.workdir import Run, claim, finish, is_finished
+from hh_keras.data import ImageData
+from hh_keras.export import formats
+from hh_keras.tasks import registry
+from hh_keras.training import Recipe, checkpoints
+
+TITLES = {"original": "original", "lw_dna": "LW-DNA network"}
+NAMES = tuple(TITLES)
+_EXPORT_SECONDS = 40  # what the stages after training take on two cores
+
+
+def header(started: float, number: int, title: str, left: float | None = None) -> None:
+    """Prints a stage's title with the time so far and what remains."""
+    minutes, seconds = divmod(int(time.perf_counter() - started), 60)
+    rest = "" if left is None else f" (about {_duration(left)} to go)"
+    print(f"\n[{minutes}:{seconds:02d}] {number}/5 {title}{rest}", flush=True)
+
+
+def _duration(seconds):
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> None:
+    """Finds the smaller network; leaves plan.json and both networks, untrained."""
+    needed = ("plan.json", *(f"initial/{name}.keras" for name in NAMES))
+    if is_finished(run, "search", needed):
+        print("  done before in this workdir, reused")
+        return
+    started = time.perf_counter()
+    original, result = searching.search(model, data, args, run)
+    seconds = time.perf_counter() - started
+    if run.chief:
+        _keep_search(run, original, result)
+    training.wait_for_all(args)
+    print(searching.summary(result))
+    budget = searching.budget(model, data.image_shape, args, run)
+    finish(
+        run,
+        "search",
+        started,
+        search_seconds=round(seconds, 2),
+        budget={
+            "macs": budget.macs,
+            "params": budget.params,
+            "latency_ms": budget.latency_ms,
+        },
+        latency=result.latency,
+    )
+
+
+def _keep_search(run, original, result):
+    claim(run)
+    result.plan.save(run.path / "plan.json")
+    network.save_model(original, run.path / "initial/original.keras")
+    network.save_model(result.model, run.path / "initial/lw_dna.keras")
+
+
+def forecast(run: Run, data: ImageData, recipe: Recipe) -> float:
+    """Estimates the seconds from here to the end of the run."""
+    model = network.load_saved(run.path / "initial/original.keras")
+    each = recipe.epochs * network.epoch_seconds(model, data) + 15
+    left = sum(f"train {name}" not in run.stages for name in NAMES)
+    return left * each + _EXPORT_SECONDS
+
+
+def train(
+    run: Run, name: str, data: ImageData, recipe: Recipe, args: FlagValues
+) -> None:
+    """Trains one of the networks; all see the same batches in the same order.
+
+    Args:
+        name: "original", "lw_dna" or "wide".
+    """
+    stage, file = f"train {name}", f"{name}.keras"
+    if is_finished(run, stage, (file, f"history/{name}.jsonl")):
+        print("  done before in this workdir, reused")
+        return
+    started = time.perf_counter()
+    application = registry.application(args)
+    data = application.reload(args, data)
+    build = functools.partial(_initial, run, name, args)
+    model, rows = training.train(build, data, recipe, args, run, name)
+    if not run.chief:
+        return
+    train_seconds = sum(row["seconds"] for row in rows)
+    scores = application.task.evaluate(model, data.validation)
+    network.save_model(model, run.path / file)
+    finish(
+        run,
+        stage,
+        started,
+        train_seconds=round(train_seconds, 2),
+        scores=scores,
+        skipped=data.skipped,
+    )
+    checkpoints.remove(run.path / "checkpoints", name)
+    print(f"  {training.scores_line(application, scores, data.num_validation)}")
+
+
+def _initial(run, name, args):
+    """A network as training finds it."""
+    if name != "wide":
+        return network.load_saved(run.path / f"initial/{name}.keras")
+    original = network.load_saved(run.path / "initial/original.keras")
+    return searching.widened(original, args)
+
+
+def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
+    """Exports both networks, checks the files, measures their latency."""
+    needed = [
+        str(path.relative_to(run.path))
+        for name in NAMES
+        for path in formats.paths(run.path, name, formats.EXACT).values()
+    ]
+    if is_finished(run, "export", needed):
+        print("  done before in this workdir, reused")
+        return
+    started = time.perf_counter()
+    models = {name: network.load_saved(run.path / f"{name}.keras") for name in NAMES}
+    application = registry.application(args)
+    images, parity = application.check_images(models, data, args), {}
+    for name, model in models.items():
+        parity[name] = formats.write_exact(
+            model,
+            run.path,
+            name,
+            images,
+            data.class_names,
+            application.view(args),
+            application.task.encoded,
+        )
+        for kind, each in parity[name].items():
+            print(f"  {name} {kind}: {formats.parity_line(each)}")
+    paths = [run.path / f"{name}.tflite" for name in NAMES]
+    latencies = exporting.latencies(paths, images.shape[1:])
+    finish(
+        run,
+        "export",
+        started,
+        parity=parity,
+        image_shape=list(images.shape[1:]),
+        latency_ms={
+            name: {"median": each.median_ms, "p10": each.p10_ms, "p90": each.p90_ms}
+            for name, each in zip(NAMES, latencies, strict=True)
+        },
+    )

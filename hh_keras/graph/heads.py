@@ -1,0 +1,61 @@
+"""How a model ends: its one output, and whether that is logits or probabilities."""
+
+import keras
+
+from hh_keras.errors import ModelError
+
+_NORMALISED = ("softmax", "sigmoid")
+
+
+def single_output(model):
+    """Returns the one output of a model, a symbolic tensor.
+
+    Raises:
+        ModelError: the model was never built, is subclassed, or has several outputs.
+    """
+    try:
+        outputs = model.outputs
+    except (AttributeError, ValueError):
+        outputs = None
+    if not outputs:
+        raise ModelError(
+            f"model {model.name!r} has no known outputs: it is subclassed or was "
+            "never built. Make it functional, or call it once on an input."
+        )
+    if len(outputs) != 1:
+        raise ModelError(
+            f"model {model.name!r} has {len(outputs)} outputs; a model with exactly "
+            "one is needed."
+        )
+    return outputs[0]
+
+
+def from_logits(model):
+    """Whether a classifier ends in logits rather than in probabilities.
+
+    The last operation decides: a layer with a softmax or sigmoid activation, or
+    such a layer itself, makes probabilities. Linear activations and reshapes
+    after it are looked through, nested models are looked into.
+
+    Args:
+        model: a functional or sequential Keras model with one output.
+
+    Returns:
+        False for a model that ends in softmax or sigmoid, True for all others.
+    """
+    return _ends_in_logits(single_output(model))
+
+
+def _ends_in_logits(tensor):
+    operation, node_index, _ = tensor._keras_history
+    if isinstance(operation, keras.Model):
+        return from_logits(operation)
+    name = type(operation).__name__.lower()
+    activation = getattr(operation, "activation", None)
+    activation_name = getattr(activation, "__name__", type(activation).__name__).lower()
+    if name in _NORMALISED or activation_name in _NORMALISED:
+        return False
+    passes = name == "activation" and activation_name == "linear"
+    if passes or name in ("flatten", "reshape", "identity", "dropout"):
+        return _ends_in_logits(operation._inbound_nodes[node_index].input_tensors[0])
+    return True

@@ -1,0 +1,12 @@
+"""What can rank channels: names, for `score_channels` and for flags."""
+
+CRITERIA = (
+    "gradient",
+    "taylor",
+    "fisher",
+    "magnitude",
+    "weight_norm",
+    "balanced",
+    "uniform",
+    "random",
+)

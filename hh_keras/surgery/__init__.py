@@ -1,0 +1,1 @@
+"""Changing a network: plans, masks, scales, and the same graph with other widths."""

@@ -1,0 +1,219 @@
+"""Changing the channel counts of a model: rebuilding and widening.
+
+Both are the same operation. Every network channel gets a multiplicity, how often it
+stands in the new model: 0 removes it, 1 keeps it, 2 doubles it. Weights are repeated
+along the axes that the trace names, configs take the new counts.
+"""
+
+import numpy as np
+
+from hh_keras.errors import HHError
+from hh_keras.graph import calls
+from hh_keras.graph.channels import Take, map_ids, trace
+from hh_keras.graph.values import id_arrays
+from hh_keras.surgery.inheritance import Inheritance, replay
+from hh_keras.surgery.initializers import cut_initializers
+from hh_keras.surgery.plan import Plan
+from hh_keras.surgery.scales import fold_scales, has_scales
+
+
+def rebuild(model, plan: Plan, weights="inherit", seed=None):
+    """Makes the model anew with only the channels that a plan keeps.
+
+    Names, nesting, shared layers, inputs and outputs, dtype policies, regularisers and
+    `trainable` stay; the result is an ordinary Keras model, not compiled. Scales left
+    in the model by `add_scales` are folded into the kernels first.
+
+    Args:
+        model: the model the plan was made for; it is not changed.
+        plan: a `Plan`.
+        weights: "inherit" keeps the values of the kept channels, "fresh" draws new
+            ones with the layers' own initialisers.
+        seed: makes fresh weights reproducible.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        PlanError: the plan was made for another model.
+    """
+    if has_scales(model):
+        model = fold_scales(model)
+    channel_map = trace(model)
+    multiplicity = plan.keep_in(channel_map).astype(int)
+    return remake(model, channel_map, multiplicity, weights, seed)
+
+
+def widen(model, factor, weights="fresh", seed=0):
+    """Multiplies the channels of every group that is not frozen.
+
+    Args:
+        model: a functional or Sequential model; it is not changed.
+        factor: at least 1; group sizes are rounded to the nearest integer.
+        weights: "fresh" draws new weights; "preserve" copies channels and splits
+            what their consumers read of them, so that the output stays the same
+            (Net2Net, arXiv:1511.05641). Copies get unequal random parts, so that
+            they can part ways in training.
+        seed: for fresh weights, and for the parts.
+
+    Returns:
+        A wider `keras.Model`.
+
+    Raises:
+        HHError: `factor` or `weights` is not allowed.
+    """
+    if not factor >= 1:
+        raise HHError(f"widen: factor must be at least 1, got {factor}.")
+    if weights not in ("fresh", "preserve"):
+        raise HHError(f"widen: weights must be 'fresh' or 'preserve', got '{weights}'.")
+    channel_map = trace(model)
+    still = _given_channels(model, channel_map)
+    if weights == "preserve":
+        still |= _not_divisible(channel_map)
+    multiplicity = np.ones(channel_map.size, int)
+    for group in channel_map.groups:
+        if group.frozen or still & set(group.ids):
+            continue
+        n = len(group)
+        edges = np.floor(np.arange(n + 1) * round(n * factor) / n + 1e-9).astype(int)
+        multiplicity[group.ids.start : group.ids.stop] = np.diff(edges)
+    return remake(model, channel_map, multiplicity, weights, seed)
+
+
+def _is_given(op):
+    """Whether a layer's weights are given, not drawn: frozen ones, adapted statistics.
+
+    Such weights stay where others start afresh.
+    """
+    if not calls.is_layer(op) or not op.variables:
+        return False
+    return not op.trainable or hasattr(op, "adapt")
+
+
+def _given_channels(model, channel_map):
+    """Channels of weights that are given: there are no others to widen them with."""
+    still = set()
+    for path, op in calls.leaf_operations(model):
+        if _is_given(op):
+            arrays = id_arrays(channel_map.sites[path].weights)
+            still.update(i for ids in arrays for i in ids.tolist())
+    return still
+
+
+def _not_divisible(channel_map):
+    """Channels that cannot be copied without a change of the output.
+
+    Those summed without a weight, whose copies could not be divided, and those that
+    stand in runs (depth multipliers, groups), whose copies would not line up.
+    """
+    still = set()
+    for site in channel_map.sites.values():
+        if not site.kernels:
+            for contracts in site.contracts.values():
+                still.update(i for _, _, ids in contracts for i in ids.tolist())
+
+        def note_runs(ids):
+            still.update(ids[1:][ids[1:] == ids[:-1]].tolist())
+            return ids
+
+        map_ids(note_runs, (site.weights, site.config, site.arguments))
+    return still
+
+
+def remake(model, channel_map, multiplicity, weights, seed=None):
+    """Makes a model anew with each channel as often as `multiplicity` says.
+
+    Args:
+        multiplicity: int array `(channel_map.size,)`.
+        weights: "inherit", "preserve" (copies divided at their consumers) or "fresh".
+    """
+    heirs = []
+    rng = np.random.default_rng(seed) if weights == "preserve" else None
+
+    def count(ids):
+        return int(multiplicity[ids].sum())
+
+    def make(path, op):
+        site = channel_map.sites[path]
+        changes = _counted(site.config, multiplicity, count)
+        if site.weights:
+            changes.update(_initializers(op, site, multiplicity))
+        new = calls.clone_op(op, changes)
+        if calls.is_layer(op) and (weights != "fresh" or _is_given(op)):
+
+            def change(name, value):
+                return _multiplied(name, value, site, multiplicity, rng)
+
+            heirs.append(Inheritance(op, new, change))
+        return new
+
+    edits = any(a for s in channel_map.sites.values() for a in s.arguments.values())
+
+    def call(path, old, new_op, args, kwargs):
+        changes = channel_map.sites[path].arguments[id(old.node)]
+        values = {key: _counted(v, multiplicity, count) for key, v in changes.items()}
+        args = tuple(values.get(i, a) for i, a in enumerate(args))
+        kwargs = {key: values.get(key, a) for key, a in kwargs.items()}
+        return new_op(*args, **kwargs)
+
+    with calls.seeded(seed if weights == "fresh" else 0):
+        return replay(model, make, call if edits else None, heirs)
+
+
+def _initializers(op, site, multiplicity):
+    """Initialisers of `op` that hold values, as the weights' new shapes want them."""
+    changed = {
+        name
+        for name, axes in site.weights.items()
+        if any(ids is not None and (multiplicity[ids] != 1).any() for ids in axes)
+    }
+    if not changed:
+        return {}
+
+    def shape_of(name):
+        axes = zip(site.weight_shapes[name], site.weights[name])
+        return tuple(n if a is None else int(multiplicity[a].sum()) for n, a in axes)
+
+    def change(name, value):
+        return _multiplied(name, value, site, multiplicity, None)
+
+    return cut_initializers(op, changed, shape_of, change)
+
+
+def _counted(value, multiplicity, count):
+    """Replaces id arrays by how many of their ids are kept."""
+    if isinstance(value, Take):
+        values = np.asarray(value.values)
+        return np.repeat(values, multiplicity[value.ids], value.axis).tolist()
+    if isinstance(value, (dict, list, tuple)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        out = {k: _counted(v, multiplicity, count) for k, v in items}
+        return out if isinstance(value, dict) else type(value)(out.values())
+    return map_ids(count, value)
+
+
+def _multiplied(name, value, site, multiplicity, rng):
+    """A weight with each channel as often as it stands in the new layer.
+
+    With `rng`, copies are divided where the weight reads them.
+    """
+    for axis, ids in enumerate(site.weights.get(name, ())):
+        if ids is None:
+            continue
+        times = multiplicity[ids]
+        if times.max() > 1:
+            value = np.repeat(value, times, axis)
+        elif times.min() < 1:
+            value = np.compress(times, value, axis)
+        if rng is not None and site.kernels.get(name) == axis:
+            shape = [1] * value.ndim
+            shape[axis] = -1
+            value = value * _parts(times, rng).reshape(shape).astype(value.dtype)
+    return value
+
+
+def _parts(times, rng):
+    """Random positive parts of 1 for the copies of each channel, one after another."""
+    owner = np.repeat(np.arange(len(times)), times)
+    parts = rng.uniform(0.5, 1.0, len(owner))
+    return parts / np.bincount(owner, parts, minlength=len(times))[owner]

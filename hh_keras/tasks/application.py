@@ -1,0 +1,102 @@
+"""A task as the commands know it: where data come from, what is written and said."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hh_keras.data import ImageData
+from hh_keras.training import Task
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model file scored.
+
+    Attributes:
+        scores: name → value.
+        examples: how many were evaluated.
+        facts: what evaluation.json says, scores included.
+        pictures: function that returns name → figure, of those beside it.
+        remark: a line for the screen.
+    """
+
+    scores: Mapping[str, float]
+    examples: int
+    facts: Mapping[str, Any]
+    pictures: Callable[[], Mapping[str, Figure]]
+    remark: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FileChecks:
+    """How the exported files of one network are made and checked.
+
+    Attributes:
+        expected: returns what files are compared with, a dict with the goal's key.
+        make: `make(kind, path, expected)` writes one file and returns what was found,
+            a dict with the goal's key, bytes, drop, and the fields of a
+            `hh_keras.export.Parity`.
+    """
+
+    expected: Callable[[], dict]
+    make: Callable[[str, pathlib.Path, dict], dict]
+
+
+@dataclasses.dataclass(frozen=True)
+class FileWords:
+    """How the report on exported files is worded.
+
+    Attributes:
+        about: what the columns of the goal, `change` and `likeness` are.
+        likeness: how alike a file and its network are: the column's title.
+        write_likeness: a file's row to the column's text.
+        line: a file's row to its part of a line on the screen.
+        lost: `lost(network, row)` says what a file scores, and its network.
+    """
+
+    about: str
+    likeness: str
+    write_likeness: Callable[[Mapping], str]
+    line: Callable[[Mapping], str]
+    lost: Callable[[Mapping, Mapping], str]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Application:
+    """What the commands do for a task; `args` are their parsed flags.
+
+    Not every command has every flag: see `hh_keras.flag.given`.
+
+    Attributes:
+        task: loss, measures, goal.
+        load: `load(args, build, check)` returns `(model, data)`, each fitted to the
+            other. `build(args, image_shape, num_classes)` makes --model; with `check`
+            False, the model need not be one of the task.
+        evaluate_file: `evaluate_file(args, build)` scores the file --model.
+        files: `files(network, data, args)` tells how its files are made and checked.
+        check_images: `check_images(models, data, args)`: what all of them can be
+            checked on, float32 `(n, height, width, channels)`.
+        words: of the report on files.
+        say: `say(scores)`, scores as text.
+        facts: `facts(data)`: what the run's report says of the training examples.
+        reload: `reload(args, data)`: data as at the start, if reading changes them.
+        pictures: `pictures(paths, data)`: a list of `hh_keras.report.Picture`, of the
+            networks' `.keras` files by their names.
+        view: how image files come to a model's shape, as of `hh_keras.export`.
+    """
+
+    task: Task
+    load: Callable[..., tuple[Any, ImageData]]
+    evaluate_file: Callable[..., Evaluation]
+    files: Callable[..., FileChecks]
+    check_images: Callable[..., np.ndarray]
+    words: FileWords
+    say: Callable[[Mapping[str, float]], str]
+    facts: Callable[[ImageData], Mapping[str, Any]]
+    reload: Callable[..., ImageData] = lambda args, data: data
+    pictures: Callable[..., list] = lambda paths, data: []
+    view: Callable[..., str] = lambda args: "resize"

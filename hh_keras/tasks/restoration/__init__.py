@@ -1,0 +1,1 @@
+"""Image restoration: denoising, removing JPEG's traces, super-resolution."""

@@ -1,0 +1,95 @@
+"""Photographs, as the flags ask for them, in pairs that fit a network."""
+
+from collections.abc import Callable
+
+import keras
+from absl.flags import FlagValues
+
+from hh_keras import models
+from hh_keras.data import ImageData
+from hh_keras.errors import ModelError
+from hh_keras.export import input_shape, tiles_of
+from hh_keras.flag import given
+from hh_keras.tasks.restoration.pairs import load_pairs
+from hh_keras.tasks.restoration.tiling import size_multiple
+
+
+def load(
+    fits: Callable,
+    args: FlagValues,
+    build: Callable[..., keras.Model],
+    check: bool = True,
+) -> tuple[keras.Model, ImageData]:
+    """Builds --model and loads --dataset as pairs of images that fit it.
+
+    Args:
+        fits: `check` of the task.
+        args, build, check: see `hh_keras.tasks.application.Application`; files of no
+            other networks can be had, so these are always checked.
+
+    Raises:
+        ModelError, DataError: either cannot be had, or they do not fit.
+    """
+    if args.model in models.list_models() or args.model.startswith("keras.app"):
+        raise ModelError(
+            f"--model={args.model} is a classifier; for --task={args.task} choose one "
+            f"of {', '.join(models.list_models(args.task))}, module:function, or a "
+            ".keras or .h5 file."
+        )
+    model = build(args, (None, None, args.channels), None)
+    takes = tuple(model.inputs[0].shape[1:])
+    if takes[:2] != (None, None):
+        raise ModelError(
+            f"--model={args.model} takes images of {takes[0]}x{takes[1]} only, but "
+            f"photographs have any size; build it for (None, None, {takes[2]})."
+        )
+    channels = args.channels if args["channels"].present else takes[2]
+    data = load_photographs(args, channels, size_multiple(model))
+    fits(model, data)
+    return model, data
+
+
+def load_photographs(args: FlagValues, channels: int, multiple: int = 1) -> ImageData:
+    """Loads --dataset as pairs of degraded and clean images.
+
+    Args:
+        args: flags.
+        channels: 1 or 3.
+        multiple: what the sides of a network's images must be multiples of.
+    """
+    return load_pairs(
+        args.dataset,
+        args.degrade,
+        args.patch,
+        channels,
+        args.batch_size,
+        given(args, "seed", 0),
+        given(args, "augment", "none"),
+        args.limit,
+        patches_per_image=args.patches_per_image,
+        multiple=multiple,
+        validation_size=args.validation_size or None,
+        memory_bytes=args.memory_mb * 2**20,
+        on_bad_image=args.on_bad_image,
+        hold_out=not given(args, "all_images", False),
+    )
+
+
+def load_for_file(args: FlagValues) -> ImageData:
+    """The same with the channels, and the multiple, of the file --model.
+
+    Raises:
+        ModelError: it takes no grey or RGB images.
+    """
+    takes = input_shape(args.model)
+    if len(takes) != 3 or takes[2] not in (1, 3):
+        raise ModelError(
+            f"--model={args.model} takes inputs of shape {takes}; for "
+            f"--task={args.task} it must take grey or RGB images."
+        )
+    if args["channels"].present and args.channels != takes[2]:
+        raise ModelError(
+            f"--channels={args.channels}: --model={args.model} takes {takes[2]}."
+        )
+    told = tiles_of(args.model)
+    return load_photographs(args, takes[2], told["multiple"] if told else 1)

@@ -1,0 +1,267 @@
+"""From photographs to pairs of degraded and clean images, as batches.
+
+Every batch is a function of a seed and of its number: nothing is remembered between
+batches, so a training that was interrupted goes on with the batches it would have had.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import math
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from hh_keras.data.loading import ImageData
+from hh_keras.data.pipeline import answer, end_decoding, left_out, ready
+from hh_keras.errors import DataError
+from hh_keras.tasks.restoration.degradation import Degradation
+from hh_keras.tasks.restoration.opening import opened
+from hh_keras.tasks.restoration.photographs import open_photographs
+
+AUGMENTATIONS = ("none", "flip", "flip_rotate")
+"""Names that `load_pairs` takes as `augment`: mirrored at random, or turned as well."""
+
+IN_MEMORY_BYTES = 1024 * 2**20
+"""Sets whose pixels take no more are decoded once and kept in memory."""
+
+_SEARCH, _VALIDATION = -1, -2  # in place of an epoch's number
+_LEAST_SIDE = 16  # of validation images; the window of SSIM has 11
+
+
+def load_pairs(
+    spec: str | Path = "embedded",
+    degradation: str | Degradation = "noise:25",
+    patch: int = 48,
+    channels: int = 3,
+    batch_size: int = 16,
+    seed: int = 0,
+    augment: str = "flip_rotate",
+    limit: int | None = None,
+    *,
+    patches_per_image: int = 64,
+    multiple: int = 1,
+    validation_size: int | None = None,
+    memory_bytes: int | None = None,
+    on_bad_image: str = "skip",
+    hold_out: bool = True,
+) -> ImageData:
+    """Loads photographs as batches of (degraded, clean) images.
+
+    Training batches are random patches, degraded as they are cut. Validation images are
+    whole and come one by one; their noise is the same in every epoch.
+
+    Args:
+        spec: see `hh_keras.data.photographs.open_photographs`.
+        degradation: a `Degradation`, or what `Degradation.parse` reads. For "bicubic",
+            a data set's own small images are taken where it has them.
+        patch: side of the training patches that the network takes.
+        channels: 1 (grey) or 3 (RGB).
+        batch_size: patches per step.
+        seed: of order, patches, augmentation and noise.
+        augment: one of `AUGMENTATIONS`.
+        limit: at most this many images per part.
+        patches_per_image: how many patches an epoch cuts out of every image.
+        multiple: what the sides of a network's images must be multiples of; validation
+            images lose what is too much, at the right and below.
+        validation_size: the longest side of validation images that the network takes;
+            larger ones are cut to their centre. None leaves them whole.
+        memory_bytes: what decoded images may take; None is `IN_MEMORY_BYTES`. Larger
+            sets are decoded while they are used, a few images at a time.
+        on_bad_image: "skip" leaves out images that cannot be read or are smaller than
+            a patch, and notes them in `skipped`; "fail" raises. One that is met only in
+            use leaves its batch smaller; of a validation image, empty.
+        hold_out: False validates on all images of a folder without parts.
+
+    Returns:
+        An `hh_keras.data.ImageData` without classes; in place of labels it has clean
+        images, float32 0..255. `image_shape` is that of the degraded patches.
+        `num_train` counts patches.
+
+    Raises:
+        DataError: an argument is out of its range, or the data cannot be used.
+    """
+    if not isinstance(degradation, Degradation):
+        degradation = Degradation.parse(degradation)
+    _check(patch, channels, batch_size, augment, patches_per_image, multiple, limit)
+    if on_bad_image not in ("skip", "fail"):
+        raise DataError(f"on_bad_image '{on_bad_image}' is neither skip nor fail.")
+    source = open_photographs(spec, hold_out)
+    skipped: dict[str, str] = {}
+    note = left_out(skipped, on_bad_image)
+    most = IN_MEMORY_BYTES if memory_bytes is None else memory_bytes
+    unit = multiple * degradation.scale
+    wanted = validation_size and max(1, validation_size // multiple) * unit
+    pairs, window = opened(
+        source.train[:limit], degradation, channels, note, most, patch, 1
+    )
+    least = max(multiple, _LEAST_SIDE)
+    whole, _ = opened(
+        source.validation[:limit], degradation, channels, note, most, least, multiple
+    )
+    atexit.register(end_decoding)
+    cut = functools.partial(_batch, pairs, degradation, patch, channels)
+    order = functools.lru_cache(4)(
+        functools.partial(_order, len(pairs), patches_per_image, window)
+    )
+    count = len(pairs) * patches_per_image
+    steps = math.ceil(count / batch_size)
+    shapes = [
+        (None, side, side, channels) for side in (patch, patch * degradation.scale)
+    ]
+
+    def batches(seeds, how):
+        def pick(own, step):
+            answer()
+            own, step = int(own), int(step)
+            chosen = order(own)[step * batch_size : (step + 1) * batch_size]
+            return cut(chosen, np.random.default_rng([own, step]), how)
+
+        return ready(_called(pick, seeds, shapes))
+
+    def epoch(number, first=0):
+        own = _own_seed(seed, number)
+        return batches(_numbered(own, first, steps), augment)
+
+    def image(own, step):
+        answer()
+        return _whole(whole, degradation, int(step), int(own), wanted, channels)
+
+    every = _numbered(_own_seed(seed, _VALIDATION), 0, len(whole))
+    open_shapes = [(None, None, None, channels)] * 2
+    return ImageData(
+        name=source.name,
+        train=batches(_anew(seed, steps), augment),
+        epoch=epoch,
+        validation=ready(_called(image, every, open_shapes)),
+        search=batches(_numbered(_own_seed(seed, _SEARCH), 0, steps), "none"),
+        class_names=(),
+        num_train=count,
+        num_validation=len(whole),
+        image_shape=(patch, patch, channels),
+        description={**source.description, "degradation": str(degradation)},
+        skipped=skipped,
+    )
+
+
+def _check(patch, channels, batch_size, augment, patches_per_image, multiple, limit):
+    for name, value in (
+        ("patch", patch),
+        ("batch_size", batch_size),
+        ("patches_per_image", patches_per_image),
+        ("multiple", multiple),
+        ("limit", 1 if limit is None else limit),
+    ):
+        if not isinstance(value, int) or value < 1:
+            raise DataError(f"{name}={value!r}: use a whole number of at least 1.")
+    if channels not in (1, 3):
+        raise DataError(f"channels={channels!r}: use 1 (grey) or 3 (RGB).")
+    if augment not in AUGMENTATIONS:
+        raise DataError(f"augment '{augment}' is none of {', '.join(AUGMENTATIONS)}.")
+    if patch % multiple:
+        raise DataError(
+            f"patch={patch}: the network takes multiples of {multiple} only, such as "
+            f"{math.ceil(patch / multiple) * multiple}."
+        )
+
+
+def _order(count, times, window, own):
+    """Which image each patch of an epoch is cut from, int array `(count * times,)`.
+
+    Images come in blocks of `window`, so that no more need be in memory at a time.
+    """
+    rng = np.random.default_rng([own, 2**32])
+    images = rng.permutation(count)
+    blocks = [images[k : k + window] for k in range(0, count, window)]
+    return np.concatenate([rng.permutation(np.repeat(b, times)) for b in blocks])
+
+
+def _batch(pairs, degradation, patch, channels, chosen, rng, augment):
+    """Cuts patches `(n, patch, patch, c)` and clean ones, scale times larger."""
+    scale = degradation.scale
+    degraded = np.empty((len(chosen), patch, patch, channels), np.float32)
+    clean = np.empty((len(chosen), scale * patch, scale * patch, channels), np.float32)
+    used = 0
+    for index in chosen:
+        place, turn, own = rng.random(2), rng.integers(8), rng.spawn(1)[0]
+        pair = pairs[index]()
+        if pair is None:
+            continue
+        small, image = pair
+        room = np.array(image.shape[:2]) // scale - patch + 1
+        y, x = (place * room).astype(int)
+        inside = _cut(image, scale * y, scale * x, scale * patch)
+        if small is None:
+            worse = degradation.apply(np.ascontiguousarray(inside), own)
+        else:
+            worse = _cut(small, y, x, patch)
+        degraded[used] = _turned(worse, turn, augment)
+        clean[used] = _turned(inside, turn, augment)
+        used += 1
+    return degraded[:used], clean[:used]
+
+
+def _cut(image, y, x, side):
+    return image[y : y + side, x : x + side]
+
+
+def _turned(image, turn, augment):
+    """One of the eight ways to lay a square down."""
+    if augment != "none" and turn & 1:
+        image = image[:, ::-1]
+    if augment == "flip_rotate":
+        image = np.rot90(image, turn >> 1)
+    return image
+
+
+def _whole(images, degradation, index, own, wanted, channels):
+    """A validation image and its degraded version, batches of one (or none)."""
+    pair = images[index]()
+    if pair is None:
+        return (np.zeros((0, 16, 16, channels), np.float32),) * 2
+    small, clean = pair
+    scale = degradation.scale
+    sides = [min(n, wanted or n) for n in clean.shape[:2]]
+    y, x = ((n - side) // 2 // scale for n, side in zip(clean.shape, sides))
+    clean = clean[y * scale :, x * scale :][: sides[0], : sides[1]]
+    if small is None:
+        rng = np.random.default_rng([own, index])
+        worse = degradation.apply(np.ascontiguousarray(clean), rng)
+    else:
+        worse = small[y:, x:][: sides[0] // scale, : sides[1] // scale]
+    return worse[None].astype(np.float32), clean[None].astype(np.float32)
+
+
+def _own_seed(seed, number):
+    return int(np.random.SeedSequence([seed, number + 2]).generate_state(1)[0] >> 1)
+
+
+def _numbered(own, first, steps):
+    """A dataset of `(own seed, step)`, from step `first` on."""
+    return tf.data.Dataset.range(first, steps).map(
+        lambda step: (tf.constant(own), step)
+    )
+
+
+def _anew(seed, steps):
+    """The same with another seed in every iteration."""
+    seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1)
+    numbered = seeds.flat_map(
+        lambda n: tf.data.Dataset.range(steps).map(
+            lambda step: (tf.cast(n // 2, tf.int32), step)
+        )
+    )
+    return numbered.apply(tf.data.experimental.assert_cardinality(steps))
+
+
+def _called(function, seeds, shapes):
+    """Maps a Python function over a dataset, in several threads and in order."""
+
+    def call(*arguments):
+        kinds = [tf.float32, tf.float32]
+        arrays = tf.numpy_function(function, arguments, kinds, False)
+        return tuple(tf.ensure_shape(x, s) for x, s in zip(arrays, shapes))
+
+    return seeds.map(call, tf.data.AUTOTUNE, deterministic=True)

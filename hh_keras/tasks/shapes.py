@@ -1,0 +1,21 @@
+"""Which shape images come to, by flags, data and model."""
+
+from collections.abc import Sequence
+
+from absl.flags import FlagValues
+
+from hh_keras.flag import given
+
+
+def wanted_shape(args: FlagValues, own: Sequence) -> tuple:
+    """The images' `(height, width, channels)` as far as flags and data decide it."""
+    height, width = args.image_size or own[:2]
+    rgb = given(args, "pretrained") == "imagenet"
+    return (height, width, 3 if rgb else own[2])
+
+
+def filled(takes: Sequence, wanted: Sequence) -> tuple:
+    """A model's input shape with unknown sizes taken from the images'."""
+    return tuple(
+        own if size is None else size for size, own in zip(takes, wanted, strict=True)
+    )

@@ -1,0 +1,77 @@
+"""Training processes that are killed and started again, at moments drawn at random."""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FLAGS = (
+    "--limit=800", "--epochs=40", "--batch_size=8", "--augment=crop_flip",
+    "--model=tests.cli.test_bad_input:classifier", "--checkpoint_steps=7",
+)  # fmt: skip
+KILLS = 10
+
+
+def start(out, *flags):
+    flags = (*FLAGS, *flags, f"--workdir={out}")
+    command = [sys.executable, "-u", "launch/train.py", *flags]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(out, *flags):
+    process = start(out, *flags)
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return printed
+
+
+def weights(out):
+    return keras.models.load_model(out / "model.keras").get_weights()
+
+
+@pytest.mark.slow
+def test_killed_ten_times(tmp_path):
+    """SIGKILL hits training, validation, and the writing of checkpoints."""
+    out, other = tmp_path / "killed", tmp_path / "whole"
+    finish(other)
+    draw = random.Random(0)
+    for kill in range(KILLS):
+        process, since = start(out), time.perf_counter()
+        for line in process.stdout:
+            now = time.perf_counter()
+            if f"epoch {3 * kill + 2}/" in line:
+                break
+            since = now
+        # Somewhere in the epoch that follows, which takes as long as the last one.
+        time.sleep(draw.random() * (now - since))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    assert "going on from there" in finish(out)
+    for mine, its in zip(weights(out), weights(other), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    assert not list(out.glob("**/.*")) and not list((out / "checkpoints").iterdir())
+    mine, its = (json.loads((p / "results.json").read_text()) for p in (out, other))
+    assert mine == its
+
+
+def test_asked_to_stop(tmp_path):
+    process = start(tmp_path / "run", "--epochs=4")
+    for line in process.stdout:
+        if "epoch 1/" in line:
+            break
+    time.sleep(0.2)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75 and "start it again" in errors
+    assert "going on from there" in finish(tmp_path / "run", "--epochs=4")

@@ -1,0 +1,28 @@
+"""The public names load when they are used, and not before."""
+
+import pathlib
+import subprocess
+import sys
+
+import hh_keras
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def test_every_public_name_is_there():
+    assert {"trace", "shrink", "Plan", "ChannelScale"} <= set(hh_keras.__all__)
+    for name in hh_keras.__all__:
+        assert getattr(hh_keras, name) is not None
+
+
+def test_flags_are_read_without_tensorflow():
+    code = (
+        "import sys, hh_keras.cli.commands.run, hh_keras.cli.commands.export\n"
+        "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+def test_scripts_are_short():
+    for path in (ROOT / "launch").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 120, path
