@@ -9,11 +9,11 @@ from .errors import SearchError as SearchError
 from .errors import WorkdirError as WorkdirError
 from .graph.channels import ChannelMap as ChannelMap
 from .graph.channels import Group as Group
-from .graph.channels import trace as trace
 from .graph.cost import Cost as Cost
 from .graph.cost import cost as cost
 from .graph.rules import Effect as Effect
 from .graph.rules import register_rule as register_rule
+from .graph.tracing import trace as trace
 from .search.criteria import CRITERIA as CRITERIA
 from .search.regularizers import ChannelSparsity as ChannelSparsity
 from .search.regularizers import attach_proximal as attach_proximal

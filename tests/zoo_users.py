@@ -388,7 +388,7 @@ def constants_beside_channels():
     x = L.Rescaling(array(1, 1, 7).tolist(), [[array(7).tolist()]])(x)
     x = L.Reshape((36, 5))(L.Conv2D(5, 1)(x))
     x = ops.concatenate([array(2, 1, 5), x], axis=1)
-    x = L.Multiply()([L.Dense(9)(x), array(1, 1, 9)])
+    x = L.Multiply()([L.Dense(9)(x), array(2, 1, 9)])
     x = ops.clip(L.Dense(4)(x), np.zeros(4, "f"), np.ones(4, "f"))
     return keras.Model(i, L.Dense(3)(L.GlobalMaxPooling1D()(L.Dense(6)(x))))
 

@@ -5,23 +5,21 @@ handed over as the Python objects that they are, since another object may have t
 same name; only sizes come from configs.
 """
 
-import contextlib
 import copy
 import inspect
-import sys
 import types
+from typing import Any
 
 import keras
 import numpy as np
 from keras.src.saving.serialization_lib import SafeModeScope
 
 from hh_keras.errors import ModelError
+from hh_keras.graph.copying import OWN, copy_layer, first_line
+from hh_keras.graph.sharing import shared
 
-# Made by Keras for each object anew.
-_OWN = ("build", "quantize", "add_weight", "_inbound_nodes", "_outbound_nodes")
 
-
-def clone_op(op, changes=None):
+def clone_op(op: Any, changes: dict | None = None) -> Any:
     """A fresh operation like `op`, with some of its arguments changed.
 
     Args:
@@ -53,7 +51,7 @@ def clone_op(op, changes=None):
             return copy_layer(op)
         raise ModelError(
             f"layer '{op.name}' ({type(op).__name__}) cannot be made again from its "
-            f"own config ({type(error).__name__}: {_first_line(error)}). "
+            f"own config ({type(error).__name__}: {first_line(error)}). "
             "Give the class a get_config() that returns its constructor arguments."
         ) from error
 
@@ -69,45 +67,14 @@ def _check_methods(op, new):
         )
 
 
-def replaced_methods(op):
+def replaced_methods(op: Any) -> set:
     """Names of the methods of this very object that its class has otherwise."""
     kind = type(op)
     return {
         name
         for name, value in vars(op).items()
-        if name not in _OWN and callable(value) and callable(getattr(kind, name, None))
+        if name not in OWN and callable(value) and callable(getattr(kind, name, None))
     }
-
-
-_SHARED = None  # id of a layer → (the layer, the new one), of the model being made
-
-
-@contextlib.contextmanager
-def sharing(made):
-    """Within a model that is made anew, a layer inside several others stays one.
-
-    Args:
-        made: id of an operation → `(operation, new one)`, of those made so far; layers
-            inside layers are added.
-    """
-    global _SHARED
-    before, _SHARED = _SHARED, made
-    try:
-        yield
-    finally:
-        _SHARED = before
-
-
-def _inner(layer):
-    if _SHARED is None:
-        return clone_op(layer)
-    if id(layer) not in _SHARED:
-        _SHARED[id(layer)] = layer, clone_op(layer)
-    return _SHARED[id(layer)][1]
-
-
-def _first_line(error):
-    return next(iter(str(error).splitlines()), "")
 
 
 def _from_config(op, changes):
@@ -154,7 +121,7 @@ def _hand_over(op, new):
             continue
         for key, value in vars(old).items():
             made = vars(young).get(key)
-            if key not in _OWN and _is_function(value) and _is_function(made):
+            if key not in OWN and _is_function(value) and _is_function(made):
                 vars(young)[key] = value
     return new
 
@@ -175,7 +142,7 @@ def _plain(kind):
     return kind.from_config.__func__ is keras.Operation.from_config.__func__
 
 
-def live_value(op, key, value):
+def live_value(op: Any, key: str, value: Any) -> Any:
     """The object that an entry of a config stands for, if the operation holds it."""
     if isinstance(value, (bool, int, float)):
         return value
@@ -188,13 +155,13 @@ def live_value(op, key, value):
     if isinstance(found, (list, tuple)) and any(
         isinstance(each, keras.Layer) for each in found
     ):
-        return [_inner(x) if isinstance(x, keras.Layer) else x for x in found]
+        return [shared(x, clone_op) if isinstance(x, keras.Layer) else x for x in found]
     return _fresh(found, value)
 
 
 def _fresh(found, value):
     if isinstance(found, keras.Layer):
-        return _inner(found)  # a layer inside a layer has weights of its own
+        return shared(found, clone_op)  # a layer inside a layer has weights of its own
     if isinstance(found, keras.initializers.Initializer):
         try:  # an initialiser without a seed of its own draws a new one
             return type(found).from_config(found.get_config())
@@ -226,7 +193,7 @@ def _functions(op):
         each.__name__: each
         for layer in layers
         for key, each in vars(layer).items()
-        if inspect.isfunction(each) and key not in _OWN
+        if inspect.isfunction(each) and key not in OWN
     }
 
 
@@ -264,7 +231,7 @@ def _plain_value(value):
 
 def _alike(op, new, changes):
     """Whether a constructor gave the same attributes, but for the changed ones."""
-    ignored = {*_OWN, "_auto_config", "_lock", "_auto_config_error_args", *changes}
+    ignored = {*OWN, "_auto_config", "_lock", "_auto_config_error_args", *changes}
     mine, other = vars(op), vars(new)
     return mine.keys() == other.keys() and all(
         _equal(mine[k], other[k]) for k in mine.keys() - ignored
@@ -278,72 +245,3 @@ def _equal(a, b):
         return bool(np.all(a == b)) and np.shape(a) == np.shape(b)
     except Exception:  # ragged values
         return False
-
-
-def copy_layer(layer):
-    """Copies a built layer as the object that it is, weights and inner layers too.
-
-    For layers whose class cannot be made from a config and whose sizes stay.
-
-    Args:
-        layer: a layer; it is not changed.
-
-    Returns:
-        A layer of the same class that shares no variable with it.
-
-    Raises:
-        ModelError: it holds something that cannot be copied.
-    """
-    try:
-        return _copied(layer, {id(m): m for m in sys.modules.values()})
-    except Exception as error:  # a lock, a file, a generator …
-        raise ModelError(
-            f"layer '{layer.name}' ({type(layer).__name__}) can neither be made again "
-            f"from a config nor copied ({type(error).__name__}: {_first_line(error)}). "
-            "Give the class a get_config() that returns its constructor arguments."
-        ) from error
-
-
-def _copied(layer, memo):
-    """A layer begun as Keras begins one, which then gets copies of all attributes."""
-    if _SHARED and id(layer) in _SHARED:
-        memo[id(layer)] = _SHARED[id(layer)][1]
-    if id(layer) in memo:
-        return memo[id(layer)]
-    new = type(layer).__new__(type(layer))
-    keras.Layer.__init__(new, dtype=layer.dtype_policy, name=layer.name)
-    begun, memo[id(layer)] = set(vars(new)), new
-    if _SHARED is not None:
-        _SHARED[id(layer)] = layer, new
-    for kind in ("trainable_variables", "non_trainable_variables", "seed_generators"):
-        for each in getattr(layer, "_" + kind):
-            new._tracker.add_to_store(kind, copy.deepcopy(each, memo))
-    for each in layer._layers:
-        new._tracker.add_to_store("layers", _copied(each, memo))
-    for key, value in vars(layer).items():
-        if key not in begun:
-            setattr(new, key, copy.deepcopy(_untracked(value, memo), memo))
-        elif key not in _OWN and isinstance(value, (bool, int, float, str, tuple)):
-            vars(new)[key] = value
-    vars(new)["_build_shapes_dict"] = getattr(layer, "_build_shapes_dict", None)
-    if layer.built:
-        new._lock_state()
-    return new
-
-
-def _untracked(value, memo):
-    """Lists and dicts that report to their layer's tracker, as plain ones.
-
-    Symbolic tensors, which a copy would follow through the whole graph, are shared.
-    """
-    if isinstance(value, keras.KerasTensor):
-        memo[id(value)] = value
-    if isinstance(value, dict):
-        return {k: _untracked(v, memo) for k, v in value.items()}
-    if isinstance(value, (list, set)) or type(value) is tuple:
-        kind = next(k for k in (list, set, tuple) if isinstance(value, k))
-        return kind(_untracked(v, memo) for v in value)
-    return value
-
-
-__all__ = ["clone_op", "copy_layer", "live_value", "replaced_methods", "sharing"]

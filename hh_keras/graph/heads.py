@@ -1,5 +1,7 @@
 """How a model ends: its one output, and whether that is logits or probabilities."""
 
+from typing import Any
+
 import keras
 
 from hh_keras.errors import ModelError
@@ -7,7 +9,7 @@ from hh_keras.errors import ModelError
 _NORMALISED = ("softmax", "sigmoid")
 
 
-def single_output(model):
+def single_output(model: keras.Model) -> Any:
     """Returns the one output of a model, a symbolic tensor.
 
     Raises:
@@ -30,7 +32,7 @@ def single_output(model):
     return outputs[0]
 
 
-def from_logits(model):
+def from_logits(model: keras.Model) -> bool:
     """Whether a classifier ends in logits rather than in probabilities.
 
     The last operation decides: a layer with a softmax or sigmoid activation, or

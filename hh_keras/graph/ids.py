@@ -7,6 +7,7 @@ of the model produces as channels (an image, the output of a layer without a rul
 
 import dataclasses
 import math
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -35,20 +36,20 @@ class IdTensor:
     dtype: str = "float32"
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         return len(self.shape)
 
     @property
-    def varying(self):
+    def varying(self) -> tuple:
         """The axes along which ids differ."""
         return tuple([i for i, n in enumerate(self.ids.shape) if n > 1])
 
     @property
-    def is_fixed(self):
+    def is_fixed(self) -> bool:
         """Whether the tensor holds one negative id only."""
         return self.ids.size == 1 and self.ids.flat[0] < 0
 
-    def spread(self, axes):
+    def spread(self, axes: Iterable) -> np.ndarray:
         """The ids with the named axes at the tensor's own size."""
         shape = list(self.ids.shape)
         for axis in axes:
@@ -56,12 +57,12 @@ class IdTensor:
         return np.broadcast_to(self.ids, shape)
 
 
-def constant(id_, shape):
+def constant(id_: int, shape: Sequence) -> IdTensor:
     """A tensor that holds one id everywhere."""
     return IdTensor(np.full((1,) * len(shape), id_, dtype=np.int64), tuple(shape))
 
 
-def on_axis(ids, axis, shape):
+def on_axis(ids: np.ndarray, axis: int, shape: Sequence) -> IdTensor:
     """A tensor whose ids vary along one axis only."""
     axis = axis % len(shape)
     form = [1] * len(shape)
@@ -69,7 +70,7 @@ def on_axis(ids, axis, shape):
     return IdTensor(np.asarray(ids).reshape(form), tuple(shape))
 
 
-def collapse(ids):
+def collapse(ids: np.ndarray) -> np.ndarray:
     """Reduces every axis along which the ids are constant to size 1."""
     for axis, size in enumerate(ids.shape):
         if size == ids.size > 1 and ids.flat[0] != ids.flat[1]:
@@ -81,7 +82,7 @@ def collapse(ids):
     return ids
 
 
-def positions(shape, rows, without=()):
+def positions(shape: Sequence, rows: Any, without: Iterable = ()) -> Any:
     """How many entries of a tensor belong to one example.
 
     Args:
@@ -101,13 +102,13 @@ def positions(shape, rows, without=()):
     return int(count) if count.denominator == 1 else count
 
 
-def rows_after(x, shape):
+def rows_after(x: IdTensor, shape: Sequence) -> Any:
     """Rows of what a tensor becomes when it is reshaped: no number is lost."""
     before, one = positions(x.shape, x.rows), positions(shape, 1)
     return None if before is None or not one else Fraction(before) / one
 
 
-def reshape(x, shape):
+def reshape(x: IdTensor, shape: Sequence) -> np.ndarray | None:
     """Reshapes ids as the tensor is reshaped.
 
     Axes are matched in blocks of equal size, so that only the axes that are really

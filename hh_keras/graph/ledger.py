@@ -1,10 +1,13 @@
 """The ledger of one trace: ids, who made them, which are tied and which must stay."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from hh_keras.graph.ids import constant
+from hh_keras.graph.ids import IdTensor, constant
 from hh_keras.graph.values import Take, id_arrays
 
 
@@ -20,18 +23,18 @@ class Ledger:
         self.fixed_ids = {}  # (reason, position) blocks already given real ids
         self.vectors = {}  # (id of an id array, axis, size) → (that array, its vector)
 
-    def fresh(self, n, path):
+    def fresh(self, n: int, path: str | None) -> np.ndarray:
         ids = np.arange(self.size, self.size + n)
         self.makers.append((path, self.size, self.size + n))
         self.size += n
         return ids
 
-    def fixed(self, shape, reason):
+    def fixed(self, shape: tuple, reason: str) -> IdTensor:
         if reason not in self.reasons:
             self.reasons.append(reason)
         return constant(-1 - self.reasons.index(reason), shape)
 
-    def tie(self, a, b):
+    def tie(self, a: np.ndarray, b: np.ndarray) -> None:
         a, b = np.ravel(a), np.ravel(b)
         if min(a.min(initial=0), b.min(initial=0)) == 0:
             self.ties.append((a, b))
@@ -46,7 +49,7 @@ class Ledger:
                 reason = f"combined with {self.reasons[-1 - code]}"
                 self.frozen.append((mine[lone & (other == code)], reason))
 
-    def tie_tensors(self, x, y, path):
+    def tie_tensors(self, x: IdTensor, y: Any, path: str) -> None:
         """Says that two tensors stand in the same place, so have the same shape."""
         if x.rank == y.rank and x.ids.shape == y.ids.shape:
             self.tie(x.ids, y.ids)
@@ -54,7 +57,7 @@ class Ledger:
             for each in (x, y):
                 self.freeze(each.ids, f"{path}: called on other channels elsewhere")
 
-    def tie_values(self, a, b, path):
+    def tie_values(self, a: Any, b: Any, path: str) -> None:
         """The same of two nested values that hold id arrays."""
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             if a.shape == b.shape:
@@ -71,12 +74,12 @@ class Ledger:
             self.freeze(ids, f"{path}: called on other channels elsewhere")
         return None
 
-    def freeze(self, ids, reason):
+    def freeze(self, ids: np.ndarray, reason: str) -> None:
         ids = np.ravel(ids)
         if (ids >= 0).any():
             self.frozen.append((ids[ids >= 0], reason))
 
-    def own(self, ids):
+    def own(self, ids: np.ndarray) -> np.ndarray:
         """Gives values that no layer produces frozen ids of their own."""
         if (ids >= 0).all():
             return np.asarray(ids)
@@ -94,7 +97,7 @@ class Ledger:
         return ids
 
 
-def classes(book):
+def classes(book: Ledger) -> np.ndarray:
     """Returns the class of every id: tied ids are of one class."""
     if not book.ties:
         return np.arange(book.size)
@@ -103,7 +106,7 @@ def classes(book):
     return connected_components(edges, directed=False)[1]
 
 
-def causes_of(book, labels):
+def causes_of(book: Ledger, labels: np.ndarray) -> tuple:
     """Returns why each class is frozen, as an index into a list of reasons.
 
     The last of the reasons is None, for the classes that are not; where several
@@ -117,7 +120,9 @@ def causes_of(book, labels):
     return causes, [*reasons, None]
 
 
-def order_of(book, id_arrays, labels, causes):
+def order_of(
+    book: Ledger, id_arrays: Iterable, labels: np.ndarray, causes: np.ndarray
+) -> tuple:
     """Numbers the classes so that each group is a run of consecutive integers.
 
     Classes are of one group if they stand equally often in every id array: then any

@@ -6,6 +6,7 @@ channels stay. Loops are not followed.
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,7 +21,7 @@ class Uncountable(Exception):
     """What the graph computes depends on more than sizes."""
 
 
-def count_macs(op, args, kwargs):
+def count_macs(op: Any, args: Any, kwargs: dict) -> Any:
     """Counts the multiply-accumulates of one call for one example.
 
     Args:

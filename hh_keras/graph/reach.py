@@ -8,6 +8,8 @@ import dataclasses
 import math
 from fractions import Fraction
 
+import keras
+
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
 from hh_keras.graph.rules import find_rule
@@ -37,7 +39,7 @@ class _Seen:
     beyond: Fraction
 
 
-def reach(model):
+def reach(model: keras.Model) -> Reach:
     """Derives the receptive field of a network from its graph.
 
     Args:

@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from typing import Any
 
 import keras
 from keras.src.models.functional import Functional
@@ -24,14 +25,14 @@ _WAYS = (
 )
 
 
-def own_ways(model):
+def own_ways(model: keras.Model) -> list:
     """Names of the methods by which a model's class trains in its own way."""
     kind = type(model)
     known = keras.Sequential if issubclass(kind, keras.Sequential) else keras.Model
     return [n for n in _WAYS if getattr(kind, n) is not getattr(known, n)]
 
 
-def model_like(model, inputs, outputs):
+def model_like(model: keras.Model, inputs: Any, outputs: list) -> keras.Model:
     """A functional model of new tensors, of the class of `model` if that matters.
 
     A class that overrides how a model trains is kept, without calling its
@@ -45,7 +46,7 @@ def model_like(model, inputs, outputs):
     return _like(model, base, keras.Model, inputs, outputs)
 
 
-def sequence_like(model, layers):
+def sequence_like(model: keras.Model, layers: list) -> keras.Model:
     """The same of a Sequential model, of new layers."""
     return _like(model, keras.Sequential, keras.Sequential, layers)
 
@@ -69,7 +70,7 @@ def _like(model, base, plain, *arguments):
     return plain(*arguments, name=model.name)
 
 
-def keep_attributes(old, new, made):
+def keep_attributes(old: Any, new: Any, made: dict) -> None:
     """Gives a model of a user's class the attributes that the old one was given.
 
     Layers of the graph are replaced by the new ones, metrics and optimisers made anew;

@@ -1,7 +1,10 @@
 """Plain-text tables, for terminals and logs."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-def text_table(header, rows, right=()):
+
+def text_table(header: Sequence, rows: Any, right: Sequence = ()) -> str:
     """Lays rows out in columns.
 
     Args:
@@ -22,46 +25,8 @@ def text_table(header, rows, right=()):
     return "\n".join(lines)
 
 
-def some(names, limit=3):
+def some(names: Iterable, limit: int = 3) -> str:
     """Names, shortened to the first few."""
     names = list(names)
     text = ", ".join(names[:limit])
     return f"{text}, +{len(names) - limit} more" if len(names) > limit else text
-
-
-def describe_channels(channel_map):
-    """A table of a model's groups: what is coupled, what is frozen and why."""
-    rows = [
-        (
-            g.name,
-            len(g),
-            some(g.producers) or "-",
-            some(g.consumers) or "-",
-            f"frozen: {g.frozen}" if g.frozen else "",
-        )
-        for g in channel_map.groups
-    ]
-    table = text_table(
-        ("group", "channels", "made by (tied)", "read by", ""), rows, right=(1,)
-    )
-    made = int(channel_map.produced.sum())
-    free = int(channel_map.removable.sum())
-    share = channel_map.removable_share
-    foot = (
-        f"{channel_map.model_name}: {made} channels in {len(channel_map.groups)} "
-        f"groups, {free} removable ({share:.0%})."
-    )
-    return f"{table}\n{foot}{_at_most(channel_map)}"
-
-
-def _at_most(channel_map):
-    from hh_keras.graph.cost import cost_model
-
-    costs = cost_model(channel_map)
-    most, least = costs(costs.sizes), costs(costs.smallest)
-    saved = [
-        f"{1 - low / high:.1%} of the {name}"
-        for name, low, high in zip(("MACs", "parameters"), least, most)
-        if high == high and high > 0
-    ]
-    return f" At most {' and '.join(saved)} could be saved."

@@ -1,6 +1,7 @@
 """Nested plain values, such as configs, that hold arrays of channel ids."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ class Take:
     axis: int = -1
 
 
-def map_ids(function, value):
+def map_ids(function: Callable, value: Any) -> Any:
     """Applies `function` to every id array inside a nested value."""
     if isinstance(value, np.ndarray):
         return function(value)
@@ -35,8 +36,13 @@ def map_ids(function, value):
     return value
 
 
-def id_arrays(value):
+def id_arrays(value: Any) -> list:
     """Every id array inside a nested value."""
     found = []
-    map_ids(lambda ids: found.append(ids) or ids, value)
+
+    def note(ids):
+        found.append(ids)
+        return ids
+
+    map_ids(note, value)
     return found

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.export.quiet import quiet
-from hh_keras.graph import calls
+from hh_keras.graph.cloning import clone_op
 from hh_keras.latency.units import Unit, Value
 
 QUANTIZATIONS = ("float32", "int8")
@@ -27,7 +27,7 @@ def build(unit: Unit, n_in: int, n_out: int) -> keras.Model:
         return tensors[id(x)] if isinstance(x, Value) else x
 
     for step in unit.steps:
-        op = calls.clone_op(step.op, _config(step.op, n_in, n_out))
+        op = clone_op(step.op, _config(step.op, n_in, n_out))
         args, kwargs = keras.tree.map_structure(tensor, (step.args, step.kwargs))
         result = op(*args, **kwargs)
         tensors[id(step.output)] = keras.tree.flatten(result)[0]

@@ -11,7 +11,7 @@ import numpy as np
 
 from hh_keras.errors import LatencyError
 from hh_keras.export.prediction import interpreter_class
-from hh_keras.graph.channels import trace
+from hh_keras.graph.tracing import trace
 from hh_keras.latency.building import QUANTIZATIONS, build, convert
 from hh_keras.latency.measuring import time_files, typical
 from hh_keras.latency.prediction import latency_model

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from hh_keras.graph.channels import ChannelMap, trace
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.tracing import trace
 from hh_keras.latency.table import LatencyTable, contraction
 from hh_keras.latency.units import Unit, units
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
-from hh_keras.graph.channels import ChannelMap, trace
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.tracing import trace
 
 _FREE = ("Dropout", "SpatialDropout2D", "Flatten", "Reshape", "Identity", "InputLayer")
 _JOINS = (

@@ -1,15 +1,25 @@
 """Scores from gradients: what the loss would do if a channel went."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from hh_keras.errors import HHError, SearchError
+from hh_keras.graph.channels import ChannelMap
 from hh_keras.surgery.scales import add_scales, scale_layer
 from hh_keras.training.strategy import chiefs
 
 
-def gradient_scores(model, channel_map, data, loss, batches, criterion):
+def gradient_scores(
+    model: keras.Model,
+    channel_map: ChannelMap,
+    data: Any,
+    loss: Any,
+    batches: int,
+    criterion: str,
+) -> np.ndarray:
     strategy = model.distribute_strategy
     with strategy.scope():
         scaled = model
@@ -87,7 +97,7 @@ def _only(value):
     return flat[0] if len(flat) == 1 else value
 
 
-def batch_loss(loss, y, prediction, weight=None):
+def batch_loss(loss: Any, y: Any, prediction: Any, weight: Any = None) -> Any:
     """Sum of a loss over the examples of a batch, a scalar.
 
     Sums, not means, so that batches of any size, and any number of replicas, add up.

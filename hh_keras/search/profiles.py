@@ -1,11 +1,14 @@
 """Scores that make a wanted channel profile: so many channels for every group."""
 
+from typing import Any
+
 import numpy as np
 
-from hh_keras.graph.cost import cost_model
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.cost_model import cost_model
 
 
-def profile_scores(channel_map, profile):
+def profile_scores(channel_map: ChannelMap, profile: Any) -> np.ndarray:
     """Scores by which every group keeps channels in proportion to a profile.
 
     The k-th channel of a group scores profile / (k + 1/2): wherever the ranking is
@@ -27,7 +30,7 @@ def profile_scores(channel_map, profile):
     )
 
 
-def balanced_profile(channel_map):
+def balanced_profile(channel_map: ChannelMap) -> np.ndarray:
     """Counts at which the layers would take more equal shares of the cost.
 
     With s the share of MACs and parameters (their mean) that a group's channels take,

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 
 from hh_keras.errors import ModelError
-from hh_keras.graph.cost import cost_model
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.cost_model import cost_model
 from hh_keras.surgery.scales import scale_layer
 
 
-def channel_costs(channel_map):
+def channel_costs(channel_map: ChannelMap) -> np.ndarray:
     """MACs that each channel costs, relative to the mean; float `(size,)`.
 
     Raises:
@@ -55,7 +56,7 @@ class ChannelSparsity(keras.regularizers.Regularizer):
             size = size * keras.ops.convert_to_tensor(self.costs, x.dtype)
         return self.strength * keras.ops.sum(size)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         costs = None if self.costs is None else self.costs.tolist()
         return {"strength": self.strength, "costs": costs, "proximal": self.proximal}
 
@@ -84,12 +85,12 @@ class SoftThreshold(keras.constraints.Constraint):
             keras.ops.absolute(x) - threshold, 0.0
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         costs = None if self.costs is None else self.costs.tolist()
         return {"strength": self.strength, "costs": costs}
 
 
-def attach_proximal(model):
+def attach_proximal(model: keras.Model) -> None:
     """Ties the soft threshold of a compiled model's scales to its optimiser.
 
     Raises:

@@ -1,13 +1,15 @@
 """Scores: one number per network channel, higher is better."""
 
 import difflib
+from typing import Any
 
 import keras
 import numpy as np
 
 from hh_keras.errors import HHError
 from hh_keras.graph import calls
-from hh_keras.graph.channels import trace
+from hh_keras.graph.tracing import trace
+from hh_keras.graph.weights import variables
 from hh_keras.search.criteria import CRITERIA
 from hh_keras.search.gradients import gradient_scores
 from hh_keras.search.profiles import balanced_profile, profile_scores
@@ -16,7 +18,7 @@ from hh_keras.surgery.scales import scale_layer
 NEED_DATA = ("gradient", "taylor", "fisher")
 
 
-def default_criterion(weights, data=None):
+def default_criterion(weights: str, data: Any = None) -> str:
     """The criterion that did best where it was measured.
 
     Fresh networks do best with `balanced` counts, inherited weights are spared most by
@@ -30,14 +32,14 @@ def default_criterion(weights, data=None):
 
 
 def score_channels(
-    model,
-    data=None,
-    loss=None,
-    criterion="gradient",
-    batches=8,
-    seed=0,
-    input_shape=None,
-):
+    model: keras.Model,
+    data: Any = None,
+    loss: Any = None,
+    criterion: str | None = "gradient",
+    batches: int = 8,
+    seed: int = 0,
+    input_shape: Any = None,
+) -> np.ndarray:
     """Scores every network channel. The model is not changed in any way.
 
     - `gradient`: |∂L/∂γ| at γ = 1, of the mean loss over the batches, with γ the scale
@@ -131,7 +133,7 @@ def _weight_norms(model, channel_map):
             axis = _output_axis(axes, outputs)
             if axis is None:
                 continue
-            value = np.asarray(calls.variables(op)[name], "float32")
+            value = np.asarray(variables(op)[name], "float32")
             letters = list(range(value.ndim))
             norms = np.sqrt(np.einsum(value, letters, value, letters, [axis]))
             norms = norms / max(norms.mean(), 1e-12)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from hh_keras.errors import BudgetError, HHError
-from hh_keras.graph.cost import cost_model
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.cost_model import cost_model
 from hh_keras.latency.prediction import latency_model
 from hh_keras.search.profiles import profile_scores
 from hh_keras.surgery.plan import Plan
@@ -45,15 +46,20 @@ class Budget:
                 raise HHError(f"Budget: {name} must be positive, got {value}.")
 
     @property
-    def limits(self):
+    def limits(self) -> tuple:
         """`(macs, params, latency_ms)`, infinite where there is no limit."""
         values = (self.macs, self.params, self.latency_ms)
         return tuple(math.inf if v is None else v for v in values)
 
 
 def select_channels(
-    channel_map, scores, budget, min_keep=0.1, round_to=1, per_cost=0.0
-):
+    channel_map: ChannelMap,
+    scores: Any,
+    budget: Any,
+    min_keep: Any = 0.1,
+    round_to: int = 1,
+    per_cost: float = 0.0,
+) -> Plan:
     """Keeps the highest-scoring channels whose model fits a budget.
 
     Channels are sorted by score; bisection finds the longest prefix that fits, then
@@ -99,7 +105,10 @@ def select_channels(
     steps = _steps(channel_map, int(round_to))
     if latency:
         own = latency.steps(channel_map)
-        steps = [_common(*s, len(g)) for *s, g in zip(steps, own, channel_map.groups)]
+        steps = [
+            _common(step, device, len(group))
+            for step, device, group in zip(steps, own, channel_map.groups)
+        ]
     floors = _floors(channel_map, min_keep, steps)
     limits = budget.limits
     _check_known(channel_map, costs(floors), limits)

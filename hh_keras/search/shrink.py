@@ -2,13 +2,15 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
 from hh_keras.errors import ModelError
-from hh_keras.graph.channels import trace
 from hh_keras.graph.cost import Cost, cost
+from hh_keras.graph.tracing import trace
 from hh_keras.latency.correcting import keep_to_latency
 from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
 from hh_keras.search.selection import Budget, select_channels
@@ -42,22 +44,22 @@ class ShrinkResult:
 
 
 def shrink(
-    model,
-    data=None,
-    loss=None,
-    budget=None,
-    width=2.0,
-    criterion=None,
-    batches=8,
-    min_keep=0.1,
-    round_to=1,
-    per_cost=0.0,
-    weights="fresh",
-    seed=0,
-    prepare=None,
-    measure_latency=True,
-    input_shape=None,
-):
+    model: keras.Model,
+    data: Any = None,
+    loss: Any = None,
+    budget: Any = None,
+    width: float = 2.0,
+    criterion: str | None = None,
+    batches: int = 8,
+    min_keep: Any = 0.1,
+    round_to: int = 1,
+    per_cost: float = 0.0,
+    weights: str = "fresh",
+    seed: int = 0,
+    prepare: Callable | None = None,
+    measure_latency: bool = True,
+    input_shape: Any = None,
+) -> ShrinkResult:
     """Widens a network, scores its channels, and shrinks it to a budget.
 
     Args:

@@ -1,12 +1,14 @@
 """Sparse search: in training, the scales of channels that do not matter become zero."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
 
-from hh_keras.graph.channels import trace
-from hh_keras.graph.cost import cost_model
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.cost_model import cost_model
+from hh_keras.graph.tracing import trace
 from hh_keras.report import png
 from hh_keras.report.channels import plot_left
 from hh_keras.search.regularizers import (
@@ -22,8 +24,14 @@ from hh_keras.training.tensorboard import TensorBoard
 
 
 def train_scales(
-    model, data, recipe, strength=None, budget=None, tensorboard=None, **settings
-):
+    model: keras.Model,
+    data: Any,
+    recipe: Any,
+    strength: float | None = None,
+    budget: Any = None,
+    tensorboard: Any = None,
+    **settings: Any,
+) -> tuple:
     """Trains a network with a scale per channel, under a penalty on the scales.
 
     The penalty is L1, weighted by what a channel costs, as a soft threshold behind
@@ -87,12 +95,12 @@ def _sum_of_rates(recipe, steps):
     return float(np.sum(rates))
 
 
-def fits(row, limits):
+def fits(row: dict, limits: tuple) -> bool:
     """Whether the network that was left after an epoch is within `(macs, params)`."""
     return row["macs"] <= limits[0] and row["params"] <= limits[1]
 
 
-def surviving(channel_map, gamma):
+def surviving(channel_map: ChannelMap, gamma: Any) -> np.ndarray:
     """Channels left in every group if those with scale zero go, int `(groups,)`.
 
     One channel of a group always stays.
@@ -109,25 +117,25 @@ class Falling(keras.callbacks.Callback):
         self.channel_map, self.gamma = channel_map, scale_layer(scaled).gamma
         self.cost = cost_model(channel_map)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         attach_proximal(self.model)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         gamma = keras.ops.convert_to_numpy(self.gamma)
         macs, params = self.cost(surviving(self.channel_map, gamma))
         zeros = (gamma[self.channel_map.removable] == 0).mean()
         logs.update(macs=macs, params=params, zeros=zeros)
 
-    def scales(self):
+    def scales(self) -> dict:
         """Group → its scales."""
         gamma = np.abs(keras.ops.convert_to_numpy(self.gamma))
         groups = [g for g in self.channel_map.groups if not g.frozen]
         return {f"scales/{group.name}": gamma[group.ids] for group in groups}
 
-    def pictures(self):
+    def pictures(self) -> dict:
         """The channels of every group, and how many of them are left."""
         gamma = keras.ops.convert_to_numpy(self.gamma)
         sizes = [len(group) for group in self.channel_map.groups]
         names = [group.name for group in self.channel_map.groups]
         left = surviving(self.channel_map, gamma)
-        return {"channels left": png(plot_left(names, sizes, left))}
+        return {"channels left": png(plot_left(names, sizes, left.tolist()))}

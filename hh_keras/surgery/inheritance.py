@@ -1,10 +1,13 @@
 """Weights handed from a layer to the one that is made in its place."""
 
 import collections
+from collections.abc import Callable
 
+import keras
 import numpy as np
 
-from hh_keras.graph import calls
+from hh_keras.graph import calls, replaying
+from hh_keras.graph.weights import initialize_as_usual, initialize_with, variables
 
 
 class Inheritance:
@@ -21,21 +24,21 @@ class Inheritance:
 
     def __init__(self, old, new, change=lambda name, value: value):
         self.old, self.new, self.change = old, new, change
-        self.olds = calls.variables(old)
+        self.olds = variables(old)
         counts = collections.Counter(v.name for v in self.olds.values())
         self.keys = {v.name: k for k, v in self.olds.items() if counts[v.name] == 1}
         self.done = set()
-        calls.initialize_with(new, self._initial)
+        initialize_with(new, self._initial)
 
-    def finish(self):
+    def finish(self) -> None:
         """Assigns what was not created by name: random states, inner layers."""
-        calls.initialize_as_usual(self.new)
+        initialize_as_usual(self.new)
         if len(self.done) == len(self.olds):
             return
         for old, new in zip(self.old._flatten_layers(), self.new._flatten_layers()):
             if old.built and not new.built:  # an activation, not called yet
                 new.build_from_config(old.get_build_config() or {})
-        for name, target in calls.variables(self.new).items():
+        for name, target in variables(self.new).items():
             if name not in self.done:
                 target.assign(self._value(name))
 
@@ -53,10 +56,12 @@ class Inheritance:
         return self.change(key, np.asarray(self.olds[key]))
 
 
-def replay(model, make, call, heirs):
-    """`calls.replay`, after which the heirs that `make` collected are finished."""
+def replay(
+    model: keras.Model, make: Callable, call: Callable | None, heirs: list
+) -> keras.Model:
+    """`replaying.replay`, after which the heirs that `make` collected are finished."""
     with calls.collection_paused():
-        new_model = calls.replay(model, make, call)
+        new_model = replaying.replay(model, make, call)
         for heir in heirs:
             heir.finish()
     return new_model

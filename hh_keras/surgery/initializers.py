@@ -1,12 +1,16 @@
 """Initialisers that hold values of a fixed shape, such as word vectors or filters."""
 
+from collections.abc import Callable, Iterable
+
 import keras
 import numpy as np
 
-from hh_keras.graph import calls
+from hh_keras.graph.weights import variables
 
 
-def cut_initializers(layer, weights, shape_of, change):
+def cut_initializers(
+    layer: keras.Layer, weights: Iterable, shape_of: Callable, change: Callable
+) -> dict:
     """Initialisers for a layer whose weights change shape.
 
     A layer that starts from given values would otherwise demand their old shape, when
@@ -22,15 +26,15 @@ def cut_initializers(layer, weights, shape_of, change):
         Config key → `keras.initializers.Constant`, for initialisers that cannot make
         the new shape.
     """
-    variables, found = calls.variables(layer), {}
+    held, found = variables(layer), {}
     for attribute, initializer in vars(layer).items():
         if not attribute.endswith("_initializer") or not callable(initializer):
             continue
         key = attribute.lstrip("_")
-        name = _weight_of(key, variables)
+        name = _weight_of(key, held)
         if name not in weights or _makes(initializer, shape_of(name)):
             continue
-        values = np.asarray(initializer(tuple(variables[name].shape)))
+        values = np.asarray(initializer(tuple(held[name].shape)))
         found[key] = keras.initializers.Constant(change(name, values))
     return found
 

@@ -2,13 +2,16 @@
 
 import dataclasses
 import json
+from typing import Any
 
+import keras
 import numpy as np
 
 from hh_keras import files
 from hh_keras.errors import PlanError
-from hh_keras.graph.channels import ChannelMap, trace
+from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.table import text_table
+from hh_keras.graph.tracing import trace
 
 FORMAT, VERSION = "hh_keras.plan", 1
 
@@ -28,7 +31,9 @@ class Plan:
     notes: dict = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, channel_map: ChannelMap, keep, notes=None):
+    def of(
+        cls, channel_map: ChannelMap, keep: Any, notes: dict | None = None
+    ) -> "Plan":
         """Makes a plan from `keep`, bool array `(channel_map.size,)`.
 
         Raises:
@@ -51,7 +56,7 @@ class Plan:
         return plan
 
     @property
-    def keep(self):
+    def keep(self) -> np.ndarray:
         """Bool array `(size,)`, True for channels that stay."""
         keep = np.zeros(sum(self.sizes.values()), bool)
         start = 0
@@ -67,7 +72,7 @@ class Plan:
             and self.kept == other.kept
         )
 
-    def check(self, channel_map: ChannelMap):
+    def check(self, channel_map: ChannelMap) -> None:
         """Raises PlanError, saying where, unless the plan fits the traced model."""
         model = f"model '{channel_map.model_name}'"
         theirs = {g.name: g for g in channel_map.groups}
@@ -96,7 +101,7 @@ class Plan:
                 f"the plan is for another model: {model} has no group '{extra[0]}'."
             )
 
-    def keep_in(self, channel_map: ChannelMap):
+    def keep_in(self, channel_map: ChannelMap) -> np.ndarray:
         """Bool array `(size,)` for a traced model, whatever the order of the groups.
 
         Raises:
@@ -108,7 +113,7 @@ class Plan:
             self, sizes={name: self.sizes[name] for name in order}
         ).keep
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Returns the plan as JSON text; equal plans give equal text."""
         groups = {
             name: {"size": size, "kept": list(self.kept[name])}
@@ -123,7 +128,7 @@ class Plan:
         return json.dumps(data)
 
     @classmethod
-    def from_json(cls, text, source="plan"):
+    def from_json(cls, text: str, source: str = "plan") -> "Plan":
         """Reads a plan from JSON text.
 
         Raises:
@@ -160,7 +165,7 @@ class Plan:
                 )
         return cls(sizes, kept, data.get("notes") or {})
 
-    def save(self, path):
+    def save(self, path: Any) -> None:
         """Writes the plan to a JSON file, whole or not at all.
 
         Raises:
@@ -169,7 +174,7 @@ class Plan:
         files.write(path, self.to_json())
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: Any) -> "Plan":
         """Reads a plan from a JSON file.
 
         Raises:
@@ -182,7 +187,7 @@ class Plan:
             raise PlanError(f"{path}: cannot be read as a plan ({error}).") from error
         return cls.from_json(text, str(path))
 
-    def channels(self, model):
+    def channels(self, model: keras.Model | ChannelMap) -> dict:
         """Layer name → (output channels before, after), for layers that make them."""
         channel_map = model if isinstance(model, ChannelMap) else trace(model)
         keep = self.keep_in(channel_map)
@@ -193,7 +198,7 @@ class Plan:
             if name in makers
         }
 
-    def diff(self, model):
+    def diff(self, model: keras.Model | ChannelMap) -> str:
         """A table of the channel counts of every layer, before and after."""
         rows = [
             (name, before, after, f"{after / before:.0%}")

@@ -5,19 +5,25 @@ stands in the new model: 0 removes it, 1 keeps it, 2 doubles it. Weights are rep
 along the axes that the trace names, configs take the new counts.
 """
 
+import keras
 import numpy as np
 
 from hh_keras.errors import HHError
 from hh_keras.graph import calls
-from hh_keras.graph.channels import Take, map_ids, trace
-from hh_keras.graph.values import id_arrays
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.cloning import clone_op
+from hh_keras.graph.tracing import trace
+from hh_keras.graph.values import Take, id_arrays, map_ids
+from hh_keras.graph.weights import seeded
 from hh_keras.surgery.inheritance import Inheritance, replay
 from hh_keras.surgery.initializers import cut_initializers
 from hh_keras.surgery.plan import Plan
 from hh_keras.surgery.scales import fold_scales, has_scales
 
 
-def rebuild(model, plan: Plan, weights="inherit", seed=None):
+def rebuild(
+    model: keras.Model, plan: Plan, weights: str = "inherit", seed: int | None = None
+) -> keras.Model:
     """Makes the model anew with only the channels that a plan keeps.
 
     Names, nesting, shared layers, inputs and outputs, dtype policies, regularisers and
@@ -44,7 +50,9 @@ def rebuild(model, plan: Plan, weights="inherit", seed=None):
     return remake(model, channel_map, multiplicity, weights, seed)
 
 
-def widen(model, factor, weights="fresh", seed=0):
+def widen(
+    model: keras.Model, factor: float, weights: str = "fresh", seed: int | None = 0
+) -> keras.Model:
     """Multiplies the channels of every group that is not frozen.
 
     Args:
@@ -120,7 +128,13 @@ def _not_divisible(channel_map):
     return still
 
 
-def remake(model, channel_map, multiplicity, weights, seed=None):
+def remake(
+    model: keras.Model,
+    channel_map: ChannelMap,
+    multiplicity: np.ndarray,
+    weights: str,
+    seed: int | None = None,
+) -> keras.Model:
     """Makes a model anew with each channel as often as `multiplicity` says.
 
     Args:
@@ -138,7 +152,7 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
         changes = _counted(site.config, multiplicity, count)
         if site.weights:
             changes.update(_initializers(op, site, multiplicity))
-        new = calls.clone_op(op, changes)
+        new = clone_op(op, changes)
         if calls.is_layer(op) and (weights != "fresh" or _is_given(op)):
 
             def change(name, value):
@@ -156,7 +170,7 @@ def remake(model, channel_map, multiplicity, weights, seed=None):
         kwargs = {key: values.get(key, a) for key, a in kwargs.items()}
         return new_op(*args, **kwargs)
 
-    with calls.seeded(seed if weights == "fresh" else 0):
+    with seeded(seed if weights == "fresh" else 0):
         return replay(model, make, call if edits else None, heirs)
 
 

@@ -6,14 +6,18 @@ effect of deleting the channel, while before a BatchNormalization it would be ze
 """
 
 import functools
+from typing import Any
 
 import keras
 import numpy as np
 
 from hh_keras.graph import calls
-from hh_keras.graph.channels import trace
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.cloning import clone_op
 from hh_keras.graph.rules import register_rule
+from hh_keras.graph.tracing import trace
 from hh_keras.surgery.inheritance import Inheritance, replay
+from hh_keras.surgery.plan import Plan
 
 
 @keras.saving.register_keras_serializable("hh_keras")
@@ -47,14 +51,14 @@ class ChannelScale(keras.layers.Layer):
         self.built = True
 
     @property
-    def gamma(self):
+    def gamma(self) -> keras.Variable:
         """The scales, a variable of shape `(size,)`."""
         return self._gamma if self.source is None else self.source.gamma
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """The scales exist already: they do not depend on the input."""
 
-    def call(self, inputs, ids, axis=-1, times=1):
+    def call(self, inputs: Any, ids: list, axis: int = -1, times: int = 1) -> Any:
         """Scales `inputs`.
 
         Args:
@@ -76,10 +80,10 @@ class ChannelScale(keras.layers.Layer):
             return self.gamma[start:stop]
         return keras.ops.take(self.gamma, np.asarray(ids, "int32"))
 
-    def compute_output_shape(self, input_shape, *args, **kwargs):
+    def compute_output_shape(self, input_shape: Any, *args: Any, **kwargs: Any) -> Any:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "size": self.size,
@@ -89,7 +93,7 @@ class ChannelScale(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "ChannelScale":
         source = keras.saving.deserialize_keras_object(config.pop("source", None))
         return cls(**config, source=source)
 
@@ -99,7 +103,9 @@ def _channel_scale(layer, call):
     return call.passes()
 
 
-def add_scales(model, channel_map=None, regularizer=None):
+def add_scales(
+    model: keras.Model, channel_map: ChannelMap | None = None, regularizer: Any = None
+) -> keras.Model:
     """Returns a copy of the model with a scale for every removable channel.
 
     Args:
@@ -115,7 +121,7 @@ def add_scales(model, channel_map=None, regularizer=None):
     """
     channel_map = channel_map or trace(model)
     constraint = getattr(regularizer, "constraint", None)
-    scales = {}  # graph → its layer
+    scales: dict = {}  # graph → its layer
 
     def scale_of(graph):
         if graph not in scales:
@@ -130,7 +136,7 @@ def add_scales(model, channel_map=None, regularizer=None):
     heirs = []
 
     def make(path, op):
-        new = calls.clone_op(op)
+        new = clone_op(op)
         if calls.is_layer(op):
             heirs.append(Inheritance(op, new))
         return new
@@ -164,7 +170,7 @@ def _period(ids):
     return len(ids)
 
 
-def scale_layer(model):
+def scale_layer(model: keras.Model) -> Any:
     """Returns a model's `ChannelScale` layer, or None."""
     for _, op in calls.leaf_operations(model):
         if isinstance(op, ChannelScale):
@@ -172,12 +178,12 @@ def scale_layer(model):
     return None
 
 
-def has_scales(model):
+def has_scales(model: keras.Model) -> bool:
     """Whether `add_scales` was applied to the model."""
     return scale_layer(model) is not None
 
 
-def mask(model, plan):
+def mask(model: keras.Model, plan: Plan) -> keras.Model:
     """Returns a copy of the model with the removed channels silenced.
 
     All shapes stay; every consumer sees zeros in place of the channels that the plan
@@ -196,7 +202,7 @@ def mask(model, plan):
     return masked
 
 
-def fold_scales(model):
+def fold_scales(model: keras.Model) -> keras.Model:
     """Returns the model without scales: they are multiplied into the kernels.
 
     A consumer without a kernel (a sum over channels) gets a `Rescaling` layer.
@@ -204,10 +210,12 @@ def fold_scales(model):
     layer = scale_layer(model)
     gamma = np.asarray(layer.gamma)
     channel_map = trace(model)
-    pending, folds, heirs = {}, {}, []
+    pending: dict = {}
+    folds: dict = {}
+    heirs: list = []
 
     def make(path, op):
-        new = calls.clone_op(op)
+        new = clone_op(op)
         if calls.is_layer(op):
             heirs.append(Inheritance(op, new, functools.partial(fold, path)))
         return new

@@ -8,7 +8,7 @@ import pytest
 
 import hh_keras as hh
 from hh_keras import models
-from hh_keras.graph.cost import cost_model
+from hh_keras.graph.cost_model import cost_model
 from tests.zoo import ZOO
 
 SHARES = (0.35, 0.6, 0.9)

@@ -5,7 +5,7 @@ import pytest
 
 import hh_keras as hh
 from hh_keras import models
-from hh_keras.graph.cost import cost_model
+from hh_keras.graph.cost_model import cost_model
 from hh_keras.search.profiles import profile_scores
 
 

@@ -69,7 +69,7 @@ def test_what_survives_is_what_a_rebuilt_network_costs():
     gamma[channel_map.outputs["second"][:10]] = 0
     left = surviving(channel_map, gamma)
     plan = hh.Plan.of(channel_map, (gamma != 0) | ~channel_map.removable)
-    from hh_keras.graph.cost import cost_model
+    from hh_keras.graph.cost_model import cost_model
 
     cost = hh.cost(hh.rebuild(model, plan))
     assert cost_model(channel_map)(left) == (cost.macs, cost.params)

@@ -89,7 +89,7 @@ def test_keeping_all_is_an_exact_copy(model):
 
 def test_predicted_cost_is_the_rebuilt_cost(model):
     channels, plan = hh.trace(model, size(model)), random_plan(model)
-    from hh_keras.graph.cost import cost_model
+    from hh_keras.graph.cost_model import cost_model
 
     kept = [len(plan.kept[g.name]) for g in channels.groups]
     macs, params = cost_model(channels)(kept)

@@ -1,9 +1,12 @@
 """Which functions treat every number by itself."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 from hh_keras.graph.cloning import clone_op
+from hh_keras.graph.rules.registry import RuleCall
 
 # Known, so that they need not be tried.
 _NAMES = """
@@ -15,10 +18,10 @@ _KNOWN = {
     for name in _NAMES
     if hasattr(keras.activations, name)
 }
-_TRIED = {}  # id of a function → (the function, whether it mixes)
+_TRIED: dict = {}  # id of a function → (the function, whether it mixes)
 
 
-def mixes_channels(activation):
+def mixes_channels(activation: Any) -> bool:
     """Whether an activation's outputs depend on more than the number at their place.
 
     A function that is not known is tried on a small tensor: numbers are changed by the
@@ -75,11 +78,11 @@ def _same(a, b):
     return (a == b) | ((a != a) & (b != b))
 
 
-def activation_name(activation):
+def activation_name(activation: Any) -> str:
     return getattr(activation, "__name__", None) or type(activation).__name__
 
 
-def freeze_if_mixed(layer, call, ids):
+def freeze_if_mixed(layer: Any, call: RuleCall, ids: np.ndarray) -> None:
     """Freezes a layer's new channels if its own activation works across them."""
     activation = getattr(layer, "activation", None)
     if mixes_channels(activation):

@@ -1,10 +1,12 @@
 """Layers made of layers, of keras-cv."""
 
-from hh_keras.graph.rules.registry import register_rule
+from typing import Any
+
+from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 
 @register_rule("keras_cv.SqueezeAndExcite2D")
-def squeeze_and_excite(layer, call):
+def squeeze_and_excite(layer: Any, call: RuleCall) -> Effect:
     """The bottleneck stays as it is; the channels on both its sides are one set.
 
     Its weights are those of the squeezing convolution and, with a prime, of the

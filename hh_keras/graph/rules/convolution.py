@@ -1,10 +1,12 @@
 """Convolutions: sums over channels at every position, and depthwise ones."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 from hh_keras.graph.rules.activations import freeze_if_mixed
-from hh_keras.graph.rules.registry import Effect, register_rule
+from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 # Below this many channels per group whole groups leave, as in the paper's RegNets.
 WHOLE_GROUP_WIDTH = 16
@@ -25,7 +27,7 @@ def _bias(layer, ids):
 
 
 @register_rule(_L.Conv1D, _L.Conv2D, _L.Conv3D)
-def conv(layer, call):
+def conv(layer: Any, call: RuleCall) -> Effect:
     axis = _channel_axis(layer, call.x.rank)
     if _varies_in_space(call, axis):
         return call.stops("convolves along an axis of channels")
@@ -78,7 +80,7 @@ def _grouped_conv(layer, call, axis, inputs, outputs, space, positions):
 
 
 @register_rule(_L.Conv1DTranspose, _L.Conv2DTranspose, _L.Conv3DTranspose)
-def conv_transpose(layer, call):
+def conv_transpose(layer: Any, call: RuleCall) -> Effect:
     axis = _channel_axis(layer, call.x.rank)
     if _varies_in_space(call, axis):
         return call.stops("convolves along an axis of channels")
@@ -102,7 +104,7 @@ def conv_transpose(layer, call):
 
 
 @register_rule(_L.DepthwiseConv1D, _L.DepthwiseConv2D)
-def depthwise_conv(layer, call):
+def depthwise_conv(layer: Any, call: RuleCall) -> Effect:
     axis = _channel_axis(layer, call.x.rank)
     if _varies_in_space(call, axis):
         return call.stops("convolves along an axis of channels")
@@ -121,7 +123,7 @@ def depthwise_conv(layer, call):
 
 
 @register_rule(_L.SeparableConv1D, _L.SeparableConv2D)
-def separable_conv(layer, call):
+def separable_conv(layer: Any, call: RuleCall) -> Effect:
     axis = _channel_axis(layer, call.x.rank)
     if _varies_in_space(call, axis):
         return call.stops("convolves along an axis of channels")

@@ -1,5 +1,8 @@
 """Dense layers of all kinds, and embeddings."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from hh_keras.graph.ids import IdTensor, on_axis
@@ -8,7 +11,7 @@ from hh_keras.graph.rules.activations import (
     freeze_if_mixed,
     mixes_channels,
 )
-from hh_keras.graph.rules.registry import Effect, register_rule
+from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 _L = keras.layers
 
@@ -18,7 +21,7 @@ def _bias(layer, ids):
 
 
 @register_rule(_L.Dense)
-def dense(layer, call):
+def dense(layer: Any, call: RuleCall) -> Effect:
     if call.elsewhere(call.x, -1):
         return _dense_over_positions(layer, call)
     inputs = call.along(call.x, -1)
@@ -56,7 +59,7 @@ def _dense_over_positions(layer, call):
 
 
 @register_rule(_L.Embedding)
-def embedding(layer, call):
+def embedding(layer: Any, call: RuleCall) -> Effect:
     outputs = call.fresh(layer.output_dim)
     call.freeze(call.x, f"{call.path}: channels used as indices")
     return Effect(
@@ -67,7 +70,7 @@ def embedding(layer, call):
     )
 
 
-def expand(equation, ranks):
+def expand(equation: str, ranks: Sequence) -> list:
     """Splits an einsum equation into letters, ellipses written out.
 
     Args:
@@ -90,7 +93,7 @@ def expand(equation, ranks):
 
 
 @register_rule(_L.EinsumDense)
-def einsum_dense(layer, call):
+def einsum_dense(layer: Any, call: RuleCall) -> Effect:
     """New channels lie on the last letter that only kernel and output have."""
     x_term, k_term, out_term = expand(layer.equation, [call.x.rank])
     if len(x_term) != call.x.rank or len(out_term) != len(call.shape):

@@ -1,16 +1,18 @@
 """Layers and operations that work element by element, or on one channel at a time."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 from hh_keras.graph.rules.activations import activation_name, mixes_channels
-from hh_keras.graph.rules.registry import Take, register_rule
+from hh_keras.graph.rules.registry import Effect, RuleCall, Take, register_rule
 
 _L = keras.layers
 
 
 @register_rule(_L.Dropout)
-def dropout(layer, call):
+def dropout(layer: Any, call: RuleCall) -> Effect:
     """Sizes in `noise_shape` follow the channels."""
     sizes = layer.noise_shape
     if not sizes or call.x.is_fixed:
@@ -47,7 +49,7 @@ def dropout(layer, call):
         """.split()
     ),
 )
-def elementwise(op, call):
+def elementwise(op: Any, call: RuleCall) -> Effect:
     held = () if isinstance(op, keras.Layer) else vars(op).values()
     if any(np.ndim(v) > 0 for v in held if hasattr(v, "shape")):
         return call.stops("holds an array of numbers")
@@ -55,7 +57,7 @@ def elementwise(op, call):
 
 
 @register_rule(_L.Activation)
-def activation(layer, call):
+def activation(layer: Any, call: RuleCall) -> Effect:
     if call.x.is_fixed or not mixes_channels(layer.activation):
         return call.passes()
     name = activation_name(layer.activation)
@@ -65,16 +67,18 @@ def activation(layer, call):
 
 
 @register_rule(_L.Softmax, "keras.ops.Softmax", "keras.ops.LogSoftmax")
-def softmax(op, call):
-    axes = op.axis if isinstance(op.axis, (list, tuple)) else [op.axis]
-    axes = range(call.x.rank) if None in axes else [a % call.x.rank for a in axes]
-    if len(call.inputs) == 1 and not set(axes) & set(call.x.varying):
+def softmax(op: Any, call: RuleCall) -> Effect:
+    named = op.axis if isinstance(op.axis, (list, tuple)) else [op.axis]
+    axes = set(range(call.x.rank))
+    if None not in named:
+        axes = {a % call.x.rank for a in named}
+    if len(call.inputs) == 1 and not axes & set(call.x.varying):
         return call.passes()
     return call.stops("softmax over channels")
 
 
 @register_rule(_L.PReLU)
-def prelu(layer, call):
+def prelu(layer: Any, call: RuleCall) -> Effect:
     shared = set(layer.shared_axes or ())
     axes = tuple(
         call.along(call.x, i) if i in call.x.varying and i not in shared else None
@@ -84,7 +88,7 @@ def prelu(layer, call):
 
 
 @register_rule(_L.Rescaling)
-def rescaling(layer, call):
+def rescaling(layer: Any, call: RuleCall) -> Effect:
     if call.x.is_fixed:
         return call.passes()
     config = {}
@@ -101,7 +105,7 @@ def rescaling(layer, call):
 
 
 @register_rule("keras.applications.LayerScale")
-def layer_scale(layer, call):
+def layer_scale(layer: Any, call: RuleCall) -> Effect:
     ids = call.channels(call.x, -1)
     config = {} if ids is None else {"projection_dim": ids}
     return call.passes(weights={"gamma": (ids,)}, config=config)

@@ -1,5 +1,7 @@
 """Where branches meet: sums and products tie channels, concatenation lines them up."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -10,7 +12,7 @@ _L = keras.layers
 
 
 @register_rule(_L.Add, _L.Subtract, _L.Multiply, _L.Average, _L.Maximum, _L.Minimum)
-def merge_layer(layer, call):
+def merge_layer(layer: Any, call: RuleCall) -> Effect:
     if any(_is_array(x) for x in keras.tree.flatten(call.args)):
         return call.stops("combines channels with a constant array")
     if len({x.rank for x in call.inputs}) > 1:
@@ -19,7 +21,7 @@ def merge_layer(layer, call):
 
 
 @register_rule("keras.applications.CustomScaleLayer")
-def residual_scale(layer, call):
+def residual_scale(layer: Any, call: RuleCall) -> Effect:
     return Effect(tie_broadcast(call, call.inputs))
 
 
@@ -33,7 +35,7 @@ def residual_scale(layer, call):
         """.split()
     )
 )
-def binary_operation(op, call):
+def binary_operation(op: Any, call: RuleCall) -> Effect:
     constants = [a for a in [*call.args, *call.kwargs.values()] if _is_array(a)]
     if constants:
         return call.stops("combines channels with a constant array")
@@ -44,7 +46,7 @@ def _is_array(a):
     return not isinstance(a, IdTensor) and np.ndim(a) > 0 and np.size(a) > 1
 
 
-def tie_broadcast(call, operands):
+def tie_broadcast(call: RuleCall, operands: list) -> IdTensor:
     """Ties operands elementwise, as numpy broadcasts them.
 
     An operand that has size 1 where the result has channels is not tied: all
@@ -59,7 +61,8 @@ def tie_broadcast(call, operands):
         return IdTensor(call.rectangle(first.ids), shape)
     aligned = _on_one_axis(call, [_align(x, rank) for x in operands])
     varying = {a for x in aligned for a in x.varying}
-    partners, shared = [], []
+    partners: list = []
+    shared: list = []
     for x in aligned:
         bcast = [
             a for a in range(rank) if x.shape[a] == 1 and shape[a] not in (1, None)
@@ -118,7 +121,7 @@ def _align(x, rank):
 
 
 @register_rule(_L.Concatenate, "keras.ops.Concatenate")
-def concatenate(op, call):
+def concatenate(op: Any, call: RuleCall) -> Effect:
     return Effect(join(call, _parts(call), op.axis % len(call.shape)))
 
 
@@ -132,7 +135,7 @@ def _parts(call):
     ]
 
 
-def join(call: RuleCall, parts, axis):
+def join(call: RuleCall, parts: list, axis: int) -> IdTensor:
     """Ids of tensors put one behind the other along `axis`."""
     shape = tuple(call.shape)
     if axis == 0 and len(shape) > 1:
@@ -174,7 +177,7 @@ def _join_batches(call, parts, shape):
 
 
 @register_rule("keras.ops.Stack")
-def stack(op, call):
+def stack(op: Any, call: RuleCall) -> Effect:
     axis = op.axis % len(call.shape)
     parts = [
         IdTensor(

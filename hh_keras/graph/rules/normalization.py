@@ -1,9 +1,11 @@
 """Normalisation: per channel, per group of channels, or over all of them."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
-from hh_keras.graph.rules.registry import register_rule
+from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 _L = keras.layers
 
@@ -19,7 +21,7 @@ def _per_channel(ids, names, layer):
 
 
 @register_rule(_L.BatchNormalization)
-def batch_normalization(layer, call):
+def batch_normalization(layer: Any, call: RuleCall) -> Effect:
     axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
     ids = call.channels(call.x, axis)
     names = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -27,7 +29,7 @@ def batch_normalization(layer, call):
 
 
 @register_rule(_L.GroupNormalization)
-def group_normalization(layer, call):
+def group_normalization(layer: Any, call: RuleCall) -> Effect:
     """A group's statistics are its own, so whole groups leave: exact."""
     if any(a != layer.axis % call.x.rank for a in call.x.varying):
         return call.stops("normalises over an axis of channels")
@@ -43,22 +45,21 @@ def group_normalization(layer, call):
 
 
 @register_rule(_L.LayerNormalization, _L.RMSNormalization, _L.UnitNormalization)
-def layer_normalization(layer, call):
+def layer_normalization(layer: Any, call: RuleCall) -> Effect:
     """Statistics over the channels would change if one left: frozen, not masked."""
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-    axes = {a % call.x.rank for a in axes}
-    if axes & set(call.x.varying):
+    if {a % call.x.rank for a in axes} & set(call.x.varying):
         call.freeze(call.x, f"{call.path}: normalises over all channels")
     return call.passes()
 
 
 @register_rule(_L.Normalization)
-def normalization(layer, call):
+def normalization(layer: Any, call: RuleCall) -> Effect:
     if call.x.is_fixed:
         return call.passes()
     return call.stops("normalises with statistics of fixed channels")
 
 
 @register_rule(_L.SpectralNormalization)
-def spectral_normalization(layer, call):
+def spectral_normalization(layer: Any, call: RuleCall) -> Effect:
     return call.stops("divides by the norm of a whole kernel")

@@ -1,10 +1,12 @@
 """Products of two tensors of activations."""
 
+from typing import Any
+
 import keras
 
 from hh_keras.graph.ids import on_axis
 from hh_keras.graph.rules.dense import expand
-from hh_keras.graph.rules.registry import Effect, register_rule
+from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 _L = keras.layers
 
@@ -36,7 +38,7 @@ def _contract(call, a, b, axis_a, axis_b, output):
 
 
 @register_rule("keras.ops.Matmul")
-def matmul(op, call):
+def matmul(op: Any, call: RuleCall) -> Effect:
     if len(call.inputs) != 2 or min(t.rank for t in call.inputs) < 2:
         return call.stops("product with a constant or a vector")
     a, b = call.inputs
@@ -64,7 +66,7 @@ def _outer(call, a, rows, b, columns, rank):
 
 
 @register_rule("keras.ops.Einsum")
-def einsum(op, call):
+def einsum(op: Any, call: RuleCall) -> Effect:
     """Letters name axes: of one letter channels are tied, or meet positions."""
     if "->" not in op.subscripts or len(call.inputs) != 2:
         return call.stops(f"sum '{op.subscripts}' of constants, or without an arrow")
@@ -113,7 +115,7 @@ def _letters(call, terms):
 
 
 @register_rule(_L.Dot)
-def dot(layer, call):
+def dot(layer: Any, call: RuleCall) -> Effect:
     a, b = call.inputs
     axes = layer.axes
     axis_a, axis_b = (axes, axes) if isinstance(axes, int) else axes

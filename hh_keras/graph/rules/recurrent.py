@@ -1,16 +1,17 @@
 """Recurrent layers: their channels stay, what they cost is known."""
 
 import math
+from typing import Any
 
 import keras
 
-from hh_keras.graph.rules.registry import register_rule
+from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 _L = keras.layers
 
 
 @register_rule(_L.SimpleRNN, _L.GRU, _L.LSTM, _L.Bidirectional)
-def recurrent(layer, call):
+def recurrent(layer: Any, call: RuleCall) -> Effect:
     """Every matrix is used once a step; a `Bidirectional` has those of both ways."""
     effect = call.stops("feeds its outputs back")
     known = (_L.SimpleRNN, _L.GRU, _L.LSTM)

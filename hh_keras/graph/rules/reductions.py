@@ -1,11 +1,13 @@
 """Sums, means and the like, over positions or over channels."""
 
+from typing import Any
+
 from hh_keras.graph.ids import IdTensor
-from hh_keras.graph.rules.registry import Effect, register_rule
+from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 
 @register_rule("keras.ops.Sum")
-def sum_(op, call):
+def sum_(op: Any, call: RuleCall) -> Effect:
     return reduce_axes(op, call, exact=True)
 
 
@@ -19,11 +21,11 @@ def sum_(op, call):
     "keras.ops.Amax",
     "keras.ops.Amin",
 )
-def reduce(op, call):
+def reduce(op: Any, call: RuleCall) -> Effect:
     return reduce_axes(op, call, exact=False)
 
 
-def reduce_axes(op, call, exact):
+def reduce_axes(op: Any, call: RuleCall, exact: bool) -> Effect:
     """Reductions pass channels through on the axes that stay.
 
     Over the channels themselves only a sum is exact (removed channels add nothing);

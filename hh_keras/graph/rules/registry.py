@@ -1,6 +1,7 @@
 """The table of rules, and the two plain objects that rules speak in."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from hh_keras.graph.cloning import replaced_methods
 from hh_keras.graph.ids import IdTensor, collapse, on_axis, positions
 from hh_keras.graph.values import Take
 
-RULES = {}
-_FOUND = {}  # class → rule or None, as long as RULES stays the same
+RULES: dict = {}
+_FOUND: dict = {}  # class → rule or None, as long as RULES stays the same
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,38 +73,38 @@ class RuleCall:
     book: Any
 
     @property
-    def x(self):
+    def x(self) -> IdTensor:
         """The first input."""
         return self.inputs[0]
 
     @property
-    def shape(self):
+    def shape(self) -> tuple:
         """Shape of the first output."""
         return self.shapes[0]
 
-    def fresh(self, n):
+    def fresh(self, n: int) -> np.ndarray:
         """Makes `n` new channel ids, produced by this layer."""
         return self.book.fresh(n, self.path)
 
-    def tie(self, a, b):
+    def tie(self, a: np.ndarray, b: np.ndarray) -> None:
         """Says that the channels in `a` and `b` leave together, elementwise."""
         self.book.tie(a, b)
 
-    def freeze(self, x, reason):
+    def freeze(self, x: IdTensor | np.ndarray, reason: str) -> None:
         """Says that the channels in `x` (IdTensor or int array) must all stay."""
         self.book.freeze(x.ids if isinstance(x, IdTensor) else x, reason)
 
-    def fixed(self, shape, reason):
+    def fixed(self, shape: tuple, reason: str) -> IdTensor:
         """An IdTensor of values that belong to no channel and never change shape."""
         return self.book.fixed(shape, f"{self.path}: {reason}")
 
     @property
-    def rows(self):
+    def rows(self) -> Any:
         """How often one example stands along the inputs' batch axis, see `IdTensor`."""
         rows = [x.rows for x in self.inputs]
         return None if None in rows or not rows else max(rows)
 
-    def positions(self, shape, *without):
+    def positions(self, shape: tuple, *without: Any) -> Any:
         """How many entries of a tensor belong to one example; None if unknown.
 
         Args:
@@ -112,15 +113,15 @@ class RuleCall:
         """
         return positions(shape, self.rows, without)
 
-    def elsewhere(self, x, axis):
+    def elsewhere(self, x: IdTensor, axis: int) -> bool:
         """Whether the channels of `x` lie on other axes than this one."""
         return bool(x.varying) and axis % x.rank not in x.varying
 
-    def channels(self, x, axis):
+    def channels(self, x: IdTensor, axis: int) -> np.ndarray | None:
         """Like `along`; None if the axis holds positions, channels being elsewhere."""
         return None if self.elsewhere(x, axis) else self.along(x, axis)
 
-    def along(self, x, axis):
+    def along(self, x: IdTensor, axis: int) -> np.ndarray:
         """The ids of `x` along one axis, int array `(x.shape[axis],)`.
 
         Ids that also vary along another axis are tied across it.
@@ -137,7 +138,7 @@ class RuleCall:
             known[key] = x.ids, self.book.own(flat)
         return known[key][1]
 
-    def rectangle(self, ids, prefer=None):
+    def rectangle(self, ids: np.ndarray, prefer: int | None = None) -> np.ndarray:
         """Ties ids until they vary along at most one axis; returns them collapsed.
 
         What is left after removing channels must again be a block of numbers, so
@@ -153,28 +154,28 @@ class RuleCall:
                 ids = first
         return ids
 
-    def passes(self, **fields):
+    def passes(self, **fields: Any) -> Effect:
         """The effect of a layer whose output holds the ids of its input."""
         x = self.x
         return Effect([IdTensor(x.ids, tuple(s)) for s in self.shapes], **fields)
 
-    def stops(self, reason):
+    def stops(self, reason: str) -> Effect:
         """The effect of a call that freezes all its inputs."""
         for x in self.inputs:
             self.freeze(x, f"{self.path}: {reason}")
         outputs = [self.fixed(s, reason) for s in self.shapes]
         return Effect(outputs, stopped=reason)
 
-    def counted(self, effect, macs):
+    def counted(self, effect: Effect, macs: Any) -> Effect:
         """The effect with a fixed count of multiply-accumulates; None if unknown."""
         return dataclasses.replace(effect, products=((macs, ()),))
 
-    def produced(self, ids, axis=-1):
+    def produced(self, ids: np.ndarray, axis: int = -1) -> IdTensor:
         """An output tensor whose channels `ids` lie along `axis`."""
         return on_axis(ids, axis, self.shape)
 
 
-def register_rule(*kinds):
+def register_rule(*kinds: Any) -> Callable:
     """Teaches `trace` what a layer class does to channels.
 
     Args:
@@ -202,7 +203,7 @@ def register_rule(*kinds):
     return decorate
 
 
-def find_rule(op):
+def find_rule(op: Any) -> Callable | None:
     """Returns the rule for an operation, or None.
 
     A subclass inherits a rule only if it overrides nothing that computes, builds or

@@ -2,12 +2,13 @@
 
 import dataclasses
 from fractions import Fraction
+from typing import Any
 
 import keras
 import numpy as np
 
 from hh_keras.graph.ids import IdTensor, collapse, reshape, rows_after
-from hh_keras.graph.rules.registry import Effect, register_rule
+from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 _L = keras.layers
 
@@ -50,7 +51,7 @@ def _sizes(call, output, written):
 
 
 @register_rule(_L.Flatten)
-def flatten(layer, call):
+def flatten(layer: Any, call: RuleCall) -> Effect:
     x = call.x
     if layer.data_format == "channels_first" and x.rank > 2:
         order = (0, *range(2, x.rank), 1)
@@ -62,7 +63,7 @@ def flatten(layer, call):
 
 
 @register_rule(_L.Reshape)
-def reshape_layer(layer, call):
+def reshape_layer(layer: Any, call: RuleCall) -> Effect:
     _hold(call, call.x)
     output = _reshaped(call, call.x, call.shape)
     if output is None:
@@ -72,7 +73,7 @@ def reshape_layer(layer, call):
 
 
 @register_rule("keras.ops.Reshape")
-def reshape_operation(op, call):
+def reshape_operation(op: Any, call: RuleCall) -> Effect:
     _hold(call, call.x)
     output = _reshaped(call, call.x, call.shape)
     if output is None:
@@ -88,30 +89,30 @@ def _transposed(x, order, shape):
 
 
 @register_rule(_L.Permute)
-def permute(layer, call):
+def permute(layer: Any, call: RuleCall) -> Effect:
     return Effect(_transposed(call.x, (0, *layer.dims), call.shape))
 
 
 @register_rule("keras.ops.Transpose")
-def transpose(op, call):
+def transpose(op: Any, call: RuleCall) -> Effect:
     order = op.axes or tuple(reversed(range(call.x.rank)))
     return Effect(_transposed(call.x, order, call.shape))
 
 
 @register_rule("keras.ops.Swapaxes")
-def swapaxes(op, call):
+def swapaxes(op: Any, call: RuleCall) -> Effect:
     ids = np.swapaxes(call.x.ids, op.axis1, op.axis2)
     return Effect(IdTensor(ids, tuple(call.shape)))
 
 
 @register_rule("keras.ops.Moveaxis")
-def moveaxis(op, call):
+def moveaxis(op: Any, call: RuleCall) -> Effect:
     ids = np.moveaxis(call.x.ids, op.source, op.destination)
     return Effect(IdTensor(ids, tuple(call.shape)))
 
 
 @register_rule("keras.ops.Squeeze", "keras.ops.ExpandDims")
-def unit_axes(op, call):
+def unit_axes(op: Any, call: RuleCall) -> Effect:
     """Axes of size 1 come and go; the others keep their order."""
     x, axes = call.x, op.axis
     if len(call.shape) > x.rank:
@@ -133,7 +134,7 @@ def _channels_last_but(op, call):
 
 
 @register_rule("keras.ops.DepthToSpace")
-def depth_to_space(op, call):
+def depth_to_space(op: Any, call: RuleCall) -> Effect:
     """A channel of the output is one channel of each of the block_size² runs."""
     axis = _channels_last_but(op, call)
     if axis is None:
@@ -144,7 +145,7 @@ def depth_to_space(op, call):
 
 
 @register_rule("keras.ops.SpaceToDepth")
-def space_to_depth(op, call):
+def space_to_depth(op: Any, call: RuleCall) -> Effect:
     axis = _channels_last_but(op, call)
     if axis is None:
         return call.stops("shuffles an axis of channels in space")
@@ -153,7 +154,7 @@ def space_to_depth(op, call):
 
 
 @register_rule("keras.ops.ExtractPatches")
-def extract_patches(op, call):
+def extract_patches(op: Any, call: RuleCall) -> Effect:
     """Every position of a patch brings all channels along, one after another."""
     axis = _channels_last_but(op, call)
     if axis is None or axis == 1:
@@ -165,12 +166,12 @@ def extract_patches(op, call):
 
 
 @register_rule(_L.RepeatVector)
-def repeat_vector(layer, call):
+def repeat_vector(layer: Any, call: RuleCall) -> Effect:
     return Effect(IdTensor(call.x.ids[:, None, :], tuple(call.shape)))
 
 
 @register_rule("keras.ops.BroadcastTo")
-def broadcast_to(op, call):
+def broadcast_to(op: Any, call: RuleCall) -> Effect:
     x = call.x
     missing = len(call.shape) - x.rank
     ids = x.ids.reshape((1,) * missing + x.ids.shape)
@@ -180,12 +181,12 @@ def broadcast_to(op, call):
 
 
 @register_rule("keras.ops.Flip")
-def flip(op, call):
+def flip(op: Any, call: RuleCall) -> Effect:
     return Effect(IdTensor(np.flip(call.x.ids, op.axis), tuple(call.shape)))
 
 
 @register_rule("keras.ops.Pad")
-def pad(op, call):
+def pad(op: Any, call: RuleCall) -> Effect:
     """Padding channels puts values that belong to no channel beside them."""
     ids = call.x.ids
     widths = op._process_pad_width(op.pad_width)
@@ -205,7 +206,7 @@ def pad(op, call):
 
 
 @register_rule("keras.ops.Split")
-def split(op, call):
+def split(op: Any, call: RuleCall) -> Effect:
     x, axis = call.x, op.axis % call.x.rank
     if axis == 0:
         return _split_batch(op, call)
@@ -232,7 +233,7 @@ def _split_batch(op, call):
 
 
 @register_rule("keras.ops.GetItem")
-def get_item(op, call):
+def get_item(op: Any, call: RuleCall) -> Effect:
     """Slices of channels move with the channels that are left before them."""
     x = call.x
     key = call.args[1] if len(call.args) > 1 else call.kwargs.get("key")
@@ -245,8 +246,9 @@ def get_item(op, call):
     full = key[:at] + fill + key[at + 1 :]
     if any(isinstance(k, int) for k in full[1:]):
         _hold(call, x)
-    new_key, ids, axis = [], x.ids, 0
-    index = []
+    new_key: list = []
+    index: list = []
+    ids, axis = x.ids, 0
     for k in full:
         if k is None:
             index.append(None)

@@ -1,9 +1,11 @@
 """Layers that move or mix values in space and leave every channel to itself."""
 
+from typing import Any
+
 import keras
 
 from hh_keras.graph.ids import IdTensor
-from hh_keras.graph.rules.registry import Effect, register_rule
+from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
 
 _L = keras.layers
 
@@ -41,14 +43,14 @@ def _only_channels_vary(op, call):
     "keras.ops.AveragePool",
     "keras.ops.Resize",
 )
-def spatial(op, call):
+def spatial(op: Any, call: RuleCall) -> Effect:
     if _only_channels_vary(op, call):
         return call.passes()
     return call.stops("works in space along an axis of channels")
 
 
 @register_rule(_L.UpSampling1D, _L.ZeroPadding1D, _L.Cropping1D)
-def spatial_1d(op, call):
+def spatial_1d(op: Any, call: RuleCall) -> Effect:
     """Axis 1 changes, or the last one where channels come first."""
     first = getattr(op, "data_format", None) == "channels_first"
     if (2 if first else 1) not in call.x.varying:
@@ -64,7 +66,7 @@ def spatial_1d(op, call):
     _L.GlobalMaxPooling2D,
     _L.GlobalMaxPooling3D,
 )
-def global_pooling(op, call):
+def global_pooling(op: Any, call: RuleCall) -> Effect:
     if not _only_channels_vary(op, call):
         return call.stops("pools along an axis of channels")
     if op.keepdims:
@@ -85,7 +87,7 @@ _AUGMENTATIONS = """
 
 
 @register_rule(*(getattr(_L, n) for n in _AUGMENTATIONS if hasattr(_L, n)))
-def image_augmentation(op, call):
+def image_augmentation(op: Any, call: RuleCall) -> Effect:
     """Made for pictures: fine in front of the network, frozen inside it."""
     if all(x.is_fixed for x in call.inputs):
         return call.passes()

@@ -1,15 +1,16 @@
 """Wrappers: the rule of the layer inside, on another shape."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
 from hh_keras.graph.ids import IdTensor
-from hh_keras.graph.rules.registry import RuleCall, find_rule, register_rule
+from hh_keras.graph.rules.registry import Effect, RuleCall, find_rule, register_rule
 
 
 @register_rule(keras.layers.TimeDistributed)
-def time_distributed(layer, call):
+def time_distributed(layer: Any, call: RuleCall) -> Effect:
     """Every time step is an example of the layer inside."""
     x, inner, rule = call.x, layer.layer, find_rule(layer.layer)
     steps = x.shape[1]

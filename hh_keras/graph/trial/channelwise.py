@@ -1,13 +1,22 @@
 """Layers that treat every channel by itself."""
 
+from typing import Any
+
 import numpy as np
 
 from hh_keras.graph.trial import costs
 from hh_keras.graph.trial.finding import Finding
-from hh_keras.graph.trial.subject import Unproved, check_close, cut_weights, equal, same
+from hh_keras.graph.trial.subject import (
+    Subject,
+    Unproved,
+    check_close,
+    cut_weights,
+    equal,
+    same,
+)
 
 
-def passing_axes(subject, op):
+def passing_axes(subject: Subject, op: Any) -> tuple:
     """On which axis of each output every channel depends on itself alone.
 
     Half of the channels are changed, by the bits of their numbers, each way round: no
@@ -16,10 +25,10 @@ def passing_axes(subject, op):
     Returns:
         `(axes, None)`, None for an output without channels; or `(None, what was seen)`.
     """
-    places = None
+    places: list = []
     for training in _modes(subject, op):
         base = subject.run(op, subject.values, training)
-        if places is None:
+        if not places:
             places = [
                 [a for a, n in enumerate(y.shape) if n == subject.size and a > 0]
                 for y in base
@@ -55,7 +64,7 @@ def _halves(size):
         yield from (chosen, ~chosen)
 
 
-def made_smaller(subject, op, outputs, passes):
+def made_smaller(subject: Subject, op: Any, outputs: list, passes: tuple) -> Finding:
     """Proves that a layer that passes channels can be built on fewer of them.
 
     Raises:

@@ -1,13 +1,16 @@
 """What a tried layer costs, and in proportion to which channels."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 from hh_keras.graph.ids import IdTensor
 from hh_keras.graph.measured import count_macs
+from hh_keras.graph.trial.subject import Subject
 
 
-def of_passing(subject, op, keys):
+def of_passing(subject: Subject, op: Any, keys: tuple) -> dict:
     """`macs` and `scales_with` of a layer that passes channels on."""
     whole = _count(subject, op)
     if not whole or whole != whole:
@@ -19,7 +22,7 @@ def of_passing(subject, op, keys):
     return {"macs": None}
 
 
-def of_making(subject, op, keys, axis, reads):
+def of_making(subject: Subject, op: Any, keys: tuple, axis: int, reads: bool) -> dict:
     """The same of a layer that makes channels, and of its inputs if they can leave."""
     whole = _count(subject, op)
     if not whole or whole != whole:

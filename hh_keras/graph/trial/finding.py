@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from hh_keras.graph.ids import IdTensor
-from hh_keras.graph.rules.registry import Effect
+from hh_keras.graph.rules.registry import Effect, RuleCall
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Finding:
     scales_with: tuple = ()
 
 
-def effect_of(call, found):
+def effect_of(call: RuleCall, found: Finding) -> Effect:
     """A finding in terms of the channel ids of one call."""
     if found.makes is None:
         return _passing_effect(call, found)

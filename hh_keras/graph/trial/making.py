@@ -1,16 +1,25 @@
 """Layers that make channels: which outputs, and which inputs, can leave."""
 
+from typing import Any
+
 import numpy as np
 
-from hh_keras.graph.calls import is_layer, variables
+from hh_keras.graph.calls import is_layer
 from hh_keras.graph.trial import costs
 from hh_keras.graph.trial.finding import Finding
-from hh_keras.graph.trial.subject import Unproved, along, check_close, cut_weights
+from hh_keras.graph.trial.subject import (
+    Subject,
+    Unproved,
+    along,
+    check_close,
+    cut_weights,
+)
+from hh_keras.graph.weights import variables
 
 _UNSET = "nothing in its config says how many channels it makes"
 
 
-def made(subject, op, outputs, seen):
+def made(subject: Subject, op: Any, outputs: list, seen: str | None) -> Finding:
     """Proves what can leave a layer that makes channels.
 
     Args:

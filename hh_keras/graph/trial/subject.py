@@ -3,13 +3,16 @@
 import contextlib
 import io
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
-from hh_keras.graph.calls import is_layer, variables
+from hh_keras.graph.calls import is_layer
 from hh_keras.graph.cloning import clone_op
 from hh_keras.graph.ids import IdTensor
+from hh_keras.graph.weights import variables
 
 TOLERANCE = 1e-6  # of the outputs' spread
 SECONDS = 10  # a trial that takes longer is given up
@@ -64,7 +67,7 @@ class Subject:
             return self._rng.uniform(*self._between, shape).astype("float32")
         return self._rng.normal(0, scale, shape).astype("float32")
 
-    def finite_outputs(self, op):
+    def finite_outputs(self, op: Any) -> list:
         """The outputs on numbers that it is made for: logarithms want positive ones."""
         for self._between in (None, (0.05, 0.95), (1.05, 3.0)):
             self.values = [self._draw(x) for x in self.call.inputs]
@@ -73,7 +76,7 @@ class Subject:
                 return outputs
         raise Unproved("gives NaN or infinity on random numbers")
 
-    def changed(self, chosen):
+    def changed(self, chosen: np.ndarray) -> list:
         """The inputs with other numbers in the chosen channels."""
         values = list(self.values)
         for i in self.varying:
@@ -81,14 +84,14 @@ class Subject:
             values[i] = np.where(along(chosen, self.axis[i], other), other, values[i])
         return values
 
-    def kept(self, keep):
+    def kept(self, keep: np.ndarray) -> list:
         """The inputs with the kept channels only."""
         return [
             np.take(v, keep, self.axis[i]) if i in self.varying else v
             for i, v in enumerate(self.values)
         ]
 
-    def as_if_varying(self):
+    def as_if_varying(self) -> bool:
         """Takes the last axis of the first input for its channels, if it has some."""
         size = self.call.x.shape[-1] if self.call.x.rank > 1 else None
         if not size or size < 2:
@@ -99,11 +102,11 @@ class Subject:
         ]
         return True
 
-    def as_fixed(self):
+    def as_fixed(self) -> None:
         """Takes that back."""
         self.varying, self.size = [], None
 
-    def copy(self, changes, values):
+    def copy(self, changes: dict, values: list) -> Any:
         """A copy of the layer, built on `values`, with weights of its own."""
         new = clone_op(self.op, changes)
         if is_layer(new) and not new.built:
@@ -120,7 +123,7 @@ class Subject:
             mine.assign(value)
         return new
 
-    def run(self, op, values, training=None):
+    def run(self, op: Any, values: list, training: bool | None = None) -> list:
         """The outputs of `op` in place of the operation, a list of arrays."""
         left = iter(values)
 
@@ -138,7 +141,7 @@ class Subject:
             outputs = op(*args, **kwargs)
         return [keras.ops.convert_to_numpy(y) for y in keras.tree.flatten(outputs)]
 
-    def subsets(self, size):
+    def subsets(self, size: int) -> list:
         """Sets of kept channels, of different sizes: one, half, all but one."""
         self._in_time()
         counts = sorted({1, max(1, size // 2), max(1, size - 1)})
@@ -148,7 +151,7 @@ class Subject:
         if time.monotonic() > self._until:
             raise Unproved(f"takes longer than {SECONDS} s to be tried")
 
-    def sizes_in_config(self, size):
+    def sizes_in_config(self, size: int) -> Iterator[tuple]:
         """Entries that may say how many channels there are: none, all, one by one.
 
         Yields:
@@ -170,24 +173,24 @@ class Subject:
             yield tuple(keys)
 
 
-def along(vector, axis, like):
+def along(vector: np.ndarray, axis: int, like: np.ndarray) -> np.ndarray:
     """A vector laid along one axis of arrays like that one."""
     shape = [1] * like.ndim
     shape[axis] = -1
     return vector.reshape(shape)
 
 
-def equal(a, b):
+def equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Where numbers are equal, NaN to NaN."""
     return (a == b) | ((a != a) & (b != b))
 
 
-def same(a, b):
+def same(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays are equal bit for bit."""
     return a.shape == b.shape and bool(np.all(equal(a, b)))
 
 
-def check_close(wanted, got, whole):
+def check_close(wanted: np.ndarray, got: np.ndarray, whole: np.ndarray) -> None:
     """Raises Unproved unless arrays agree to 1e-6 of the spread of the whole output."""
     if wanted.shape != got.shape:
         raise Unproved(
@@ -202,7 +205,7 @@ def check_close(wanted, got, whole):
         raise Unproved("built on fewer channels gives other numbers")
 
 
-def cut_weights(big, small, side, size, keep):
+def cut_weights(big: Any, small: Any, side: str, size: int, keep: np.ndarray) -> dict:
     """Gives a smaller layer the kept part of a bigger one's weights.
 
     Args:

@@ -2,18 +2,20 @@
 
 import dataclasses
 from fractions import Fraction
+from typing import Any
 
 import keras
 
-from hh_keras.graph.calls import variables
 from hh_keras.graph.ids import IdTensor
+from hh_keras.graph.rules.registry import Effect, RuleCall
 from hh_keras.graph.trial.channelwise import made_smaller, passing_axes
 from hh_keras.graph.trial.finding import Finding, effect_of
 from hh_keras.graph.trial.making import made
 from hh_keras.graph.trial.subject import Subject, Unproved, same
+from hh_keras.graph.weights import variables
 
 
-def try_call(op, call):
+def try_call(op: Any, call: RuleCall) -> Effect:
     """The effect of a call of an operation that has no rule.
 
     Args:
@@ -41,7 +43,7 @@ def try_call(op, call):
 
 # Key → (what was found, rows of each output, the operation, so that no other can take
 # its place in memory).
-_TRIED = {}
+_TRIED: dict = {}
 
 
 def _rows_of(op, call):

@@ -1,0 +1,250 @@
+"""From what every call does to ids to the channels of a model."""
+
+import collections
+import collections.abc
+import dataclasses
+
+import keras
+import numpy as np
+
+from hh_keras.errors import ModelError
+from hh_keras.graph import calls, ledger
+from hh_keras.graph.channels import ChannelMap, Group, Site
+from hh_keras.graph.ledger import Ledger
+from hh_keras.graph.rules import Effect, RuleCall
+from hh_keras.graph.values import id_arrays, map_ids
+from hh_keras.graph.weights import variables
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Entry:
+    """One call of an operation, and what it does to channels."""
+
+    call: calls.Call
+    seen: RuleCall
+    effect: Effect
+
+
+class Sites(collections.abc.Mapping):
+    """Layer name → `Site`, each made when it is first asked for."""
+
+    def __init__(self, model, effects, rename):
+        self._model = model
+        self._effects, self._rename, self._made = effects, rename, {}
+
+    @property
+    def model(self) -> keras.Model:
+        """The traced model."""
+        return self._model
+
+    def count_params(self) -> int:
+        """Number of all weights of the model."""
+        return self._model.count_params()
+
+    def __getitem__(self, path):
+        if path not in self._made:
+            self._made[path] = _site(self._effects[path], self._rename)
+        return self._made[path]
+
+    def __iter__(self):
+        return iter(self._effects)
+
+    def __len__(self):
+        return len(self._effects)
+
+
+def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMap:
+    for path, entries in effects.items():
+        if len(entries) > 1:
+            _tie_calls(book, path, entries)
+    _hold_shared_weights(book, effects)
+    ends = {
+        path: _ends(entries[0].seen, entries[0].effect)
+        for path, entries in effects.items()
+        if calls.is_layer(entries[0].call.op)
+    }
+    labels = ledger.classes(book)
+    causes, reasons = ledger.causes_of(book, labels)
+    arrays = (
+        ids for all_ in effects.values() for e in all_ for ids in _arrays(e.effect)
+    )
+    order, bounds = ledger.order_of(book, arrays, labels, causes)
+    rename = order[labels] if book.size else np.zeros(0, int)
+
+    inputs = {p: rename[a] for p, (a, _) in ends.items() if a is not None}
+    outputs = {p: rename[b] for p, (_, b) in ends.items() if b is not None}
+    why = [reasons[causes[c]] for c in np.argsort(order)[bounds[:-1]]]
+    groups = _groups(book, effects, rename, bounds, why)
+    return ChannelMap(
+        size=len(order),
+        groups=groups,
+        inputs=inputs,
+        outputs=outputs,
+        sites=Sites(model, dict(effects), rename),
+        model_name=model.name,
+    )
+
+
+def _tie_calls(book, path, entries):
+    """A layer called several times has one set of weights: its calls are tied.
+
+    What is in a nested model is called once for each call of that: the same node.
+    """
+    first, nodes = entries[0], {}
+    for entry in entries:
+        a, b = first.effect, entry.effect
+        if a is not b:
+            book.tie_values((a.weights, a.config), (b.weights, b.config), path)
+        same = nodes.setdefault(id(entry.call.node), b)
+        if same is not b:
+            mine, other = ((e.arguments, _where(e)) for e in (same, b))
+            book.tie_values(mine, other, path)
+
+
+def _hold_shared_weights(book, effects):
+    """Weights of several layers, such as tied embeddings, keep their channels.
+
+    Raises:
+        ModelError: layers share a variable, but no layer that holds it.
+    """
+    owners = collections.defaultdict(list)  # id of a variable → (path, holder, op)
+    for path, (first, *_) in effects.items():
+        if not calls.is_layer(first.call.op):
+            continue
+        for holder in first.call.op._flatten_layers():
+            own = (*holder._trainable_variables, *holder._non_trainable_variables)
+            for variable in own:
+                owners[id(variable)].append((path, holder, variable))
+    for shared in owners.values():
+        paths = list(dict.fromkeys(path for path, _, _ in shared))
+        if len(paths) < 2:
+            continue
+        if len({id(holder) for _, holder, _ in shared}) > 1:
+            raise ModelError(
+                f"layers '{paths[0]}' and '{paths[1]}' share the weight "
+                f"'{shared[0][2].name}' without sharing the layer that holds it, so it "
+                "cannot be made anew for both. Put it into a layer of its own, which "
+                "both hold or call."
+            )
+        for path in paths:
+            op, effect = effects[path][0].call.op, effects[path][0].effect
+            for name, variable in variables(op).items():
+                if variable is shared[0][2]:
+                    for ids in id_arrays(effect.weights.get(name, ())):
+                        book.freeze(ids, f"{path}: shares '{name}' with other layers")
+
+
+def _where(effect):
+    return {place[:2]: place[2] for place in effect.contracts}
+
+
+def _ends(rule_call, effect):
+    """The ids on a layer's input and output channels, where there is such an axis."""
+    inputs, outputs = effect.inputs, effect.produces
+    if inputs is None and rule_call.inputs:
+        inputs = _channel_vector(rule_call, rule_call.x)
+    if outputs is None and effect.outputs:
+        outputs = _channel_vector(rule_call, effect.outputs[0])
+    return inputs, outputs
+
+
+def _channel_vector(rule_call, x):
+    axis = (x.varying or (x.rank - 1,))[-1]
+    if x.rank < 2 or x.shape[axis] is None or x.is_fixed:
+        return None
+    return rule_call.along(x, axis)
+
+
+def _arrays(effect):
+    """Every id array of an effect."""
+    for axes in effect.weights.values():
+        yield from (ids for ids in axes if ids is not None)
+    for _, _, ids in effect.contracts:
+        yield ids
+    for _, factors in effect.products:
+        yield from factors
+    if effect.config or effect.arguments:
+        yield from id_arrays((effect.config, effect.arguments))
+
+
+def _groups(book, effects, rename, bounds, why):
+    # Whatever holds one channel of a group holds all: the first one speaks for it.
+    is_start = np.zeros(len(rename) + 1, bool)
+    is_start[bounds[:-1]] = True
+    makers = [(path, np.arange(a, b)) for path, a, b in book.makers if path is not None]
+    readers = [
+        (path, ids)
+        for path, entries in effects.items()
+        for entry in entries
+        for _, _, ids in entry.effect.contracts
+    ]
+    producers = _names_by_channel(makers, rename, is_start)
+    consumers = _names_by_channel(readers, rename, is_start)
+    used = collections.Counter()
+    groups = []
+    for start, stop, reason in zip(bounds[:-1], bounds[1:], why):
+        made = tuple(producers[start])
+        base = made[0] if made else _culprit(reason)
+        name = f"{base}:{used[base]}" if used[base] else base
+        used[base] += 1
+        groups.append(
+            Group(name, range(start, stop), made, tuple(consumers[start]), reason)
+        )
+    return tuple(groups)
+
+
+def _names_by_channel(named, rename, wanted):
+    """Channel → ordered set of the names whose ids hold it, for wanted channels."""
+    names = collections.defaultdict(dict)
+    if named:
+        channels = rename[np.concatenate([ids for _, ids in named])]
+        owner = np.repeat(np.arange(len(named)), [len(ids) for _, ids in named])
+        hits = np.flatnonzero(wanted[channels])
+        for channel, k in zip(channels[hits].tolist(), owner[hits].tolist()):
+            names[channel][named[k][0]] = None
+    return names
+
+
+def _culprit(reason):
+    """The layer that a reason speaks of; inputs have no stable names of their own."""
+    return "input" if reason.startswith("model input") else reason.split(":")[0]
+
+
+def _site(entries, rename):
+    # A call on positions knows no weights by channel, another one may.
+    first = next((e.effect for e in entries if e.effect.weights), entries[0].effect)
+    op = entries[0].call.op
+    nodes = {id(e.call.node): e.effect for e in reversed(entries)}
+
+    def network(ids):
+        return rename[ids]
+
+    fields = map_ids(
+        network,
+        {
+            "weights": first.weights,
+            "config": first.config,
+            "products": tuple(p for e in entries for p in e.effect.products),
+            "arguments": {k: e.arguments for k, e in nodes.items()},
+            "contracts": {k: e.contracts for k, e in nodes.items()},
+        },
+    )
+    uses = {
+        name: _total(e.effect.uses[name] for e in entries if name in e.effect.uses)
+        for name in first.uses
+    }
+    shape = entries[-1].effect.outputs[0].shape if entries[-1].effect.outputs else ()
+    return Site(
+        kind=type(op).__name__,
+        kernels=first.kernels,
+        uses=uses,
+        shape=tuple(shape),
+        weight_shapes={k: tuple(v.shape) for k, v in variables(op).items()},
+        uncounted=any(e.effect.uncounted for e in entries),
+        **fields,
+    )
+
+
+def _total(values):
+    values = list(values)
+    return None if None in values else sum(values)
