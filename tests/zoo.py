@@ -40,7 +40,7 @@ def example(model, batch=2, seed=1):
     rng = np.random.default_rng(seed)
 
     def one(t):
-        shape = [batch, *(n or 8 for n in t.shape[1:])]
+        shape = [t.shape[0] or batch, *(n or 8 for n in t.shape[1:])]
         if "int" in str(t.dtype):
             return rng.integers(0, 5, shape).astype(t.dtype)
         return rng.normal(0, 1, shape).astype("float32")

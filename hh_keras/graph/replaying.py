@@ -71,7 +71,7 @@ def _replay_sequence(model, inputs, make_once, prefix):
     if not any(is_graph(layer) for layer in model.layers):
         layers = [make_once(prefix + layer.name, layer) for layer in model.layers]
         return sequence_like(model, [inputs, *layers])
-    layers, so_far = [], keras.Sequential([inputs])
+    layers, so_far = [], keras.Sequential([inputs], name=model.name)
     for layer in model.layers:
         seen = so_far.outputs[0] if layers else inputs
         layers.append(make_once(prefix + layer.name, layer, seen))

@@ -266,7 +266,7 @@ def test_layers_of_which_nothing_is_proved_freeze_with_a_warning_that_names_them
     x = keras.layers.Conv2D(6, 1, name="conv")(i)
     share = keras.layers.Lambda(lambda t: t / keras.ops.sum(t, -1, True), name="share")
     m = keras.Model(i, keras.layers.Conv2D(2, 1)(keras.layers.Conv2D(5, 1)(share(x))))
-    with pytest.warns(UserWarning, match="'share' \\(Lambda\\): .* not its own"):
+    with pytest.warns(UserWarning, match="'share' \\(Lambda\\): .* not their own"):
         channels = hh.trace(m)
     assert "share" in channels.group("conv").frozen
     assert 0 < channels.removable_share < 1
