@@ -272,7 +272,9 @@ class TransformerBlock(L.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         self.att = L.MultiHeadAttention(num_heads=heads, key_dim=width // heads)
-        self.ffn = keras.Sequential([L.Dense(hidden, activation="relu"), L.Dense(width)])
+        self.ffn = keras.Sequential(
+            [L.Dense(hidden, activation="relu"), L.Dense(width)]
+        )
         self.layernorm1 = L.LayerNormalization(epsilon=1e-6)
         self.layernorm2 = L.LayerNormalization(epsilon=1e-6)
         self.dropout1, self.dropout2 = L.Dropout(rate), L.Dropout(rate)
@@ -470,10 +472,12 @@ class MobileViTBlock(L.Layer):
 
     def call(self, x):
         y = self.local(x)
-        b, h, w, c = y.shape
+        b, h, w, c = ops.shape(y)
         p, rows, columns = self.patch, h // self.patch, w // self.patch
         y = ops.reshape(y, (b * rows, p, columns, p, c))
-        y = ops.reshape(ops.transpose(y, (0, 2, 1, 3, 4)), (b, rows * columns, p * p, c))
+        y = ops.reshape(
+            ops.transpose(y, (0, 2, 1, 3, 4)), (b, rows * columns, p * p, c)
+        )
         y = ops.reshape(ops.transpose(y, (0, 2, 1, 3)), (b * p * p, rows * columns, c))
         y = self.transformer(y)
         y = ops.transpose(ops.reshape(y, (b, p * p, rows * columns, c)), (0, 2, 1, 3))
@@ -492,17 +496,13 @@ def mobilevit():
 
 def window_partition(x, size):
     _, height, width, channels = x.shape
-    x = ops.reshape(
-        x, (-1, height // size, size, width // size, size, channels)
-    )
+    x = ops.reshape(x, (-1, height // size, size, width // size, size, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
     return ops.reshape(x, (-1, size, size, channels))
 
 
 def window_reverse(windows, size, height, width, channels):
-    x = ops.reshape(
-        windows, (-1, height // size, width // size, size, size, channels)
-    )
+    x = ops.reshape(windows, (-1, height // size, width // size, size, size, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
     return ops.reshape(x, (-1, height, width, channels))
 
@@ -601,9 +601,7 @@ class PatchMerging(L.Layer):
         x = ops.reshape(x, (-1, self.size, self.size, self.width))
         parts = [x[:, i::2, j::2, :] for j in (0, 1) for i in (0, 1)]
         x = ops.concatenate(parts, axis=-1)
-        return self.linear(
-            ops.reshape(x, (-1, (self.size // 2) ** 2, 4 * self.width))
-        )
+        return self.linear(ops.reshape(x, (-1, (self.size // 2) ** 2, 4 * self.width)))
 
 
 @network
@@ -626,7 +624,9 @@ class ExternalAttention(L.Layer):
 
     def call(self, x):
         _, patches, channels = x.shape
-        x = ops.reshape(self.query(x), (-1, patches, self.heads, channels // self.heads))
+        x = ops.reshape(
+            self.query(x), (-1, patches, self.heads, channels // self.heads)
+        )
         attention = ops.softmax(self.keys(ops.transpose(x, (0, 2, 1, 3))), axis=2)
         attention = attention / (1e-9 + ops.sum(attention, axis=-1, keepdims=True))
         x = ops.transpose(self.values(attention), (0, 2, 1, 3))
@@ -913,16 +913,16 @@ class SuperResolution(keras.Model):
         super().__init__(**kwargs)
         self.rescale = L.Rescaling(1 / 255.0)
         self.first = L.Conv2D(width, 3, padding="same")
-        self.convs = [
-            [L.Conv2D(width, 3, padding="same", activation=a) for a in ("relu", None)]
-            for _ in range(2)
-        ]
+        self.ones, self.twos = (
+            [L.Conv2D(width, 3, padding="same", activation=a) for _ in range(2)]
+            for a in ("relu", None)
+        )
         self.up = L.Conv2D(4 * width, 3, padding="same")
         self.last = L.Conv2D(3, 3, padding="same")
 
     def call(self, x):
         x = first = self.first(self.rescale(x))
-        for one, two in self.convs:
+        for one, two in zip(self.ones, self.twos):
             x = x + 0.1 * two(one(x))
         x = tf.nn.depth_to_space(self.up(x + first), 2)
         return tf.clip_by_value(self.last(x) * 255.0, 0.0, 255.0)
@@ -1084,12 +1084,12 @@ class GatedUnit(L.Layer):
         self.units = units
         self.gate = L.Dense(units, activation="sigmoid")
 
-    def build(self, input_shape, context_shape=None):
+    def build(self, x_shape, context_shape=None):
         self.kernel = self.add_weight(
-            shape=(input_shape[-1], self.units), name="kernel", regularizer="l2"
+            shape=(x_shape[-1], self.units), name="kernel", regularizer="l2"
         )
         self.bias = self.add_weight(shape=(self.units,), name="bias")
-        self.gate.build(input_shape)
+        self.gate.build(x_shape)
 
     def call(self, x, context=None):
         y = ops.matmul(x, self.kernel) + self.bias
@@ -1119,13 +1119,12 @@ def keras_hub_transformer():
 
 @convolutional
 def keras_hub_convolutions():
-    from keras_hub.src.models.mobilenet.mobilenet_backbone import (
-        SqueezeAndExcite2D as Excite,
-    )
+    from keras_hub.src.models.efficientnet.mbconv import MBConvBlock
 
     i = keras.Input((8, 8, 3))
     x = L.Conv2D(8, 3, padding="same", activation="relu")(i)
-    return _classifier(i, L.Conv2D(8, 3)(Excite(8, 4)(x)))
+    x = MBConvBlock(8, 8, expand_ratio=2, se_ratio=0.25, name="mbconv_")(x)
+    return _classifier(i, x)
 
 
 class Repeated(L.Layer):

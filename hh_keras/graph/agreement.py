@@ -4,6 +4,7 @@ The runs have different batch sizes, and only one of them is in training. A numb
 is a multiple of the batch size in both, the same multiple, is the batch.
 """
 
+import collections
 import dataclasses
 from typing import Any
 
@@ -53,23 +54,20 @@ def agree(first, second, batches):
         Differs: the runs do not agree; `layer` is the innermost class around it.
     """
     merge = _Merge(first, second, batches)
+    own = [collections.Counter(s.scope[-1] for s in r.steps) for r in (first, second)]
+    for layer in {**own[0], **own[1]}:
+        if own[0][layer] != own[1][layer]:
+            raise Differs(layer, merge.changed)
     steps = []
     for a, b in zip(first.steps, second.steps):
         if a.scope != b.scope:
-            raise Differs(_common(a, b), merge.changed)
+            shared = [x for x, y in zip(a.scope, b.scope) if x is y]
+            raise Differs(shared[-1], merge.changed)
         steps.append(merge.step(a, b))
-    if len(first.steps) != len(second.steps):
-        longer = max(first.steps, second.steps, key=len)
-        raise Differs(longer[len(steps)].scope[-1], merge.changed)
     outputs = [keras.tree.flatten(r.outputs) + r.losses for r in (first, second)]
     merge.scope = (first.model,)
     merge.values(*outputs)
     return steps, merge.constants
-
-
-def _common(a, b):
-    shared = [x for x, y in zip(a.scope, b.scope) if x is y]
-    return shared[-1]
 
 
 class _Merge:
@@ -131,8 +129,10 @@ class _Merge:
             if a.op.variables or _config(a.op) != _config(b.op):
                 raise self.differs(f"makes a new {type(a.op).__name__} in every call")
             return a.op
-        ours, theirs = ({k: v for k, v in vars(op).items() if k not in _PRIVATE}
-                        for op in (a.op, b.op))
+        ours, theirs = (
+            {k: v for k, v in vars(op).items() if k not in _PRIVATE}
+            for op in (a.op, b.op)
+        )
         merged = self.values(ours, theirs)
         return self._sized(a, b) if _markers(merged) else a.op
 
@@ -149,9 +149,8 @@ class _Merge:
                 return keras.layers.Reshape([-1 if n is None else n for n in whole])
         x = next(iter(keras.tree.flatten((a.args, a.kwargs))))
         if isinstance(shape[0], Batch) and len(whole) == len(shape) - 1:
-            grows = len(x.shape) < len(shape) or x.shape[0] == 1
-            alike = kind == "BroadcastTo" or tuple(x.shape[1:]) == tuple(shape[1:])
-            if kind in ("BroadcastTo", "Tile", "Repeat") and grows and alike:
+            one = x.shape[0] == 1 and tuple(x.shape[1:]) == tuple(shape[1:])
+            if kind == "BroadcastTo" or (kind in ("Tile", "Repeat") and one):
                 return AlongBatch(whole, shape[0].times)
         raise self.differs(f"computes with the number of examples (ops.{kind.lower()})")
 

@@ -1,5 +1,8 @@
 """Steps that were noted become a functional model, with copies of the layers."""
 
+import collections
+from typing import NamedTuple
+
 import keras
 import numpy as np
 from keras.src import backend
@@ -8,8 +11,25 @@ from hh_keras.errors import ModelError
 from hh_keras.graph import calls
 from hh_keras.graph.agreement import Differs, Rows
 from hh_keras.graph.extra_layers import AddLoss, AlongBatch, Constant, Weight, WithMask
-from hh_keras.graph.following import Read, Step
+from hh_keras.graph.following import Read, Step, dense
 from hh_keras.graph.naming import Names
+
+
+class Assembled(NamedTuple):
+    """A model that was made of steps.
+
+    Attributes:
+        model: the functional model.
+        weights: `(path, layer)` of the weights that became layers.
+        pairs: `(variable of the original, its copy)`.
+        steady: those pairs whose layers are called once. A layer that is called twice
+            updates its statistics in an order that only Keras decides.
+    """
+
+    model: keras.Model
+    weights: tuple
+    pairs: list
+    steady: list
 
 
 def assemble(recording, steps, constants, inputs):
@@ -22,8 +42,7 @@ def assemble(recording, steps, constants, inputs):
         inputs: structure of `keras.Input` tensors, as that of the recording.
 
     Returns:
-        `(model, weights, pairs)`: the weights that became layers, as `(path, layer)`;
-        the pairs `(variable of the original, its copy)`.
+        An `Assembled`.
 
     Raises:
         Differs: a class uses a weight in a way that has no layer.
@@ -39,11 +58,17 @@ class _Assembly:
         olds = keras.tree.flatten(recording.inputs)
         self.values = {id(t): x for t, x in zip(olds, keras.tree.flatten(inputs))}
         self.ends = keras.tree.flatten((recording.outputs, recording.losses))
-        self.masks = [m for m in map(backend.get_keras_mask, self.ends) if m is not None]
+        self.masks = [
+            m for m in map(backend.get_keras_mask, self.ends) if m is not None
+        ]
         self.steps = _needed(steps, [*self.ends, *self.masks])
         self.made = {}  # id of an operation → its copy
         self.pairs, self.weights = [], []
-        self.names = Names(x._keras_history.operation.name for x in self.values.values())
+        self.names = Names(
+            x._keras_history.operation.name for x in self.values.values()
+        )
+        used = [(step.args, step.kwargs) for step in self.steps]
+        self.uses = collections.Counter(id(x) for x in keras.tree.flatten(used))
         self.owners = {
             id(v): step.op
             for step in self.steps
@@ -53,18 +78,25 @@ class _Assembly:
 
     def model(self):
         for step in self.steps:
-            args, kwargs = self._filled((step.args, step.kwargs), step.scope)
-            outputs = self._copy(step)(*args, **kwargs)
+            layer, (args, kwargs) = self._dense(step)
+            outputs = layer(*args, **kwargs)
             flat = keras.tree.flatten(outputs)
+            dense(flat, keras.tree.flatten((args, kwargs)))
             self.values.update((id(t), x) for t, x in zip(step.outputs, flat))
         outputs = self._outputs()
         model = keras.Model(self.inputs, outputs, name=self.recording.model.name)
-        pairs = [pair for old, new in self.pairs for pair in _variables(old, new)]
-        pairs += [(read.variable, layer.weight) for read, layer in self.weights]
+        _in_order(model)
+        times = collections.Counter(id(step.op) for step in self.steps)
+        pairs, steady = [], []
+        for old, new in self.pairs:
+            found = _variables(old, new)
+            pairs += found
+            steady += found if times[id(old)] == 1 else []
+        pairs += [(read.variable, layer.weights[0]) for read, layer in self.weights]
         for old, new in pairs:
             new.assign(old.value)
         weights = [(read.variable.path, layer.name) for read, layer in self.weights]
-        return model, tuple(weights), pairs
+        return Assembled(model, tuple(weights), pairs, steady)
 
     def _outputs(self):
         scope = (self.recording.model,)
@@ -146,6 +178,36 @@ class _Assembly:
         name = self.names.within(scope, "along_batch")
         return AlongBatch(array.shape[1:], value.times, name=name)(x, self.anchor)
 
+    def _dense(self, step):
+        """The copy of an operation and its arguments.
+
+        The product with a weight of two axes is a `Dense` layer.
+        """
+        read = None
+        if type(step.op).__name__ == "Matmul" and len(step.args) == 2:
+            read = self.recording.reads.get(id(step.args[1]))
+        if (
+            not isinstance(read, Read)
+            or len(read.variable.shape) != 2
+            or id(read.variable) in self.owners
+            or self.uses[id(step.args[1])] > 1
+            or not isinstance(step.args[0], keras.KerasTensor)
+        ):
+            filled = self._filled((step.args, step.kwargs), step.scope)
+            return self._copy(step), filled
+        v = read.variable
+        layer = keras.layers.Dense(
+            v.shape[1],
+            use_bias=False,
+            kernel_regularizer=v.regularizer,
+            kernel_constraint=v.constraint,
+            dtype=read.layer.dtype_policy,
+            trainable=v.trainable and read.layer.trainable,
+            name=self.names.within(step.scope, read.name, read.layer),
+        )
+        self.weights.append((read, layer))
+        return layer, (self._filled(step.args[:1], step.scope), {})
+
     def _copy(self, step):
         op = step.op
         if id(op) not in self.made:
@@ -161,10 +223,38 @@ class _Assembly:
         return self.made[id(op)]
 
 
+def _in_order(model):
+    """Shared layers that keep statistics update them in the order of the class.
+
+    Among calls that do not depend on each other Keras has an order of its own.
+    """
+    for nodes in model._nodes_by_depth.values():
+        nodes.sort(key=lambda node: node.operation._inbound_nodes.index(node))
+
+
 def _layer_like(op):
     if calls.is_graph(op):
         return calls.replay(op, lambda path, inner: _layer_like(inner))
-    return calls.clone_op(op)
+    config = op.get_config() if _has_config(op) else {}
+    # Objects of the user's own go over as they are: no name in a file finds them.
+    mine = {
+        key: vars(op)[key]
+        for key, value in config.items()
+        if isinstance(value, dict) and _is_foreign(vars(op).get(key))
+    }
+    return calls.clone_op(op, mine)
+
+
+def _has_config(op):
+    try:
+        return bool(op.get_config())
+    except Exception:
+        return False
+
+
+def _is_foreign(value):
+    kind = value if callable(value) and hasattr(value, "__name__") else type(value)
+    return callable(value) and kind.__module__.split(".")[0] != "keras"
 
 
 def _variables(old, new):
@@ -185,5 +275,3 @@ def _needed(steps, ends):
             kept.append(step)
             wanted.update(id(x) for x in keras.tree.flatten((step.args, step.kwargs)))
     return kept[::-1]
-
-

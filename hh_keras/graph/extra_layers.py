@@ -47,12 +47,15 @@ class Weight(keras.layers.Layer):
 
     def call(self, anchor):
         """Returns the weight; what `anchor` holds does not matter."""
-        return ops.convert_to_tensor(self.weight)
+        return ops.cast(self.weight, self._tensor_dtype)
 
     def compute_output_spec(self, anchor):
+        return keras.KerasTensor(self.shape, self._tensor_dtype)
+
+    @property
+    def _tensor_dtype(self):
         floating = keras.backend.is_float_dtype(self.weight_dtype)
-        dtype = self.compute_dtype if floating else self.weight_dtype
-        return keras.KerasTensor(self.shape, dtype)
+        return self.compute_dtype if floating else self.weight_dtype
 
     def compute_mask(self, inputs, previous_mask):
         return None

@@ -8,8 +8,6 @@ which are not touched, a list of *steps* grows.
 
 import contextlib
 import dataclasses
-import traceback
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,11 +19,14 @@ from keras.src.layers import layer as keras_layer
 from keras.src.ops import operation as keras_operation
 
 from hh_keras.graph import calls, tensorflow_functions
-from hh_keras.graph.rules import find_rule
-
-_KERAS = ("keras", "tensorflow", "tf_keras")
-_BOOKS = {"_trainable_variables", "_non_trainable_variables", "_layers", "_metrics"}
-_BOOKS |= {"_tracker", "_seed_generators", "_losses", "_tracked"}
+from hh_keras.graph.openable import (
+    SEQUENTIAL,
+    in_turn,
+    is_graph,
+    put,
+    reason,
+    variables_in,
+)
 
 
 class NotFollowed(Exception):
@@ -80,7 +81,7 @@ class Recording:
 
     def run(self):
         layers = list(self.model._flatten_layers())
-        places = [p for layer in layers for p in _places(layer)]
+        places = [p for layer in layers for p in variables_in(layer)]
         for *place, variable in places:
             if id(variable) not in self._symbols:
                 self._symbols[id(variable)] = variable, self._symbol(variable, *place)
@@ -102,16 +103,16 @@ class Recording:
     def _swapped(self, places, back=False):
         """Puts symbolic tensors in the places of variables, or the variables back."""
 
-        def put(variables):
+        def swap(back):
             for _, container, key, variable in places:
                 variable, tensor = self._symbols[id(variable)]
-                _put(container, key, variable if variables else tensor)
+                put(container, key, variable if back else tensor)
 
-        put(back)
+        swap(back)
         try:
             yield
         finally:
-            put(not back)
+            swap(not back)
 
     @contextlib.contextmanager
     def _closed_call(self, layer):
@@ -119,7 +120,7 @@ class Recording:
         places = []
         if not self.inside:
             for each in layer._flatten_layers():
-                places += _places(each, self._variable_of)
+                places += variables_in(each, self._variable_of)
         self.inside += 1
         try:
             with self._swapped(places, back=True):
@@ -133,7 +134,7 @@ class Recording:
 
     def opens(self, layer):
         """Whether a layer's `call` is to be followed."""
-        return self.wanted(layer, any(not _is_graph(s) for s in self.scope))
+        return self.wanted(layer, any(not is_graph(s) for s in self.scope))
 
     def note(self, operation, call_args=(), call_kwargs=None, outputs=None):
         """Takes the place of Keras' `Node`."""
@@ -150,6 +151,7 @@ class Recording:
             if not calls.is_layer(operation):
                 kind = type(operation).__name__.lower()
                 raise NotFollowed(f"keras.ops.{kind} runs a Python function")
+        dense(flat, _flat((call_args, kwargs)))
         scope = tuple(self.scope)
         self.steps.append(Step(operation, call_args, kwargs, flat, scope))
         return None
@@ -185,9 +187,9 @@ class Recording:
             return layer.compute_output_spec(*args, **kwargs)
 
     def _body(self, layer):
-        if isinstance(layer, keras.Sequential) and type(layer).call is _SEQUENTIAL:
-            return lambda x, training=None, mask=None: _in_turn(layer, x, mask)
-        if _is_graph(layer):
+        if isinstance(layer, keras.Sequential) and type(layer).call is SEQUENTIAL:
+            return lambda x, training=None, mask=None: in_turn(layer, x, mask)
+        if is_graph(layer):
             return lambda x, training=None, mask=None: self._through(layer, x, training)
         # What tf.function compiles is Python all the same.
         return getattr(layer.call, "python_function", layer.call)
@@ -280,6 +282,10 @@ class Recording:
             (keras_variables.Variable, "value", property(read)),
         ]
         with contextlib.ExitStack() as stack:
+            # Filtered, errors would be wrapped in each layer that they pass.
+            if keras.config.is_traceback_filtering_enabled():
+                keras.config.disable_traceback_filtering()
+                stack.callback(keras.config.enable_traceback_filtering)
             for owner, name, new in patches:
                 stack.callback(setattr, owner, name, getattr(owner, name))
                 setattr(owner, name, new)
@@ -287,86 +293,15 @@ class Recording:
             yield
 
 
-_SEQUENTIAL = keras.Sequential.call
-
-
-def opens(layer, nested, leaves, wanted):
-    """Whether a layer is a class of layers whose `call` somebody wrote.
-
-    Layers of Keras itself and those that have a rule are not. Functional and Sequential
-    models are, if something in them is; a Sequential model in a class is in any case,
-    for its input may have been fixed by whatever it was called on first.
-
-    Args:
-        nested: whether it stands in such a class.
-        leaves: whether layers that hold no layers count.
-        wanted: `wanted(layer, nested)` says the same of the layers in it.
-    """
-    if find_rule(layer) is not None:
-        return False
-    if isinstance(layer, keras.Sequential) and nested:
-        return True
-    if _is_graph(layer):
-        inner = layer._flatten_layers(include_self=False, recursive=False)
-        return any(wanted(x, False) for x in inner)
-    if _of_keras(layer):
-        return False
-    inner = list(layer._flatten_layers(include_self=False))
-    return bool(inner) or leaves or isinstance(layer, keras.Model)
-
-
-def _is_graph(layer):
-    return calls.is_graph(layer) or (
-        isinstance(layer, keras.Sequential) and type(layer).call is _SEQUENTIAL
-    )
-
-
-def _of_keras(layer):
-    """Whether what a layer computes was written by Keras."""
-    owner = next(c for c in type(layer).__mro__ if "call" in vars(c))
-    return owner.__module__.split(".")[0] in _KERAS
-
-
-def _in_turn(model, x, mask):
-    for layer in model.layers:
-        x = layer(x)
-    return x
-
-
-def _places(layer, variable_of=None):
-    """Yields `(layer, container, key, variable)` of each variable that a layer names.
-
-    `variable_of(value)` is the variable that a value stands for, or None.
-    """
-    if variable_of is None:
-
-        def variable_of(value):
-            return value if isinstance(value, keras.Variable) else None
-
-    for name, value in vars(layer).items():
-        if name in _BOOKS or name.startswith("_self_"):
-            continue
-        found = variable_of(value)
-        if found is not None:
-            yield layer, vars(layer), name, found
-        items = ()
-        if isinstance(value, list):
-            items = list(enumerate(value))
-        elif isinstance(value, dict):
-            items = list(value.items())
-        for key, item in items:
-            found = variable_of(item)
-            if found is not None:
-                yield layer, value, key, found
-
-
-def _put(container, key, value):
-    kind = list if isinstance(container, list) else dict
-    kind.__setitem__(container, key, value)
-
-
 def _flat(value):
     return keras.tree.flatten(value)
+
+
+def dense(outputs, inputs):
+    """Takes back that Keras calls `2 * x` sparse whatever `x` is."""
+    if not any(getattr(x, "sparse", False) for x in inputs):
+        for x in outputs:
+            x._sparse = False
 
 
 def _any_symbolic(value):
@@ -375,17 +310,3 @@ def _any_symbolic(value):
 
 def _is_array(value):
     return isinstance(value, (np.ndarray, np.generic)) or tf.is_tensor(value)
-
-
-def reason(layer, error):
-    """Why a class could not be followed: what happened, and in which line."""
-    said = str(error).strip().splitlines() or [type(error).__name__]
-    packages = [f"/site-packages/{p}/" for p in (*_KERAS, "numpy", "optree")]
-    packages.append(str(Path(__file__).parent))
-    frames = [
-        f"{Path(frame.filename).name}:{frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not any(p in frame.filename for p in packages)
-    ]
-    where = f" in {frames[-1]}" if frames else ""
-    return f"{type(layer).__name__}.call{where}: {said[0]}"

@@ -17,7 +17,9 @@ from hh_keras.graph import calls
 from hh_keras.graph.agreement import Differs, agree
 from hh_keras.graph.assembly import assemble
 from hh_keras.graph.comparing import difference, example
-from hh_keras.graph.following import Recording, opens, reason
+from hh_keras.graph.following import Recording
+from hh_keras.graph.openable import is_graph, opens, reason
+from hh_keras.graph.own_training import with_own_training
 
 _BATCHES = (5, 7)
 
@@ -33,6 +35,8 @@ class Opening:
         weights: `(path of the weight, layer)`: weights that classes use by themselves
             and that are layers now.
         unused: paths of weights that no call uses.
+        notes: sentences on what is otherwise than in the class: a way of training that
+            is lost, a `training` that its call did not take.
     """
 
     model: Any
@@ -40,6 +44,7 @@ class Opening:
     closed: tuple = ()
     weights: tuple = ()
     unused: tuple = ()
+    notes: tuple = ()
 
 
 def inline(model, inputs=None, closed=()):
@@ -94,11 +99,26 @@ def opening(model, inputs=None, closed=(), leaves=False):
             if error.layer is model:
                 return _unopened(model, shut, f"{type(model).__name__} {error.why}")
             shut[error.layer] = f"{type(error.layer).__name__} {error.why}"
-        except ModelError:
-            raise
+        except _Mismatch as error:
+            found = _without_one(model, struct, wanted, shut, error)
+            if found is not None:
+                return found
+            if not error.suspects:
+                return _unopened(model, shut, str(error))
+            shut.update((x, f"{type(x).__name__}: {error}") for x in error.suspects)
+        except ModelError as error:
+            return _unopened(model, shut, str(error), error)
         except Exception as error:
             return _unopened(model, shut, reason(model, error), error)
     return Opening(model, closed=_account(shut))
+
+
+class _Mismatch(Exception):
+    """The opened model gives other numbers; `suspects` are the layers opened in it."""
+
+    def __init__(self, what, suspects):
+        super().__init__(what)
+        self.suspects = suspects
 
 
 def _open(model, struct, wanted, shut):
@@ -111,27 +131,44 @@ def _open(model, struct, wanted, shut):
     if runs[0].closed.keys() != runs[1].closed.keys():
         return _open(model, struct, wanted, shut)
     steps, constants = agree(*runs, _BATCHES)
-    inputs = keras.tree.map_structure(_input, struct)
-    opened, weights, pairs = assemble(runs[0], steps, constants, inputs)
-    culprit = difference(model, opened, example(struct), pairs)
-    if culprit:
-        raise _blamed(model, runs[0], culprit)
-    used = {id(old) for old, _ in pairs}
+    inputs = [_input(x, path) for path, x in keras.tree.flatten_with_path(struct)]
+    inputs = keras.tree.pack_sequence_as(struct, inputs)
+    made = assemble(runs[0], steps, constants, inputs)
+    what = difference(model, made.model, example(struct), made.steady)
+    if what:
+        raise _Mismatch(what, [x for x in runs[0].opened if x is not model])
+    used = {id(old) for old, _ in made.pairs}
     unused = tuple(v.path for v in model.weights if id(v) not in used)
-    names = tuple((x.name, type(x).__name__) for x in runs[0].opened if x is not model)
-    return Opening(opened, names, _account(shut), weights, unused)
+    names = tuple((x.name, type(x).__name__) for x in runs[0].opened)
+    opened, lost = with_own_training(model, made.model)
+    notes = tuple(x for x in (lost, _untrained(model)) if x)
+    return Opening(opened, names, _account(shut), made.weights, unused, notes)
 
 
-def _blamed(model, run, what):
-    """Which class to close when the numbers differ: the outermost that was opened."""
-    layers = [x for x in run.opened if x is not model]
-    subclass = not calls.is_graph(model) and not isinstance(model, keras.Sequential)
-    return Differs(layers[-1] if layers and not subclass else model, what)
+def _untrained(model):
+    """Keras trains a class without `training` in its call as outside training."""
+    if model._call_has_training_arg:
+        return None
+    return (
+        f"{type(model).__name__}.call takes no 'training', so fit() left its dropout "
+        "and batch statistics out; the opened model trains with them"
+    )
+
+
+def _without_one(model, struct, wanted, shut, error):
+    """Opens all classes but one, if one alone is why the numbers differ."""
+    for layer in error.suspects:
+        shut[layer] = f"{type(layer).__name__}: {error}"
+        try:
+            return _open(model, struct, wanted, shut)
+        except (_Mismatch, Differs):
+            del shut[layer]
+    return None
 
 
 def _unopened(model, shut, why, error=None):
     """A graph stays as it was; of a subclassed model there is none."""
-    if calls.is_graph(model):
+    if is_graph(model):
         return Opening(model, closed=(*_account(shut), (model.name, "", why)))
     raise ModelError(
         f"model '{model.name}' cannot be opened: {why}. Write it with the functional "
@@ -152,8 +189,8 @@ def _inputs(model, inputs):
     shapes = getattr(model, "_build_shapes_dict", None)
     if not shapes:
         raise ModelError(
-            f"model '{model.name}' ({type(model).__name__}) is not built, so the shape "
-            "of its input is not known: call it once, or model.build(input_shape)."
+            f"what model '{model.name}' ({type(model).__name__}) is called on is not "
+            "known: call it once, or model.build(input_shape), or say it in `inputs`."
         )
     shapes = next(iter(shapes.values()))
     return keras.tree.map_shape_structure(
@@ -176,7 +213,9 @@ def _sized(struct, batch):
     return keras.tree.map_structure(sized, struct)
 
 
-def _input(x):
+def _input(x, path):
     history = getattr(x, "_keras_history", None)
     name = history.operation.name if history else None
+    if path and isinstance(path[-1], str):
+        name = path[-1]
     return keras.Input(batch_shape=x.shape, dtype=x.dtype, name=name)

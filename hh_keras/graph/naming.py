@@ -6,11 +6,10 @@ Keras forbids `/` in names, so a path is written with dots, as in Python:
 
 import re
 
-import keras
 from keras.src.utils.naming import to_snake_case
 
 from hh_keras.graph import calls
-from hh_keras.graph.following import _is_graph
+from hh_keras.graph.openable import is_graph
 
 
 class Names:
@@ -51,7 +50,7 @@ def _label(op, scope):
     """What somebody who reads the innermost class would call it."""
     kind = to_snake_case(type(op).__name__)
     kind = getattr(op, "function", "").split(".")[-1] or kind
-    if all(_is_graph(s) for s in scope):
+    if all(is_graph(s) for s in scope):
         return op.name
     automatic = re.fullmatch(rf"{to_snake_case(type(op).__name__)}(_\d+)?", op.name)
     if not calls.is_layer(op) or not automatic:
@@ -65,7 +64,7 @@ def _label(op, scope):
 
 def _attribute(owner, layer):
     """Under which name a layer is an attribute of another one."""
-    if isinstance(owner, keras.Sequential):
+    if is_graph(owner):
         return None
     for name, value in vars(owner).items():
         if name in ("_layers", "_tracker", "_metrics") or name.startswith("_self_"):
