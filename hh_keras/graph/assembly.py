@@ -11,8 +11,9 @@ from hh_keras.errors import ModelError
 from hh_keras.graph import calls
 from hh_keras.graph.agreement import Differs, Rows
 from hh_keras.graph.extra_layers import AddLoss, AlongBatch, Constant, Weight, WithMask
-from hh_keras.graph.following import Read, Step, dense
+from hh_keras.graph.following import Read, Step
 from hh_keras.graph.naming import Names
+from hh_keras.graph.openable import dense
 
 
 class Assembled(NamedTuple):

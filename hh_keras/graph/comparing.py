@@ -33,7 +33,8 @@ def difference(model, other, inputs, pairs, tolerance=1e-6):
         pairs: `(variable of model, variable of other)`, equal in value.
         tolerance: relative to the spread of the numbers.
     """
-    before = [(v, np.asarray(v)) for m in (model, other) for v in m.variables]
+    states = [*model.non_trainable_variables, *other.non_trainable_variables]
+    before = [(v, np.asarray(v)) for v in states]
 
     def restored(model, training):
         for variable, value in before:

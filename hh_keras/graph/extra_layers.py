@@ -162,7 +162,8 @@ class WithMask(keras.layers.Layer):
 @register_rule(Weight)
 def _weight(layer, call):
     """The last axis of a weight that is used raw is its axis of channels."""
-    if not layer.shape or layer.shape[-1] < 2:
+    floating = keras.backend.is_float_dtype(layer.weight_dtype)
+    if not layer.shape or layer.shape[-1] < 2 or not floating:
         return Effect(call.fixed(layer.shape, "a weight without channels"))
     ids = call.fresh(layer.shape[-1])
     before = (None,) * (len(layer.shape) - 1)
@@ -194,6 +195,7 @@ def _along_batch(layer, call):
 
 @register_rule(AddLoss, WithMask)
 def _first(layer, call):
+    what = "a loss" if isinstance(layer, AddLoss) else "a mask"
     for x in call.inputs[1:]:
-        call.freeze(x, f"{call.path}: a loss" if isinstance(layer, AddLoss) else "")
+        call.freeze(x, f"{call.path}: {what}")
     return call.passes()

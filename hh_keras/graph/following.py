@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras.src import ops as keras_ops
 from keras.src.backend.common import variables as keras_variables
 from keras.src.layers import layer as keras_layer
@@ -21,7 +20,9 @@ from keras.src.ops import operation as keras_operation
 from hh_keras.graph import calls, tensorflow_functions
 from hh_keras.graph.openable import (
     SEQUENTIAL,
+    dense,
     in_turn,
+    is_array,
     is_graph,
     put,
     reason,
@@ -239,7 +240,7 @@ class Recording:
         return original(layer, *args, **kwargs)
 
     def _symbolic(self, value):
-        if not _is_array(value):
+        if not is_array(value):
             return value
         value = np.asarray(value)
         tensor = keras.KerasTensor(value.shape, value.dtype.name)
@@ -297,16 +298,5 @@ def _flat(value):
     return keras.tree.flatten(value)
 
 
-def dense(outputs, inputs):
-    """Takes back that Keras calls `2 * x` sparse whatever `x` is."""
-    if not any(getattr(x, "sparse", False) for x in inputs):
-        for x in outputs:
-            x._sparse = False
-
-
 def _any_symbolic(value):
     return any(isinstance(x, keras.KerasTensor) for x in _flat(value))
-
-
-def _is_array(value):
-    return isinstance(value, (np.ndarray, np.generic)) or tf.is_tensor(value)

@@ -92,9 +92,12 @@ def opening(model, inputs=None, closed=(), leaves=False):
     if not wanted(model, False):
         return Opening(model)
     struct = _inputs(model, inputs)
+    if inputs is None and not is_graph(model):
+        struct = _with_integers(model, struct, wanted)
     while wanted(model, False):
         try:
-            return _open(model, struct, wanted, shut)
+            with calls.collection_paused():
+                return _open(model, struct, wanted, shut)
         except Differs as error:
             if error.layer is model:
                 return _unopened(model, shut, f"{type(model).__name__} {error.why}")
@@ -196,6 +199,24 @@ def _inputs(model, inputs):
     return keras.tree.map_shape_structure(
         lambda s: keras.KerasTensor((None, *s[1:]), "float32"), shapes
     )
+
+
+def _with_integers(model, struct, wanted):
+    """Inputs that are looked up in a table are integers, which no class writes down."""
+    try:
+        run = Recording(model, _sized(struct, _BATCHES[0]), False, wanted).run()
+    except Exception:  # the reason is given where the model is opened
+        return struct
+    looked_up = set()
+    for step in reversed(run.steps):
+        cast = type(step.op).__name__ == "Cast" and id(step.outputs[0]) in looked_up
+        if cast or isinstance(step.op, keras.layers.Embedding):
+            looked_up.add(id(step.args[0]))
+    flat = [
+        keras.KerasTensor(x.shape, "int32" if id(seen) in looked_up else x.dtype)
+        for x, seen in zip(keras.tree.flatten(struct), keras.tree.flatten(run.inputs))
+    ]
+    return keras.tree.pack_sequence_as(struct, flat)
 
 
 def _open_batch(x):

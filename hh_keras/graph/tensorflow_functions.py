@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras.src.ops.operation import Operation
 from tensorflow.python.util import dispatch, tf_decorator
 
+from hh_keras.graph import tensorflow_images  # noqa: F401  (registers its functions)
 from hh_keras.graph.tensorflow_meanings import as_keras
 
 _NOT_SUPPORTED = tf.__internal__.dispatch.GlobalOpDispatcher.NOT_SUPPORTED

@@ -64,7 +64,6 @@ _SAME = {
     "softsign": "softsign",
     "sqrt": "sqrt",
     "square": "square",
-    "squared_difference": "squared_difference",
     "stop_gradient": "stop_gradient",
     "subtract": "subtract",
     "swish": "silu",
@@ -88,7 +87,7 @@ _REDUCTIONS = {
 _SPECIAL = {}
 
 
-def _sizes(value):
+def integers(value):
     """A shape as integers, of whatever it was made."""
     if tf.is_tensor(value) or isinstance(value, np.ndarray):
         return [int(n) for n in np.asarray(value)]
@@ -97,14 +96,14 @@ def _sizes(value):
     return [-1 if n is None else int(n) for n in value]
 
 
-def _symbolic(value):
+def symbolic(value):
     return isinstance(value, keras.KerasTensor)
 
 
 def _axis(value):
     if value is None or isinstance(value, int):
         return value
-    sizes = _sizes(value)
+    sizes = integers(value)
     return sizes if isinstance(sizes, int) else tuple(sizes)
 
 
@@ -141,7 +140,7 @@ def as_keras(name, given, args):
     return None
 
 
-def _means(*names):
+def means(*names):
     def decorate(function):
         for name in names:
             _SPECIAL[name] = function
@@ -150,7 +149,7 @@ def _means(*names):
     return decorate
 
 
-@_means("convert_to_tensor", "identity")
+@means("convert_to_tensor", "identity")
 def _itself(value=None, input=None, dtype=None):
     x = value if value is not None else input
     if not isinstance(x, keras.KerasTensor):
@@ -159,58 +158,58 @@ def _itself(value=None, input=None, dtype=None):
     return x if same else ops.cast(x, tf.as_dtype(dtype).name)
 
 
-@_means("shape")
+@means("shape")
 def _shape(input, out_type=tf.int32):
     if None in input.shape:
         return None
     return tf.constant(tuple(input.shape), out_type)
 
 
-@_means("rank")
+@means("rank")
 def _rank(input):
     return tf.constant(len(input.shape))
 
 
-@_means("size")
+@means("size")
 def _size(input):
     if None in input.shape:
         return None
     return tf.constant(int(np.prod(input.shape)))
 
 
-@_means("cast")
+@means("cast")
 def _cast(x, dtype):
     return ops.cast(x, tf.as_dtype(dtype).name)
 
 
-@_means("reshape")
+@means("reshape")
 def _reshape(tensor, shape):
-    return ops.reshape(tensor, _sizes(shape))
+    return ops.reshape(tensor, integers(shape))
 
 
-@_means("transpose")
+@means("transpose")
 def _transpose(a, perm=None, conjugate=False):
-    return ops.transpose(a, None if perm is None else _sizes(perm))
+    return ops.transpose(a, None if perm is None else integers(perm))
 
 
-@_means("concat")
+@means("concat")
 def _concat(values, axis):
     return ops.concatenate(list(values), int(axis))
 
 
-@_means("stack")
+@means("stack")
 def _stack(values, axis=0):
     return ops.stack(list(values), axis)
 
 
-@_means("unstack")
+@means("unstack")
 def _unstack(value, num=None, axis=0):
     return ops.unstack(value, num, axis)
 
 
-@_means("split")
+@means("split")
 def _split(value, num_or_size_splits, axis=0):
-    sizes = _sizes(num_or_size_splits)
+    sizes = integers(num_or_size_splits)
     if not isinstance(sizes, int):
         if -1 in sizes:
             return None
@@ -218,12 +217,12 @@ def _split(value, num_or_size_splits, axis=0):
     return ops.split(value, sizes, axis)
 
 
-@_means("expand_dims")
+@means("expand_dims")
 def _expand_dims(input, axis):
     return ops.expand_dims(input, int(axis))
 
 
-@_means("squeeze")
+@means("squeeze")
 def _squeeze(input, axis=None):
     axis = _axis(axis)
     if isinstance(axis, tuple) and len(axis) == 1:
@@ -231,32 +230,32 @@ def _squeeze(input, axis=None):
     return ops.squeeze(input, axis)
 
 
-@_means("tile")
+@means("tile")
 def _tile(input, multiples):
-    return ops.tile(input, _sizes(multiples))
+    return ops.tile(input, integers(multiples))
 
 
-@_means("repeat")
+@means("repeat")
 def _repeat(input, repeats, axis=None):
     return ops.repeat(input, int(repeats), axis)
 
 
-@_means("broadcast_to")
+@means("broadcast_to")
 def _broadcast_to(input, shape):
-    return ops.broadcast_to(input, _sizes(shape))
+    return ops.broadcast_to(input, integers(shape))
 
 
-@_means("reverse")
+@means("reverse")
 def _reverse(tensor, axis):
     return ops.flip(tensor, _axis(axis))
 
 
-@_means("roll")
+@means("roll")
 def _roll(input, shift, axis):
     return ops.roll(input, _axis(shift), _axis(axis))
 
 
-@_means("pad")
+@means("pad")
 def _pad(tensor, paddings, mode="CONSTANT", constant_values=0):
     widths = [[int(n) for n in pair] for pair in np.asarray(paddings)]
     mode = mode.lower()
@@ -264,19 +263,19 @@ def _pad(tensor, paddings, mode="CONSTANT", constant_values=0):
     return ops.pad(tensor, widths, mode, **values)
 
 
-@_means("where")
+@means("where")
 def _where(condition, x=None, y=None):
     if x is None or y is None:
         return None
     return ops.where(condition, x, y)
 
 
-@_means("clip_by_value")
+@means("clip_by_value")
 def _clip(t, clip_value_min, clip_value_max):
     return ops.clip(t, clip_value_min, clip_value_max)
 
 
-@_means("matmul", "linalg.matmul")
+@means("matmul", "linalg.matmul")
 def _matmul(a, b, transpose_a=False, transpose_b=False):
     def turned(x):
         order = list(range(len(x.shape)))
@@ -286,64 +285,64 @@ def _matmul(a, b, transpose_a=False, transpose_b=False):
     return ops.matmul(turned(a) if transpose_a else a, turned(b) if transpose_b else b)
 
 
-@_means("argmax", "math.argmax")
+@means("argmax", "math.argmax")
 def _argmax(input, axis=None, output_type=tf.int64):
     found = ops.argmax(input, 0 if axis is None else int(axis))
     return ops.cast(found, tf.as_dtype(output_type).name)
 
 
-@_means("argmin", "math.argmin")
+@means("argmin", "math.argmin")
 def _argmin(input, axis=None, output_type=tf.int64):
     found = ops.argmin(input, 0 if axis is None else int(axis))
     return ops.cast(found, tf.as_dtype(output_type).name)
 
 
-@_means("gather")
+@means("gather")
 def _gather(params, indices, axis=None, batch_dims=0):
     if batch_dims:
         return None
     return ops.take(params, indices, axis=0 if axis is None else int(axis))
 
 
-@_means("one_hot")
+@means("one_hot")
 def _one_hot(indices, depth, axis=None, dtype=None):
     dtype = tf.as_dtype(dtype or tf.float32).name
     return ops.one_hot(indices, int(depth), -1 if axis is None else axis, dtype)
 
 
-@_means("cumsum")
+@means("cumsum")
 def _cumsum(x, axis=0, exclusive=False, reverse=False):
     if exclusive or reverse:
         return None
     return ops.cumsum(x, int(axis))
 
 
-@_means("softmax")
+@means("softmax")
 def _softmax(logits, axis=None):
     return ops.softmax(logits, -1 if axis is None else axis)
 
 
-@_means("log_softmax")
+@means("log_softmax")
 def _log_softmax(logits, axis=None):
     return ops.log_softmax(logits, -1 if axis is None else axis)
 
 
-@_means("leaky_relu")
+@means("leaky_relu")
 def _leaky_relu(features, alpha=0.2):
     return ops.leaky_relu(features, alpha)
 
 
-@_means("elu")
+@means("elu")
 def _elu(features):
     return ops.elu(features)
 
 
-@_means("gelu")
+@means("gelu")
 def _gelu(features, approximate=False):
     return ops.gelu(features, approximate)
 
 
-@_means("add_n")
+@means("add_n")
 def _add_n(inputs):
     total = inputs[0]
     for x in inputs[1:]:
@@ -351,110 +350,24 @@ def _add_n(inputs):
     return total
 
 
-@_means("depth_to_space")
-def _depth_to_space(input, block_size, data_format="NHWC"):
-    if data_format != "NHWC":
-        return None
-    return ops.depth_to_space(input, block_size)
-
-
-@_means("space_to_depth")
-def _space_to_depth(input, block_size, data_format="NHWC"):
-    if data_format != "NHWC":
-        return None
-    return ops.space_to_depth(input, block_size)
-
-
-@_means("image.resize")
-def _resize(
-    images, size, method="bilinear", preserve_aspect_ratio=False, antialias=False
-):
-    if preserve_aspect_ratio or len(images.shape) != 4:
-        return None
-    return ops.image.resize(images, tuple(_sizes(size)), method, antialias)
-
-
-def _windows(given):
-    """`(size, stride, padding)` of a window over two dimensions."""
-
-    def inner(value, rank=2):
-        if isinstance(value, int):
-            return (value,) * rank
-        value = tuple(_sizes(value))
-        return value[1:-1] if len(value) == rank + 2 else value
-
-    if not isinstance(given["padding"], str):
-        raise ValueError("padded side by side")
-    if given.get("data_format") not in (None, "NHWC"):
-        raise ValueError("channels first")
-    return inner(given["ksize"]), inner(given["strides"]), given["padding"].lower()
-
-
-@_means("max_pool", "max_pool2d")
-def _max_pool(input, **given):
-    return ops.max_pool(input, *_windows(given))
-
-
-@_means("avg_pool", "avg_pool2d")
-def _avg_pool(input, **given):
-    return ops.average_pool(input, *_windows(given))
-
-
-@_means("conv2d")
-def _conv2d(input, filters, strides, padding, data_format="NHWC", dilations=None):
-    given = {"ksize": 1, "strides": strides, "padding": padding}
-    given["data_format"] = data_format
-    _, strides, padding = _windows(given)
-    holes = 1 if dilations is None else _windows({**given, "strides": dilations})[1]
-    return ops.conv(input, filters, strides, padding, dilation_rate=holes)
-
-
-@_means("depthwise_conv2d")
-def _depthwise_conv2d(
-    input, filter, strides, padding, data_format=None, dilations=None
-):
-    given = {"ksize": 1, "strides": strides, "padding": padding}
-    given["data_format"] = data_format
-    _, strides, padding = _windows(given)
-    holes = 1 if dilations is None else tuple(_sizes(dilations))
-    return ops.depthwise_conv(input, filter, strides, padding, dilation_rate=holes)
-
-
-@_means("bias_add")
-def _bias_add(value, bias, data_format=None):
-    if data_format not in (None, "NHWC", "NWC", "N...C"):
-        return None
-    return ops.add(value, bias if _symbolic(bias) else np.asarray(bias, value.dtype))
-
-
-@_means("l2_normalize", "math.l2_normalize")
+@means("l2_normalize", "math.l2_normalize")
 def _l2_normalize(x, axis=None, epsilon=1e-12):
     total = ops.sum(ops.square(x), axis=_axis(axis), keepdims=True)
     return ops.multiply(x, ops.rsqrt(ops.maximum(total, epsilon)))
 
 
-@_means("sort")
+@means("sort")
 def _sort(values, axis=-1):
     return ops.sort(values, int(axis))
 
 
-@_means("slice")
+@means("slice")
 def _slice(input_, begin, size):
-    begin, size = _sizes(begin), _sizes(size)
+    begin, size = integers(begin), integers(size)
     ends = [None if n == -1 else b + n for b, n in zip(begin, size)]
     return input_[tuple(slice(b, e) for b, e in zip(begin, ends))]
 
 
-@_means("image.flip_left_right")
-def _flip_left_right(image):
-    return ops.flip(image, -2)
-
-
-@_means("image.flip_up_down")
-def _flip_up_down(image):
-    return ops.flip(image, -3)
-
-
-@_means("reciprocal")
+@means("reciprocal")
 def _reciprocal(x):
     return ops.reciprocal(x)

@@ -102,6 +102,7 @@ def test_opened_networks_shrink(name, request):
     assert_same(masked, small, 2e-2 if "mixed" in name else 1e-5)
 
 
+@pytest.mark.slow
 def test_most_channels_of_convolutional_networks_can_leave():
     shares = []
     for name in sorted(CONVOLUTIONAL):
@@ -152,6 +153,7 @@ assert "tests.class_zoo" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_files_load_in_a_process_that_knows_no_class(tmp_path):
     names = [n for n in sorted(CLASS_ZOO) if not n.startswith("keras_hub")]
     names = [n for n in names if n not in NEED_CLASSES]
@@ -232,6 +234,14 @@ def test_numbers_that_grow_with_the_batch_are_the_batch():
     model = inline(build("subclassed_vision_transformer"))
     for batch in (1, 3, 8):
         assert model(np.zeros((batch, 8, 8, 3), "float32")).shape == (batch, 5)
+
+
+def test_inputs_that_are_looked_up_are_integers():
+    model = inline(build("tied_language_model"))
+    assert {k: t.dtype for k, t in model.input.items()} == {
+        "tokens": "int32",
+        "weights": "float32",
+    }
 
 
 def test_masks_reach_the_loss():
