@@ -1,0 +1,278 @@
+"""Steps that were noted become a functional model, with copies of the layers."""
+
+import collections
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras.src import backend
+
+from hh_keras.errors import ModelError
+from hh_keras.graph import calls
+from hh_keras.graph.agreement import Differs, Rows
+from hh_keras.graph.extra_layers import AddLoss, AlongBatch, Constant, Weight, WithMask
+from hh_keras.graph.following import Read, Step
+from hh_keras.graph.naming import Names
+from hh_keras.graph.openable import dense
+
+
+class Assembled(NamedTuple):
+    """A model that was made of steps.
+
+    Attributes:
+        model: the functional model.
+        weights: `(path, layer)` of the weights that became layers.
+        pairs: `(variable of the original, its copy)`.
+        steady: those pairs whose layers are called once. A layer that is called twice
+            updates its statistics in an order that only Keras decides.
+    """
+
+    model: keras.Model
+    weights: tuple
+    pairs: list
+    steady: list
+
+
+def assemble(recording, steps, constants, inputs):
+    """Makes the functional model of a recording.
+
+    Args:
+        recording: the `Recording` whose tensors the steps speak of.
+        steps: list of `Step`, the numbers of the batch replaced.
+        constants: id of a symbolic tensor → the array that it stands for.
+        inputs: structure of `keras.Input` tensors, as that of the recording.
+
+    Returns:
+        An `Assembled`.
+
+    Raises:
+        Differs: a class uses a weight in a way that has no layer.
+        ModelError: a layer cannot be made again.
+    """
+    return _Assembly(recording, steps, constants, inputs).model()
+
+
+class _Assembly:
+    def __init__(self, recording, steps, constants, inputs):
+        self.recording, self.constants, self.inputs = recording, constants, inputs
+        self.anchor = keras.tree.flatten(inputs)[0]
+        olds = keras.tree.flatten(recording.inputs)
+        self.values = {id(t): x for t, x in zip(olds, keras.tree.flatten(inputs))}
+        self.ends = keras.tree.flatten((recording.outputs, recording.losses))
+        self.masks = [
+            m for m in map(backend.get_keras_mask, self.ends) if m is not None
+        ]
+        self.steps = _needed(steps, [*self.ends, *self.masks])
+        self.made = {}  # id of an operation → its copy
+        self.pairs, self.weights = [], []
+        self.names = Names(
+            x._keras_history.operation.name for x in self.values.values()
+        )
+        used = [(step.args, step.kwargs) for step in self.steps]
+        self.uses = collections.Counter(id(x) for x in keras.tree.flatten(used))
+        self.owners = {
+            id(v): step.op
+            for step in self.steps
+            if calls.is_layer(step.op)
+            for v in step.op.variables
+        }
+
+    def model(self):
+        for step in self.steps:
+            layer, (args, kwargs) = self._dense(step)
+            outputs = layer(*args, **kwargs)
+            flat = keras.tree.flatten(outputs)
+            dense(flat, keras.tree.flatten((args, kwargs)))
+            self.values.update((id(t), x) for t, x in zip(step.outputs, flat))
+        outputs = self._outputs()
+        model = keras.Model(self.inputs, outputs, name=self.recording.model.name)
+        _in_order(model)
+        times = collections.Counter(id(step.op) for step in self.steps)
+        pairs, steady = [], []
+        for old, new in self.pairs:
+            found = _variables(old, new)
+            pairs += found
+            steady += found if times[id(old)] == 1 else []
+        pairs += [(read.variable, layer.weights[0]) for read, layer in self.weights]
+        for old, new in pairs:
+            new.assign(old.value)
+        weights = [(read.variable.path, layer.name) for read, layer in self.weights]
+        return Assembled(model, tuple(weights), pairs, steady)
+
+    def _outputs(self):
+        scope = (self.recording.model,)
+        struct = self.recording.outputs
+        flat = [self._output(x, scope) for x in keras.tree.flatten(struct)]
+        for loss in self.recording.losses:
+            layer = AddLoss(name=self.names.free("loss"))
+            flat[0] = layer(flat[0], self._filled(loss, scope))
+        outputs = keras.tree.pack_sequence_as(struct, flat)
+        return outputs
+
+    def _output(self, old, scope):
+        if not isinstance(old, keras.KerasTensor):
+            if old is None:
+                raise ModelError(
+                    f"model '{self.recording.model.name}' returns None among its "
+                    "outputs; a functional model has tensors only."
+                )
+            return self._constant(np.asarray(old), scope, "output")
+        new, mask = self._filled(old, scope), backend.get_keras_mask(old)
+        if mask is not None and backend.get_keras_mask(new) is None:
+            layer = WithMask(name=self.names.free("with_mask"))
+            new = layer(new, self._filled(mask, scope))
+        return new
+
+    def _filled(self, value, scope):
+        """Puts the new tensors in the places of the noted ones, in any structure."""
+        if isinstance(value, (list, tuple)):
+            return type(value)([self._filled(v, scope) for v in value])
+        if isinstance(value, dict):
+            return {k: self._filled(v, scope) for k, v in value.items()}
+        if isinstance(value, Rows):
+            return self._constant(value, scope, "constant")
+        if not isinstance(value, keras.KerasTensor):
+            return value
+        if id(value) not in self.values:
+            self.values[id(value)] = self._source(value, scope)
+        return self.values[id(value)]
+
+    def _source(self, tensor, scope):
+        """A tensor that comes from no step: a weight, or a constant."""
+        read = self.recording.reads.get(id(tensor))
+        if id(tensor) in self.constants:
+            return self._constant(self.constants[id(tensor)], scope, "constant")
+        if not isinstance(read, Read):
+            raise Differs(scope[-1], "keeps a tensor from one call to the next")
+        owner = self.owners.get(id(read.variable))
+        if owner is not None:
+            return self._shared(owner, read, scope)
+        v = read.variable
+        layer = Weight(
+            v.shape,
+            v._dtype,
+            v.regularizer,
+            v.constraint,
+            dtype=read.layer.dtype_policy,
+            trainable=v.trainable and read.layer.trainable,
+            name=self.names.within(scope, read.name, read.layer),
+        )
+        self.weights.append((read, layer))
+        return layer(self.anchor)
+
+    def _shared(self, owner, read, scope):
+        """A weight that its own layer uses too: what that gives for every index."""
+        if isinstance(owner, keras.layers.Embedding) and not owner.mask_zero:
+            indices = np.arange(owner.input_dim, dtype="int32")
+            indices = self._constant(indices, scope, "indices")
+            return self._copy(Step(owner, (), {}, [], scope))(indices)
+        raise Differs(scope[-1], f"uses a weight of layer '{owner.name}' beside it")
+
+    def _constant(self, value, scope, name):
+        rows = isinstance(value, Rows)
+        array = np.asarray(value.row if rows else value)
+        x = Constant(array, array.dtype.name, name=self.names.within(scope, name))(
+            self.anchor
+        )
+        if not rows:
+            return x
+        name = self.names.within(scope, "along_batch")
+        return AlongBatch(array.shape[1:], value.times, name=name)(x, self.anchor)
+
+    def _dense(self, step):
+        """The copy of an operation and its arguments.
+
+        The product with a weight of two axes is a `Dense` layer.
+        """
+        read = None
+        if type(step.op).__name__ == "Matmul" and len(step.args) == 2:
+            read = self.recording.reads.get(id(step.args[1]))
+        if (
+            not isinstance(read, Read)
+            or len(read.variable.shape) != 2
+            or id(read.variable) in self.owners
+            or self.uses[id(step.args[1])] > 1
+            or not isinstance(step.args[0], keras.KerasTensor)
+        ):
+            filled = self._filled((step.args, step.kwargs), step.scope)
+            return self._copy(step), filled
+        v = read.variable
+        layer = keras.layers.Dense(
+            v.shape[1],
+            use_bias=False,
+            kernel_regularizer=v.regularizer,
+            kernel_constraint=v.constraint,
+            dtype=read.layer.dtype_policy,
+            trainable=v.trainable and read.layer.trainable,
+            name=self.names.within(step.scope, read.name, read.layer),
+        )
+        self.weights.append((read, layer))
+        return layer, (self._filled(step.args[:1], step.scope), {})
+
+    def _copy(self, step):
+        op = step.op
+        if id(op) not in self.made:
+            name = self.names.of(op, step.scope)
+            if calls.is_layer(op):
+                new = _layer_like(op)
+                self.pairs.append((op, new))
+            else:
+                new = object.__new__(type(op))
+                vars(new).update(vars(op), _inbound_nodes=[], _outbound_nodes=[])
+            new.name = name
+            self.made[id(op)] = new
+        return self.made[id(op)]
+
+
+def _in_order(model):
+    """Shared layers that keep statistics update them in the order of the class.
+
+    Among calls that do not depend on each other Keras has an order of its own.
+    """
+    for nodes in model._nodes_by_depth.values():
+        nodes.sort(key=lambda node: node.operation._inbound_nodes.index(node))
+
+
+def _layer_like(op):
+    if calls.is_graph(op):
+        return calls.replay(op, lambda path, inner: _layer_like(inner))
+    config = op.get_config() if _has_config(op) else {}
+    # Objects of the user's own go over as they are: no name in a file finds them.
+    mine = {
+        key: vars(op)[key]
+        for key, value in config.items()
+        if isinstance(value, dict) and _is_foreign(vars(op).get(key))
+    }
+    return calls.clone_op(op, mine)
+
+
+def _has_config(op):
+    try:
+        return bool(op.get_config())
+    except Exception:
+        return False
+
+
+def _is_foreign(value):
+    kind = value if callable(value) and hasattr(value, "__name__") else type(value)
+    return callable(value) and kind.__module__.split(".")[0] != "keras"
+
+
+def _variables(old, new):
+    if len(old.variables) != len(new.variables):
+        raise ModelError(
+            f"layer '{old.name}' ({type(old).__name__}), made again from its config, "
+            f"has {len(new.variables)} weights instead of {len(old.variables)}."
+        )
+    return list(zip(old.variables, new.variables))
+
+
+def _needed(steps, ends):
+    """The steps that outputs and losses depend on, in their order."""
+    wanted = {id(x) for x in ends}
+    kept = []
+    for step in reversed(steps):
+        if any(id(x) in wanted for x in step.outputs):
+            kept.append(step)
+            wanted.update(id(x) for x in keras.tree.flatten((step.args, step.kwargs)))
+    return kept[::-1]

@@ -1,0 +1,84 @@
+"""Whether two models give the same numbers."""
+
+import keras
+import numpy as np
+
+
+def example(struct, batch=2, seed=0, size=32):
+    """Random inputs in a structure of symbolic tensors.
+
+    Unknown sizes become `size`; integers are 0 or 1, which every vocabulary has.
+    """
+    rng = np.random.default_rng(seed)
+
+    def one(x):
+        shape = [batch if k == 0 else size for k in range(len(x.shape))]
+        shape = [m if n is None else n for n, m in zip(x.shape, shape)]
+        if keras.backend.is_float_dtype(x.dtype):
+            return keras.ops.convert_to_tensor(rng.normal(0, 1, shape), x.dtype)
+        return keras.ops.convert_to_tensor(rng.integers(0, 2, shape), x.dtype)
+
+    return keras.tree.map_structure(one, struct)
+
+
+def difference(model, other, inputs, pairs, tolerance=1e-6):
+    """Says in which way two models differ, or returns None.
+
+    Both are run, not in training and in training; what that changes in their variables
+    is compared and then put back. A model that gives other numbers every time is taken
+    as it is.
+
+    Args:
+        inputs: what both are called on.
+        pairs: `(variable of model, variable of other)`, equal in value.
+        tolerance: relative to the spread of the numbers.
+    """
+    states = [*model.non_trainable_variables, *other.non_trainable_variables]
+    before = [(v, np.asarray(v)) for v in states]
+
+    def restored(model, training):
+        for variable, value in before:
+            variable.assign(value)
+        outputs = model(inputs, training=training)
+        return outputs, [sum(np.sum(np.asarray(x)) for x in model.losses)]
+
+    try:
+        for training, mode in ((False, "outside training"), (True, "in training")):
+            try:
+                expected, loss = restored(model, training)
+            except Exception:  # random numbers are no input of this model
+                return None
+            given, other_loss = restored(other, training)
+            same = _same(expected, given, tolerance)
+            if not same:
+                again, _ = restored(model, training)
+                steady = _same(expected, again, tolerance)
+                text = f"gives other numbers {mode} when it is opened"
+                return text if steady else None
+            if not _same(loss, other_loss, 1e-4):
+                return f"gives other losses {mode} when it is opened"
+        restored(model, True)
+        after = [np.asarray(a) for a, _ in pairs]
+        restored(other, True)
+        if not all(_same(a, b, tolerance) for a, (_, b) in zip(after, pairs)):
+            return "updates its statistics otherwise when it is opened"
+    finally:
+        for variable, value in before:
+            variable.assign(value)
+    return None
+
+
+def _same(a, b, tolerance):
+    a, b = ([np.asarray(x) for x in keras.tree.flatten(v)] for v in (a, b))
+    if [x.shape for x in a] != [y.shape for y in b]:
+        return False
+    return all(_close(x, y, tolerance) for x, y in zip(a, b))
+
+
+def _close(x, y, tolerance):
+    if x.tobytes() == y.tobytes() or x.size == 0:
+        return True
+    x, y = x.astype("float64"), y.astype("float64")
+    gap = np.nanmax(np.abs(x - y), initial=0)
+    spread = max(np.ptp(np.nan_to_num(x)), np.abs(np.nan_to_num(x)).max())
+    return bool((np.isnan(x) == np.isnan(y)).all() and gap <= tolerance * spread)

@@ -1,0 +1,201 @@
+"""Registered layers for what Keras has no layer of its own.
+
+They stand in opened models: a weight that a class uses by itself, an array made in a
+call, something repeated for every example, a loss added on the way, a mask. Each takes
+a tensor that hangs it into the graph.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from hh_keras.graph.ids import IdTensor, on_axis
+from hh_keras.graph.rules import Effect, register_rule
+
+_registered = keras.saving.register_keras_serializable(package="hh_keras")
+
+
+@_registered
+class Weight(keras.layers.Layer):
+    """A weight as a tensor, for the operations that use it.
+
+    Args:
+        shape: shape of the weight.
+        weight_dtype: its dtype.
+        regularizer, constraint: as for any weight of Keras.
+    """
+
+    def __init__(
+        self, shape, weight_dtype="float32", regularizer=None, constraint=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.shape = tuple(shape)
+        self.weight_dtype = weight_dtype
+        self.regularizer = keras.regularizers.get(regularizer)
+        self.constraint = keras.constraints.get(constraint)
+        self._convert_input_args = False
+
+    def build(self, input_shape=None):
+        self.weight = self.add_weight(
+            name="weight",
+            shape=self.shape,
+            dtype=self.weight_dtype,
+            initializer="zeros",
+            regularizer=self.regularizer,
+            constraint=self.constraint,
+        )
+
+    def call(self, anchor):
+        """Returns the weight; what `anchor` holds does not matter."""
+        return ops.cast(self.weight, self._tensor_dtype)
+
+    def compute_output_spec(self, anchor):
+        return keras.KerasTensor(self.shape, self._tensor_dtype)
+
+    @property
+    def _tensor_dtype(self):
+        floating = keras.backend.is_float_dtype(self.weight_dtype)
+        return self.compute_dtype if floating else self.weight_dtype
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "shape": self.shape,
+            "weight_dtype": self.weight_dtype,
+            "regularizer": keras.regularizers.serialize(self.regularizer),
+            "constraint": keras.constraints.serialize(self.constraint),
+        }
+
+
+@_registered
+class Constant(keras.layers.Layer):
+    """An array that never changes."""
+
+    def __init__(self, value, value_dtype=None, **kwargs):
+        super().__init__(**kwargs)
+        self.value = np.asarray(value, value_dtype)
+        self._convert_input_args = False
+
+    def call(self, anchor):
+        return ops.convert_to_tensor(self.value)
+
+    def compute_output_spec(self, anchor):
+        return keras.KerasTensor(self.value.shape, self.value.dtype.name)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
+
+    def get_config(self):
+        value = {"value": self.value.tolist(), "value_dtype": self.value.dtype.name}
+        return {**super().get_config(), **value}
+
+
+@_registered
+class AlongBatch(keras.layers.Layer):
+    """Repeats something for every example of a batch.
+
+    Args:
+        shape: the result's shape behind the batch.
+        times: how often for each example.
+    """
+
+    def __init__(self, shape, times=1, **kwargs):
+        super().__init__(**kwargs)
+        self.shape = tuple(shape)
+        self.times = times
+        self._convert_input_args = False
+
+    def call(self, x, like):
+        """`x` of size 1 on its first axis, or without that axis; `like` has a batch."""
+        return ops.broadcast_to(x, (ops.shape(like)[0] * self.times, *self.shape))
+
+    def compute_output_spec(self, x, like):
+        return keras.KerasTensor((None, *self.shape), x.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "shape": self.shape, "times": self.times}
+
+
+@_registered
+class AddLoss(keras.layers.Layer):
+    """Passes its first input on and adds the second to the model's losses."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._convert_input_args = False
+        self.supports_masking = True
+
+    def call(self, x, loss):
+        self.add_loss(loss)
+        return x
+
+    def compute_output_spec(self, x, loss):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+    def compute_mask(self, inputs, previous_mask):
+        return previous_mask
+
+
+@_registered
+class WithMask(keras.layers.Layer):
+    """Passes its first input on and says which of its steps count."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._convert_input_args = False
+
+    def call(self, x, keep):
+        # A new tensor: the mask of a tensor cannot be changed.
+        x = ops.copy(x)
+        keras.src.backend.set_keras_mask(x, keep)
+        return x
+
+    def compute_output_spec(self, x, keep):
+        y = keras.KerasTensor(x.shape, x.dtype)
+        keras.src.backend.set_keras_mask(y, keep)
+        return y
+
+
+@register_rule(Weight)
+def _weight(layer, call):
+    """The last axis of a weight that is used raw is its axis of channels."""
+    floating = keras.backend.is_float_dtype(layer.weight_dtype)
+    if not layer.shape or layer.shape[-1] < 2 or not floating:
+        return Effect(call.fixed(layer.shape, "a weight without channels"))
+    ids = call.fresh(layer.shape[-1])
+    before = (None,) * (len(layer.shape) - 1)
+    return Effect(
+        on_axis(ids, -1, layer.shape),
+        produces=ids,
+        weights={"weight": (*before, ids)},
+        config={"shape": (*layer.shape[:-1], ids)},
+    )
+
+
+@register_rule(Constant)
+def _constant(layer, call):
+    return Effect(call.fixed(call.shape, "a constant"))
+
+
+@register_rule(AlongBatch)
+def _along_batch(layer, call):
+    x, like = call.inputs
+    rank = len(call.shape)
+    ids = x.ids.reshape((1,) * (rank - x.rank) + x.ids.shape)
+    output = IdTensor(call.rectangle(ids), tuple(call.shape))
+    sizes = tuple(
+        call.along(output, i) if i in output.varying else n
+        for i, n in enumerate(layer.shape, 1)
+    )
+    return Effect(output, config={"shape": sizes} if output.varying else {})
+
+
+@register_rule(AddLoss, WithMask)
+def _first(layer, call):
+    what = "a loss" if isinstance(layer, AddLoss) else "a mask"
+    for x in call.inputs[1:]:
+        call.freeze(x, f"{call.path}: {what}")
+    return call.passes()

@@ -1,0 +1,302 @@
+"""Following a class: its `call` runs on symbolic tensors, and what it does is noted.
+
+While `follow` runs, Keras' own `Layer.__call__` does all that it always does (build,
+dtypes, masks, `training`), except at two points: a class that is to be opened has its
+`call` run where Keras would ask for a shape, and instead of nodes on the user's layers,
+which are not touched, a list of *steps* grows.
+"""
+
+import contextlib
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src import ops as keras_ops
+from keras.src.backend.common import variables as keras_variables
+from keras.src.layers import layer as keras_layer
+from keras.src.ops import operation as keras_operation
+
+from hh_keras.graph import calls, tensorflow_functions
+from hh_keras.graph.openable import (
+    SEQUENTIAL,
+    dense,
+    in_turn,
+    is_array,
+    is_graph,
+    put,
+    reason,
+    variables_in,
+)
+
+
+class NotFollowed(Exception):
+    """A class does something that no graph of layers can do."""
+
+
+@dataclasses.dataclass(eq=False)
+class Step:
+    """One use of one operation: as `calls.Call`, but not yet part of a graph.
+
+    `scope` are the classes being opened around it, the outermost first.
+    """
+
+    op: Any
+    args: tuple
+    kwargs: dict
+    outputs: list
+    scope: tuple
+
+
+@dataclasses.dataclass(eq=False)
+class Read:
+    """A variable that a class uses by itself, of which `layer` is the owner."""
+
+    variable: Any
+    layer: Any
+    name: str
+
+
+class Recording:
+    """What one run of a model does.
+
+    Attributes:
+        inputs, outputs: the structures of symbolic tensors.
+        steps: list of `Step`, in the order in which they were made.
+        reads: id of a symbolic tensor → the `Read` that it stands for.
+        losses: symbolic losses that classes add on the way.
+        opened: the layers whose insides were followed.
+        closed: layer → why it could not be followed.
+    """
+
+    def __init__(self, model, inputs, training, wanted):
+        self.model, self.inputs, self.training = model, inputs, training
+        self.wanted = wanted
+        self.steps, self.losses, self.reads = [], [], {}
+        self.opened, self.closed = {}, {}
+        self.scope = []
+        self.inside = 0  # how many closed layers are being called
+        self._done = []  # opened layers whose node Keras is about to make
+        self._masks = {}
+        self._symbols = {}  # id of a variable → (it, the tensor that stands for it)
+
+    def run(self):
+        layers = list(self.model._flatten_layers())
+        places = [p for layer in layers for p in variables_in(layer)]
+        for *place, variable in places:
+            if id(variable) not in self._symbols:
+                self._symbols[id(variable)] = variable, self._symbol(variable, *place)
+        with self._patched(), self._swapped(places):
+            self.outputs = self.model(self.inputs, training=self.training)
+        return self
+
+    def _symbol(self, variable, layer, container, key):
+        floating = keras.backend.is_float_dtype(variable.dtype)
+        cast = floating and variable._autocast
+        dtype = layer.compute_dtype if cast else variable._dtype
+        tensor = keras.KerasTensor(tuple(variable.shape), dtype)
+        name = str(key) if isinstance(key, str) else variable.name
+        self.reads[id(tensor)] = Read(variable, layer, name.strip("_"))
+        # The tensor is kept in `_symbols`: its id is its own as long as this lives.
+        return tensor
+
+    @contextlib.contextmanager
+    def _swapped(self, places, back=False):
+        """Puts symbolic tensors in the places of variables, or the variables back."""
+
+        def swap(back):
+            for _, container, key, variable in places:
+                variable, tensor = self._symbols[id(variable)]
+                put(container, key, variable if back else tensor)
+
+        swap(back)
+        try:
+            yield
+        finally:
+            swap(not back)
+
+    @contextlib.contextmanager
+    def _closed_call(self, layer):
+        """While a closed layer is called, all is as if nobody followed."""
+        places = []
+        if not self.inside:
+            for each in layer._flatten_layers():
+                places += variables_in(each, self._variable_of)
+        self.inside += 1
+        try:
+            with self._swapped(places, back=True):
+                yield
+        finally:
+            self.inside -= 1
+
+    def _variable_of(self, value):
+        read = self.reads.get(id(value))
+        return read.variable if isinstance(read, Read) else None
+
+    def opens(self, layer):
+        """Whether a layer's `call` is to be followed."""
+        return self.wanted(layer, any(not is_graph(s) for s in self.scope))
+
+    def note(self, operation, call_args=(), call_kwargs=None, outputs=None):
+        """Takes the place of Keras' `Node`."""
+        if self.inside:
+            return keras.src.ops.node.Node(operation, call_args, call_kwargs, outputs)
+        if self._done and self._done[-1] is operation:
+            self._done.pop()
+            return None
+        kwargs = {**(call_kwargs or {}), **self._masks.pop(id(operation), {})}
+        flat = keras.tree.flatten(outputs)
+        if not all(isinstance(x, keras.KerasTensor) for x in flat):
+            raise NotFollowed(f"'{operation.name}' returns something that is no tensor")
+        if any(callable(a) for a in _flat((call_args, kwargs, vars(operation)))):
+            if not calls.is_layer(operation):
+                kind = type(operation).__name__.lower()
+                raise NotFollowed(f"keras.ops.{kind} runs a Python function")
+        dense(flat, _flat((call_args, kwargs)))
+        scope = tuple(self.scope)
+        self.steps.append(Step(operation, call_args, kwargs, flat, scope))
+        return None
+
+    def symbolic_call(self, layer, *args, **kwargs):
+        """Takes the place of `Layer.symbolic_call`."""
+        if self.inside or not self.opens(layer):
+            return self._leaf(layer, args, kwargs)
+        marks = len(self.steps), len(self.losses), len(self._done), len(self.scope)
+        self.scope.append(layer)
+        try:
+            outputs = self._regularized(layer, self._body(layer)(*args, **kwargs))
+        except Exception as error:
+            if layer is self.model:
+                raise
+            del self.steps[marks[0] :], self.losses[marks[1] :], self._done[marks[2] :]
+            del self.scope[marks[3] :]
+            self.closed[layer] = reason(layer, error)
+            return self._leaf(layer, args, kwargs)
+        self.scope.pop()
+        self.opened[layer] = None
+        self._done.append(layer)
+        return outputs
+
+    def _leaf(self, layer, args, kwargs):
+        if not self.inside:
+            self._masks[id(layer)] = {
+                k: v
+                for k, v in kwargs.items()
+                if (k == "mask" or k.endswith("_mask")) and _any_symbolic(v)
+            }
+        with self._closed_call(layer):
+            return layer.compute_output_spec(*args, **kwargs)
+
+    def _body(self, layer):
+        if isinstance(layer, keras.Sequential) and type(layer).call is SEQUENTIAL:
+            return lambda x, training=None, mask=None: in_turn(layer, x, mask)
+        if is_graph(layer):
+            return lambda x, training=None, mask=None: self._through(layer, x, training)
+        # What tf.function compiles is Python all the same.
+        return getattr(layer.call, "python_function", layer.call)
+
+    def _through(self, model, inputs, training):
+        values = {}
+        tensors = calls.match_inputs(calls.as_graph(model), inputs)
+        for old, x in zip(calls.as_graph(model).inputs, tensors):
+            if len(old.shape) != len(x.shape):
+                raise NotFollowed(f"an input of '{model.name}' has another rank")
+            same = keras.backend.standardize_dtype(x.dtype) == old.dtype
+            values[id(old)] = x if same else keras_ops.cast(x, old.dtype)
+        for call in calls.calls(model):
+            args, kwargs = call.arguments(values)
+            if training is not None and calls.is_layer(call.op):
+                kwargs["training"] = training
+            outputs = keras.tree.flatten(call.op(*args, **kwargs))
+            values.update((id(t), v) for t, v in zip(call.outputs, outputs))
+        struct = calls.as_graph(model)._outputs_struct
+        outputs = keras.tree.map_structure(lambda t: values[id(t)], struct)
+        one = isinstance(outputs, (list, tuple)) and len(outputs) == 1
+        return outputs[0] if one else outputs
+
+    def _regularized(self, layer, outputs):
+        if layer.activity_regularizer is None:
+            return outputs
+        return keras.tree.map_structure(
+            lambda x: keras.layers.Identity(
+                activity_regularizer=layer.activity_regularizer, dtype=x.dtype
+            )(x),
+            outputs,
+        )
+
+    def call_layer(self, original, layer, *args, **kwargs):
+        """Takes the place of `Layer.__call__`.
+
+        A layer that has weights is never run on plain numbers: what it gives would
+        become a constant.
+        """
+        flat = _flat((args, kwargs))
+        if self.inside or any(isinstance(x, keras.KerasTensor) for x in flat):
+            return original(layer, *args, **kwargs)
+        if not layer.variables:
+            with self._closed_call(layer):
+                return original(layer, *args, **kwargs)
+        args, kwargs = keras.tree.map_structure(self._symbolic, (args, kwargs))
+        return original(layer, *args, **kwargs)
+
+    def _symbolic(self, value):
+        if not is_array(value):
+            return value
+        value = np.asarray(value)
+        tensor = keras.KerasTensor(value.shape, value.dtype.name)
+        self.reads[id(tensor)] = value
+        self._symbols[id(value)] = value, tensor
+        return tensor
+
+    def add_loss(self, original, layer, loss):
+        flat = keras.tree.flatten(loss)
+        if self.inside or not _any_symbolic(flat):
+            return original(layer, loss)
+        self.losses += flat
+        return None
+
+    @contextlib.contextmanager
+    def _patched(self):
+        call, add_loss = keras.Layer.__call__, keras.Layer.add_loss
+        maybe_build = keras.Layer._maybe_build
+        value = keras_variables.Variable.value
+
+        def build(layer, spec):
+            if layer.built:
+                return None
+            with self._closed_call(layer):
+                return maybe_build(layer, spec)
+
+        def read(variable):
+            if not self.inside:
+                path = variable.path
+                raise NotFollowed(f"reads or changes the value of '{path}' in Python")
+            return value.fget(variable)
+
+        patches = [
+            (keras_layer, "Node", self.note),
+            (keras_operation, "Node", self.note),
+            (keras.Layer, "symbolic_call", lambda *a, **k: self.symbolic_call(*a, **k)),
+            (keras.Layer, "__call__", lambda *a, **k: self.call_layer(call, *a, **k)),
+            (keras.Layer, "add_loss", lambda *a: self.add_loss(add_loss, *a)),
+            (keras.Layer, "_maybe_build", build),
+            (keras_variables.Variable, "value", property(read)),
+        ]
+        with contextlib.ExitStack() as stack:
+            # Filtered, errors would be wrapped in each layer that they pass.
+            if keras.config.is_traceback_filtering_enabled():
+                keras.config.disable_traceback_filtering()
+                stack.callback(keras.config.enable_traceback_filtering)
+            for owner, name, new in patches:
+                stack.callback(setattr, owner, name, getattr(owner, name))
+                setattr(owner, name, new)
+            stack.enter_context(tensorflow_functions.accepted(lambda: not self.inside))
+            yield
+
+
+def _flat(value):
+    return keras.tree.flatten(value)
+
+
+def _any_symbolic(value):
+    return any(isinstance(x, keras.KerasTensor) for x in _flat(value))

@@ -1,0 +1,172 @@
+"""TensorFlow's functions on symbolic tensors, while a class is followed.
+
+TensorFlow hands a function over when it cannot do with its arguments. Where a
+`keras.ops` says the same, that is what is noted; the rest becomes one registered
+operation that knows the function by its public name.
+"""
+
+import contextlib
+import functools
+import inspect
+import sys
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from keras.src.ops.operation import Operation
+from tensorflow.python.util import dispatch, tf_decorator
+
+from hh_keras.graph import tensorflow_images  # noqa: F401  (registers its functions)
+from hh_keras.graph.tensorflow_meanings import as_keras
+
+_NOT_SUPPORTED = tf.__internal__.dispatch.GlobalOpDispatcher.NOT_SUPPORTED
+
+
+@keras.saving.register_keras_serializable(package="hh_keras")
+class TensorFlowFunction(Operation):
+    """A public function of TensorFlow as an operation of a graph.
+
+    Args:
+        function: its name without `tf.`, for instance `"image.rgb_to_yuv"`.
+    """
+
+    def __init__(self, function, name=None):
+        super().__init__(name=name)
+        self.function = function
+
+    def call(self, *args, **kwargs):
+        return public(self.function)(*args, **kwargs)
+
+
+def public(name):
+    """The function of TensorFlow of that name, or None."""
+    try:
+        return functools.reduce(getattr, name.split("."), tf)
+    except AttributeError:
+        return None
+
+
+@contextlib.contextmanager
+def accepted(active):
+    """Takes symbolic tensors in TensorFlow's functions, as long as `active()`."""
+
+    class Dispatcher(tf.__internal__.dispatch.GlobalOpDispatcher):
+        def handle(self, op, args, kwargs):
+            if not active() or _called_by_tensorflow():
+                return _NOT_SUPPORTED
+            return symbolic(op, args, kwargs)
+
+    dispatcher = Dispatcher()
+    dispatcher.register()
+    shape = keras.KerasTensor.shape
+    keras.KerasTensor.get_shape = lambda x: tf.TensorShape(tuple(x.shape))
+    keras.KerasTensor.shape = property(lambda x: Shape(shape.fget(x)), shape.fset)
+    # Without it numpy would make an array of objects of `array * tensor`.
+    keras.KerasTensor.__array_ufunc__ = None
+    try:
+        yield
+    finally:
+        dispatch._GLOBAL_DISPATCHERS.remove(dispatcher)
+        keras.KerasTensor.shape = shape
+        del keras.KerasTensor.get_shape, keras.KerasTensor.__array_ufunc__
+
+
+class Shape(tuple):
+    """A shape that can be asked in TensorFlow's words too."""
+
+    def as_list(self):
+        return list(self)
+
+    def is_fully_defined(self):
+        return None not in self
+
+    @property
+    def rank(self):
+        return len(self)
+
+    ndims = rank
+    dims = property(list)
+
+
+_PACKAGE = str(Path(tf.__file__).parent)
+_PLUMBING = (
+    "python/util/dispatch.py",
+    "python/util/traceback_utils.py",
+    "python/ops/weak_tensor_ops.py",
+)
+
+
+def _called_by_tensorflow():
+    """Whether the function that is being handed over was called within TensorFlow.
+
+    Then its caller will be handed over in turn, which says more.
+    """
+    frame = sys._getframe(2)
+    asked = None  # the generated function that asks for dispatch itself
+    while frame is not None:
+        code = frame.f_code
+        generated = Path(code.co_filename).name.startswith("gen_")
+        if generated and asked in (None, code.co_name):
+            asked = code.co_name
+        elif not code.co_filename.endswith(_PLUMBING):
+            return code.co_filename.startswith(_PACKAGE)
+        frame = frame.f_back
+    return False
+
+
+def symbolic(op, args, kwargs):
+    """What a function of TensorFlow is on symbolic tensors, or NOT_SUPPORTED."""
+    flat = keras.tree.flatten((args, kwargs))
+    if not any(isinstance(x, keras.KerasTensor) for x in flat):
+        return _NOT_SUPPORTED
+    name = public_name(op)
+    if name is None:
+        return _NOT_SUPPORTED
+    args, kwargs = _named(op, args, kwargs)
+    short = name
+    for module in ("math.", "nn.", "linalg."):
+        short = short.removeprefix(module)
+    try:
+        same = as_keras(short, kwargs, args)
+    except (TypeError, ValueError, NotImplementedError, KeyError, AttributeError):
+        same = None
+    if same is not None:
+        return same
+    args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
+    return TensorFlowFunction(name)(*args, **kwargs)
+
+
+def public_name(op):
+    """The name by which a function of TensorFlow is found in `tf`, or None."""
+    names = getattr(tf_decorator.unwrap(op)[1], "_tf_api_names", ())
+    return next((name for name in names if public(name) is not None), None)
+
+
+def _named(op, args, kwargs):
+    """Arguments by name; what has its default, or is only a name, is left out."""
+    try:
+        signature = inspect.signature(op)
+        bound = signature.bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        return args, kwargs
+    kinds = [p.kind for p in signature.parameters.values()]
+    if (
+        inspect.Parameter.VAR_POSITIONAL in kinds
+        or inspect.Parameter.VAR_KEYWORD in kinds
+    ):
+        return args, {k: v for k, v in kwargs.items() if k != "name"}
+    named = {
+        k: v
+        for k, v in bound.arguments.items()
+        if k != "name" and v is not signature.parameters[k].default
+    }
+    return (), named
+
+
+def _plain(value):
+    """Values that a config can hold."""
+    if isinstance(value, tf.DType):
+        return value.name
+    if isinstance(value, tf.TensorShape):
+        return value.as_list()
+    return value

@@ -1,0 +1,92 @@
+"""Functions of TensorFlow on images that mean the same as a `keras.ops`."""
+
+import numpy as np
+from keras import ops
+
+from hh_keras.graph.tensorflow_meanings import integers, means, symbolic
+
+
+@means("depth_to_space")
+def _depth_to_space(input, block_size, data_format="NHWC"):
+    if data_format != "NHWC":
+        return None
+    return ops.depth_to_space(input, block_size)
+
+
+@means("space_to_depth")
+def _space_to_depth(input, block_size, data_format="NHWC"):
+    if data_format != "NHWC":
+        return None
+    return ops.space_to_depth(input, block_size)
+
+
+@means("image.resize")
+def _resize(
+    images, size, method="bilinear", preserve_aspect_ratio=False, antialias=False
+):
+    if preserve_aspect_ratio or len(images.shape) != 4:
+        return None
+    return ops.image.resize(images, tuple(integers(size)), method, antialias)
+
+
+def _windows(given):
+    """`(size, stride, padding)` of a window over two dimensions."""
+
+    def inner(value, rank=2):
+        if isinstance(value, int):
+            return (value,) * rank
+        value = tuple(integers(value))
+        return value[1:-1] if len(value) == rank + 2 else value
+
+    if not isinstance(given["padding"], str):
+        raise ValueError("padded side by side")
+    if given.get("data_format") not in (None, "NHWC"):
+        raise ValueError("channels first")
+    return inner(given["ksize"]), inner(given["strides"]), given["padding"].lower()
+
+
+@means("max_pool", "max_pool2d")
+def _max_pool(input, **given):
+    return ops.max_pool(input, *_windows(given))
+
+
+@means("avg_pool", "avg_pool2d")
+def _avg_pool(input, **given):
+    return ops.average_pool(input, *_windows(given))
+
+
+@means("conv2d")
+def _conv2d(input, filters, strides, padding, data_format="NHWC", dilations=None):
+    given = {"ksize": 1, "strides": strides, "padding": padding}
+    given["data_format"] = data_format
+    _, strides, padding = _windows(given)
+    holes = 1 if dilations is None else _windows({**given, "strides": dilations})[1]
+    return ops.conv(input, filters, strides, padding, dilation_rate=holes)
+
+
+@means("depthwise_conv2d")
+def _depthwise_conv2d(
+    input, filter, strides, padding, data_format=None, dilations=None
+):
+    given = {"ksize": 1, "strides": strides, "padding": padding}
+    given["data_format"] = data_format
+    _, strides, padding = _windows(given)
+    holes = 1 if dilations is None else tuple(integers(dilations))
+    return ops.depthwise_conv(input, filter, strides, padding, dilation_rate=holes)
+
+
+@means("bias_add")
+def _bias_add(value, bias, data_format=None):
+    if data_format not in (None, "NHWC", "NWC", "N...C"):
+        return None
+    return ops.add(value, bias if symbolic(bias) else np.asarray(bias, value.dtype))
+
+
+@means("image.flip_left_right")
+def _flip_left_right(image):
+    return ops.flip(image, -2)
+
+
+@means("image.flip_up_down")
+def _flip_up_down(image):
+    return ops.flip(image, -3)
