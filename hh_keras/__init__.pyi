@@ -11,6 +11,9 @@ from .graph.channels import ChannelMap as ChannelMap
 from .graph.channels import Group as Group
 from .graph.cost import Cost as Cost
 from .graph.cost import cost as cost
+from .graph.opening import Opening as Opening
+from .graph.opening import inline as inline
+from .graph.opening import opening as opening
 from .graph.rules import Effect as Effect
 from .graph.rules import register_rule as register_rule
 from .graph.tracing import trace as trace

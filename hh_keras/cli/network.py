@@ -118,7 +118,7 @@ def describe(model: keras.Model, image_shape: tuple) -> dict:
             {
                 "name": layer.name,
                 "type": layer.type,
-                "macs": int(layer.macs),
+                "macs": int(layer.macs or 0),  # None: not known
                 "params": int(layer.params),
             }
             for layer in cost.layers

@@ -8,7 +8,7 @@ import keras
 from keras.src.models.functional import Functional
 
 # What a class overrides to train, evaluate or predict in its own way.
-_WAYS = (
+WAYS = (
     "train_step",
     "test_step",
     "predict_step",
@@ -29,7 +29,7 @@ def own_ways(model: keras.Model) -> list:
     """Names of the methods by which a model's class trains in its own way."""
     kind = type(model)
     known = keras.Sequential if issubclass(kind, keras.Sequential) else keras.Model
-    return [n for n in _WAYS if getattr(kind, n) is not getattr(known, n)]
+    return [n for n in WAYS if getattr(kind, n) is not getattr(known, n)]
 
 
 def model_like(model: keras.Model, inputs: Any, outputs: list) -> keras.Model:

@@ -10,14 +10,14 @@ import pytest
 import tensorflow as tf
 from keras import layers as L
 from keras import ops
+from tests.test_invariants import assert_same, random_plan
 
 import hh_keras as hh
 from hh_keras.errors import ModelError
-from hh_keras.graph.inline import inline, opening
+from hh_keras.graph.opening.inline import inline, opening
 from tests import class_zoo
 from tests.class_zoo import CLASS_ZOO, CONVOLUTIONAL
 from tests.graph.tensorflow_calls import CALLS
-from tests.test_invariants import assert_same, random_plan
 from tests.zoo import ZOO, example, randomize
 
 pytestmark = [
@@ -143,7 +143,7 @@ def test_opened_networks_train_as_before(name):
 LOAD = """
 import pickle, sys
 import keras, numpy as np
-import hh_keras.graph.inline
+import hh_keras.graph.opening.inline
 for name in sys.argv[2:]:
     model = keras.models.load_model(f"{sys.argv[1]}/{name}.keras", compile=False)
     x, expected = pickle.load(open(f"{sys.argv[1]}/{name}.pickle", "rb"))

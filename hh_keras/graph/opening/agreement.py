@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.graph import calls
-from hh_keras.graph.extra_layers import AlongBatch
-from hh_keras.graph.following import Read, Step
+from hh_keras.graph.opening.extra_layers import AlongBatch
+from hh_keras.graph.opening.following import Read, Step
 
 
 class Differs(Exception):
@@ -43,7 +43,7 @@ class Rows:
 _PRIVATE = {"name", "_inbound_nodes", "_outbound_nodes", "_auto_config", "_lock"}
 
 
-def agree(first, second, batches):
+def agree(first: Any, second: Any, batches: Any) -> tuple:
     """Merges two recordings of a model.
 
     Returns:
@@ -85,10 +85,10 @@ class _Merge:
     def _pair(self, ours, theirs):
         self.tensors.update((id(y), x) for x, y in zip(ours, theirs))
 
-    def differs(self, why=None):
+    def differs(self, why: Any = None) -> Any:
         return Differs(self.scope[-1], why or self.changed)
 
-    def step(self, a, b):
+    def step(self, a: Any, b: Any) -> Any:
         self.scope = a.scope
         if len(a.outputs) != len(b.outputs) or type(a.op) is not type(b.op):
             raise self.differs()
@@ -108,7 +108,7 @@ class _Merge:
         return step
 
     @property
-    def first_input(self):
+    def first_input(self) -> Any:
         return keras.tree.flatten(self.first.inputs)[0]
 
     def _training(self, a, b):
@@ -154,7 +154,7 @@ class _Merge:
                 return AlongBatch(whole, shape[0].times)
         raise self.differs(f"computes with the number of examples (ops.{kind.lower()})")
 
-    def values(self, x, y):
+    def values(self, x: Any, y: Any) -> Any:
         if isinstance(x, keras.KerasTensor):
             return self._tensor(x, y)
         if isinstance(x, (list, tuple)) and isinstance(y, (list, tuple)):

@@ -5,11 +5,12 @@ Keras forbids `/` in names, so a path is written with dots, as in Python:
 """
 
 import re
+from typing import Any
 
 from keras.src.utils.naming import to_snake_case
 
 from hh_keras.graph import calls
-from hh_keras.graph.openable import is_graph
+from hh_keras.graph.opening.openable import is_graph
 
 
 class Names:
@@ -18,7 +19,7 @@ class Names:
     def __init__(self, taken=()):
         self.taken = set(taken)
 
-    def free(self, name):
+    def free(self, name: Any) -> str:
         """Takes `name`, or the first of `name_1`, `name_2` … that is free."""
         name = re.sub(r"[^A-Za-z0-9_.\-]", "_", name).lstrip("_") or "layer"
         new, k = name, 0
@@ -28,7 +29,7 @@ class Names:
         self.taken.add(new)
         return new
 
-    def within(self, scope, name, owner=None):
+    def within(self, scope: Any, name: Any, owner: Any = None) -> str:
         """A name for something that is no layer, in the innermost class of `scope`."""
         scope = tuple(scope)
         if owner is not None and owner in scope:
@@ -37,7 +38,7 @@ class Names:
             scope = (*scope, owner)
         return self.free(".".join([*_path(scope), name]))
 
-    def of(self, op, scope):
+    def of(self, op: Any, scope: Any) -> str:
         """A name for an operation that is called in `scope`."""
         return self.free(".".join([*_path(scope), _label(op, scope)]))
 

@@ -1,7 +1,7 @@
 """Steps that were noted become a functional model, with copies of the layers."""
 
 import collections
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -9,11 +9,19 @@ from keras.src import backend
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
-from hh_keras.graph.agreement import Differs, Rows
-from hh_keras.graph.extra_layers import AddLoss, AlongBatch, Constant, Weight, WithMask
-from hh_keras.graph.following import Read, Step
-from hh_keras.graph.naming import Names
-from hh_keras.graph.openable import dense
+from hh_keras.graph.cloning import clone_op
+from hh_keras.graph.opening.agreement import Differs, Rows
+from hh_keras.graph.opening.extra_layers import (
+    AddLoss,
+    AlongBatch,
+    Constant,
+    Weight,
+    WithMask,
+)
+from hh_keras.graph.opening.following import Read, Step
+from hh_keras.graph.opening.naming import Names
+from hh_keras.graph.opening.openable import dense
+from hh_keras.graph.replaying import replay
 
 
 class Assembled(NamedTuple):
@@ -33,7 +41,7 @@ class Assembled(NamedTuple):
     steady: list
 
 
-def assemble(recording, steps, constants, inputs):
+def assemble(recording: Any, steps: Any, constants: Any, inputs: Any) -> Any:
     """Makes the functional model of a recording.
 
     Args:
@@ -77,7 +85,7 @@ class _Assembly:
             for v in step.op.variables
         }
 
-    def model(self):
+    def model(self) -> Any:
         for step in self.steps:
             layer, (args, kwargs) = self._dense(step)
             outputs = layer(*args, **kwargs)
@@ -88,7 +96,8 @@ class _Assembly:
         model = keras.Model(self.inputs, outputs, name=self.recording.model.name)
         _in_order(model)
         times = collections.Counter(id(step.op) for step in self.steps)
-        pairs, steady = [], []
+        pairs: list = []
+        steady: list = []
         for old, new in self.pairs:
             found = _variables(old, new)
             pairs += found
@@ -235,27 +244,8 @@ def _in_order(model):
 
 def _layer_like(op):
     if calls.is_graph(op):
-        return calls.replay(op, lambda path, inner: _layer_like(inner))
-    config = op.get_config() if _has_config(op) else {}
-    # Objects of the user's own go over as they are: no name in a file finds them.
-    mine = {
-        key: vars(op)[key]
-        for key, value in config.items()
-        if isinstance(value, dict) and _is_foreign(vars(op).get(key))
-    }
-    return calls.clone_op(op, mine)
-
-
-def _has_config(op):
-    try:
-        return bool(op.get_config())
-    except Exception:
-        return False
-
-
-def _is_foreign(value):
-    kind = value if callable(value) and hasattr(value, "__name__") else type(value)
-    return callable(value) and kind.__module__.split(".")[0] != "keras"
+        return replay(op, lambda path, inner: _layer_like(inner))
+    return clone_op(op)
 
 
 def _variables(old, new):

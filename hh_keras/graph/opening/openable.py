@@ -1,7 +1,9 @@
 """Which layers are classes that can be opened, and what they hold."""
 
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +19,7 @@ _BOOKS |= {"_tracker", "_seed_generators", "_losses", "_tracked"}
 SEQUENTIAL = keras.Sequential.call
 
 
-def opens(layer, nested, leaves, wanted):
+def opens(layer: Any, nested: Any, leaves: Any, wanted: Any) -> bool:
     """Whether a layer is a class of layers whose `call` somebody wrote.
 
     Layers of Keras itself and those that have a rule are not. Functional and Sequential
@@ -42,7 +44,7 @@ def opens(layer, nested, leaves, wanted):
     return bool(inner) or leaves or isinstance(layer, keras.Model)
 
 
-def is_graph(layer):
+def is_graph(layer: Any) -> bool:
     return calls.is_graph(layer) or (
         isinstance(layer, keras.Sequential) and type(layer).call is SEQUENTIAL
     )
@@ -54,13 +56,13 @@ def _of_keras(layer):
     return owner.__module__.split(".")[0] in KERAS
 
 
-def in_turn(model, x, mask):
+def in_turn(model: Any, x: Any, mask: Any) -> Any:
     for layer in model.layers:
         x = layer(x)
     return x
 
 
-def variables_in(layer, variable_of=None):
+def variables_in(layer: Any, variable_of: Any = None) -> Iterator[tuple]:
     """Yields `(layer, container, key, variable)` of each variable that a layer names.
 
     `variable_of(value)` is the variable that a value stands for, or None.
@@ -76,7 +78,7 @@ def variables_in(layer, variable_of=None):
         found = variable_of(value)
         if found is not None:
             yield layer, vars(layer), name, found
-        items = ()
+        items: list = []
         if isinstance(value, list):
             items = list(enumerate(value))
         elif isinstance(value, dict):
@@ -87,12 +89,12 @@ def variables_in(layer, variable_of=None):
                 yield layer, value, key, found
 
 
-def put(container, key, value):
+def put(container: Any, key: Any, value: Any) -> None:
     kind = list if isinstance(container, list) else dict
     kind.__setitem__(container, key, value)
 
 
-def reason(layer, error):
+def reason(layer: Any, error: Any) -> str:
     """Why a class could not be followed: what happened, and in which line."""
     said = str(error).strip().splitlines() or [type(error).__name__]
     packages = [f"/site-packages/{p}/" for p in (*KERAS, "numpy", "optree")]
@@ -106,12 +108,12 @@ def reason(layer, error):
     return f"{type(layer).__name__}.call{where}: {said[0]}"
 
 
-def dense(outputs, inputs):
+def dense(outputs: Any, inputs: Any) -> None:
     """Takes back that Keras calls `2 * x` sparse whatever `x` is."""
     if not any(getattr(x, "sparse", False) for x in inputs):
         for x in outputs:
             x._sparse = False
 
 
-def is_array(value):
+def is_array(value: Any) -> bool:
     return isinstance(value, (np.ndarray, np.generic)) or tf.is_tensor(value)

@@ -14,12 +14,12 @@ import keras
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
-from hh_keras.graph.agreement import Differs, agree
-from hh_keras.graph.assembly import assemble
-from hh_keras.graph.comparing import difference, example
-from hh_keras.graph.following import Recording
-from hh_keras.graph.openable import is_graph, opens, reason
-from hh_keras.graph.own_training import with_own_training
+from hh_keras.graph.opening.agreement import Differs, agree
+from hh_keras.graph.opening.assembly import assemble
+from hh_keras.graph.opening.comparing import difference, example
+from hh_keras.graph.opening.following import Recording
+from hh_keras.graph.opening.openable import is_graph, opens, reason
+from hh_keras.graph.opening.own_training import with_own_training
 
 _BATCHES = (5, 7)
 
@@ -47,7 +47,7 @@ class Opening:
     notes: tuple = ()
 
 
-def inline(model, inputs=None, closed=()):
+def inline(model: keras.Model, inputs: Any = None, closed: Any = ()) -> keras.Model:
     """Returns a model with its classes opened: a functional model of ordinary layers.
 
     A subclassed `Model`, or a layer that holds layers, is replaced by what its `call`
@@ -71,7 +71,9 @@ def inline(model, inputs=None, closed=()):
     return opening(model, inputs, closed).model
 
 
-def opening(model, inputs=None, closed=(), leaves=False):
+def opening(
+    model: Any, inputs: Any = None, closed: Any = (), leaves: Any = False
+) -> Opening:
     """As `inline`, with an account of what was opened and what was not.
 
     Args:

@@ -1,5 +1,8 @@
 """Which functions of TensorFlow mean the same as a `keras.ops`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -84,10 +87,10 @@ _REDUCTIONS = {
     "reduce_sum": "sum",
 }
 
-_SPECIAL = {}
+_SPECIAL: dict = {}
 
 
-def integers(value):
+def integers(value: Any) -> Any:
     """A shape as integers, of whatever it was made."""
     if tf.is_tensor(value) or isinstance(value, np.ndarray):
         return [int(n) for n in np.asarray(value)]
@@ -96,7 +99,7 @@ def integers(value):
     return [-1 if n is None else int(n) for n in value]
 
 
-def symbolic(value):
+def symbolic(value: Any) -> Any:
     return isinstance(value, keras.KerasTensor)
 
 
@@ -107,7 +110,7 @@ def _axis(value):
     return sizes if isinstance(sizes, int) else tuple(sizes)
 
 
-def as_keras(name, given, args):
+def as_keras(name: Any, given: Any, args: Any) -> Any:
     """What a function of TensorFlow gives as `keras.ops`, or None if no such is known.
 
     Args:
@@ -140,7 +143,7 @@ def as_keras(name, given, args):
     return None
 
 
-def means(*names):
+def means(*names: Any) -> Callable:
     def decorate(function):
         for name in names:
             _SPECIAL[name] = function

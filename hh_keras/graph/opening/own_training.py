@@ -1,27 +1,15 @@
 """A graph that trains the way a class does, with its `train_step` and all of that."""
 
 import inspect
+from typing import Any
 
 import keras
 from keras.src.models.functional import Functional
 
-_WAYS = (
-    "train_step",
-    "test_step",
-    "predict_step",
-    "compute_loss",
-    "compute_metrics",
-    "compile",
-    "metrics",
-)
+from hh_keras.graph.subclasses import WAYS, own_ways
 
 
-def own_ways(model):
-    """Which of the methods that train a model somebody wrote for its class."""
-    return tuple(name for name in _WAYS if _is_own(type(model), name))
-
-
-def with_own_training(original, model):
+def with_own_training(original: Any, model: Any) -> tuple:
     """Puts a functional model into the class of another one, if that trains by itself.
 
     The result shares its layers with `model`. Hyper-parameters, loss trackers and the
@@ -64,7 +52,7 @@ def _is_own(kind, name):
 
 def _class(kind):
     """The user's class over `Functional`, whose graph stands for its `call`."""
-    names = {n for c in _user_classes(kind) for n in vars(c)} - set(_WAYS)
+    names = {n for c in _user_classes(kind) for n in vars(c)} - set(WAYS)
     names = {n for n in names if hasattr(Functional, n)} | {"call", "__init__"}
     names -= {"__dict__", "__weakref__", "__doc__"}
     body = {n: inspect.getattr_static(Functional, n) for n in names}

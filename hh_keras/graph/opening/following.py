@@ -17,8 +17,9 @@ from keras.src.backend.common import variables as keras_variables
 from keras.src.layers import layer as keras_layer
 from keras.src.ops import operation as keras_operation
 
-from hh_keras.graph import calls, tensorflow_functions
-from hh_keras.graph.openable import (
+from hh_keras.graph import calls
+from hh_keras.graph.opening import tensorflow_functions
+from hh_keras.graph.opening.openable import (
     SEQUENTIAL,
     dense,
     in_turn,
@@ -80,7 +81,7 @@ class Recording:
         self._masks = {}
         self._symbols = {}  # id of a variable → (it, the tensor that stands for it)
 
-    def run(self):
+    def run(self) -> "Recording":
         layers = list(self.model._flatten_layers())
         places = [p for layer in layers for p in variables_in(layer)]
         for *place, variable in places:
@@ -133,11 +134,17 @@ class Recording:
         read = self.reads.get(id(value))
         return read.variable if isinstance(read, Read) else None
 
-    def opens(self, layer):
+    def opens(self, layer: Any) -> bool:
         """Whether a layer's `call` is to be followed."""
         return self.wanted(layer, any(not is_graph(s) for s in self.scope))
 
-    def note(self, operation, call_args=(), call_kwargs=None, outputs=None):
+    def note(
+        self,
+        operation: Any,
+        call_args: Any = (),
+        call_kwargs: Any = None,
+        outputs: Any = None,
+    ) -> Any:
         """Takes the place of Keras' `Node`."""
         if self.inside:
             return keras.src.ops.node.Node(operation, call_args, call_kwargs, outputs)
@@ -157,7 +164,7 @@ class Recording:
         self.steps.append(Step(operation, call_args, kwargs, flat, scope))
         return None
 
-    def symbolic_call(self, layer, *args, **kwargs):
+    def symbolic_call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
         """Takes the place of `Layer.symbolic_call`."""
         if self.inside or not self.opens(layer):
             return self._leaf(layer, args, kwargs)
@@ -224,7 +231,7 @@ class Recording:
             outputs,
         )
 
-    def call_layer(self, original, layer, *args, **kwargs):
+    def call_layer(self, original: Any, layer: Any, *args: Any, **kwargs: Any) -> Any:
         """Takes the place of `Layer.__call__`.
 
         A layer that has weights is never run on plain numbers: what it gives would
@@ -248,7 +255,7 @@ class Recording:
         self._symbols[id(value)] = value, tensor
         return tensor
 
-    def add_loss(self, original, layer, loss):
+    def add_loss(self, original: Any, layer: Any, loss: Any) -> None:
         flat = keras.tree.flatten(loss)
         if self.inside or not _any_symbolic(flat):
             return original(layer, loss)

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from hh_keras.graph.tensorflow_meanings import integers, means, symbolic
+from hh_keras.graph.opening.tensorflow_meanings import integers, means, symbolic
 
 
 @means("depth_to_space")

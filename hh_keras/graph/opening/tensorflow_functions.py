@@ -10,14 +10,15 @@ import functools
 import inspect
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.src.ops.operation import Operation
 from tensorflow.python.util import dispatch, tf_decorator
 
-from hh_keras.graph import tensorflow_images  # noqa: F401  (registers its functions)
-from hh_keras.graph.tensorflow_meanings import as_keras
+from hh_keras.graph.opening import tensorflow_images  # noqa: F401  (its functions)
+from hh_keras.graph.opening.tensorflow_meanings import as_keras
 
 _NOT_SUPPORTED = tf.__internal__.dispatch.GlobalOpDispatcher.NOT_SUPPORTED
 
@@ -34,11 +35,11 @@ class TensorFlowFunction(Operation):
         super().__init__(name=name)
         self.function = function
 
-    def call(self, *args, **kwargs):
+    def call(self, *args: Any, **kwargs: Any) -> Any:
         return public(self.function)(*args, **kwargs)
 
 
-def public(name):
+def public(name: Any) -> Any:
     """The function of TensorFlow of that name, or None."""
     try:
         return functools.reduce(getattr, name.split("."), tf)
@@ -47,7 +48,7 @@ def public(name):
 
 
 @contextlib.contextmanager
-def accepted(active):
+def accepted(active: Any) -> Any:
     """Takes symbolic tensors in TensorFlow's functions, as long as `active()`."""
 
     class Dispatcher(tf.__internal__.dispatch.GlobalOpDispatcher):
@@ -74,14 +75,14 @@ def accepted(active):
 class Shape(tuple):
     """A shape that can be asked in TensorFlow's words too."""
 
-    def as_list(self):
+    def as_list(self) -> list:
         return list(self)
 
-    def is_fully_defined(self):
+    def is_fully_defined(self) -> bool:
         return None not in self
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         return len(self)
 
     ndims = rank
@@ -114,7 +115,7 @@ def _called_by_tensorflow():
     return False
 
 
-def symbolic(op, args, kwargs):
+def symbolic(op: Any, args: Any, kwargs: Any) -> Any:
     """What a function of TensorFlow is on symbolic tensors, or NOT_SUPPORTED."""
     flat = keras.tree.flatten((args, kwargs))
     if not any(isinstance(x, keras.KerasTensor) for x in flat):
@@ -136,7 +137,7 @@ def symbolic(op, args, kwargs):
     return TensorFlowFunction(name)(*args, **kwargs)
 
 
-def public_name(op):
+def public_name(op: Any) -> Any:
     """The name by which a function of TensorFlow is found in `tf`, or None."""
     names = getattr(tf_decorator.unwrap(op)[1], "_tf_api_names", ())
     return next((name for name in names if public(name) is not None), None)

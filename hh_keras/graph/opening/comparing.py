@@ -1,10 +1,12 @@
 """Whether two models give the same numbers."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 
-def example(struct, batch=2, seed=0, size=32):
+def example(struct: Any, batch: Any = 2, seed: Any = 0, size: Any = 32) -> Any:
     """Random inputs in a structure of symbolic tensors.
 
     Unknown sizes become `size`; integers are 0 or 1, which every vocabulary has.
@@ -21,7 +23,9 @@ def example(struct, batch=2, seed=0, size=32):
     return keras.tree.map_structure(one, struct)
 
 
-def difference(model, other, inputs, pairs, tolerance=1e-6):
+def difference(
+    model: Any, other: Any, inputs: Any, pairs: Any, tolerance: Any = 1e-6
+) -> str | None:
     """Says in which way two models differ, or returns None.
 
     Both are run, not in training and in training; what that changes in their variables

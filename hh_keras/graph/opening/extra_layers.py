@@ -5,6 +5,8 @@ call, something repeated for every example, a loss added on the way, a mask. Eac
 a tensor that hangs it into the graph.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -35,7 +37,7 @@ class Weight(keras.layers.Layer):
         self.constraint = keras.constraints.get(constraint)
         self._convert_input_args = False
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         self.weight = self.add_weight(
             name="weight",
             shape=self.shape,
@@ -45,11 +47,11 @@ class Weight(keras.layers.Layer):
             constraint=self.constraint,
         )
 
-    def call(self, anchor):
+    def call(self, anchor: Any) -> Any:
         """Returns the weight; what `anchor` holds does not matter."""
         return ops.cast(self.weight, self._tensor_dtype)
 
-    def compute_output_spec(self, anchor):
+    def compute_output_spec(self, anchor: Any) -> Any:
         return keras.KerasTensor(self.shape, self._tensor_dtype)
 
     @property
@@ -57,10 +59,10 @@ class Weight(keras.layers.Layer):
         floating = keras.backend.is_float_dtype(self.weight_dtype)
         return self.compute_dtype if floating else self.weight_dtype
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         return None
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "shape": self.shape,
@@ -79,16 +81,16 @@ class Constant(keras.layers.Layer):
         self.value = np.asarray(value, value_dtype)
         self._convert_input_args = False
 
-    def call(self, anchor):
+    def call(self, anchor: Any) -> Any:
         return ops.convert_to_tensor(self.value)
 
-    def compute_output_spec(self, anchor):
+    def compute_output_spec(self, anchor: Any) -> Any:
         return keras.KerasTensor(self.value.shape, self.value.dtype.name)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         return None
 
-    def get_config(self):
+    def get_config(self) -> dict:
         value = {"value": self.value.tolist(), "value_dtype": self.value.dtype.name}
         return {**super().get_config(), **value}
 
@@ -108,14 +110,14 @@ class AlongBatch(keras.layers.Layer):
         self.times = times
         self._convert_input_args = False
 
-    def call(self, x, like):
+    def call(self, x: Any, like: Any) -> Any:
         """`x` of size 1 on its first axis, or without that axis; `like` has a batch."""
         return ops.broadcast_to(x, (ops.shape(like)[0] * self.times, *self.shape))
 
-    def compute_output_spec(self, x, like):
+    def compute_output_spec(self, x: Any, like: Any) -> Any:
         return keras.KerasTensor((None, *self.shape), x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "shape": self.shape, "times": self.times}
 
 
@@ -128,14 +130,14 @@ class AddLoss(keras.layers.Layer):
         self._convert_input_args = False
         self.supports_masking = True
 
-    def call(self, x, loss):
+    def call(self, x: Any, loss: Any) -> Any:
         self.add_loss(loss)
         return x
 
-    def compute_output_spec(self, x, loss):
+    def compute_output_spec(self, x: Any, loss: Any) -> Any:
         return keras.KerasTensor(x.shape, x.dtype)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         return previous_mask
 
 
@@ -147,13 +149,13 @@ class WithMask(keras.layers.Layer):
         super().__init__(**kwargs)
         self._convert_input_args = False
 
-    def call(self, x, keep):
+    def call(self, x: Any, keep: Any) -> Any:
         # A new tensor: the mask of a tensor cannot be changed.
         x = ops.copy(x)
         keras.src.backend.set_keras_mask(x, keep)
         return x
 
-    def compute_output_spec(self, x, keep):
+    def compute_output_spec(self, x: Any, keep: Any) -> Any:
         y = keras.KerasTensor(x.shape, x.dtype)
         keras.src.backend.set_keras_mask(y, keep)
         return y
