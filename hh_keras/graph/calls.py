@@ -58,9 +58,13 @@ def _filled(argument, values):
 
 def is_graph(op: Any) -> bool:
     """Whether `op` is a model whose calls can be read (functional or Sequential)."""
+    kind = type(op)
     if isinstance(op, keras.Sequential):
-        return getattr(op, "_functional", None) is not None
-    return isinstance(op, Functional) and type(op).call is Functional.call
+        own = kind.call, kind.__call__
+        built = getattr(op, "_functional", None) is not None
+        return built and own == (keras.Sequential.call, keras.Sequential.__call__)
+    own = getattr(kind, "call", None), kind.__call__
+    return isinstance(op, Functional) and own == (Functional.call, Functional.__call__)
 
 
 def as_graph(model: keras.Model) -> Any:
@@ -75,7 +79,7 @@ def as_graph(model: keras.Model) -> Any:
             f"{type(model).__name__}; models of the legacy tf_keras package must be "
             "converted to Keras 3 first."
         )
-    if isinstance(model, keras.Sequential):
+    if isinstance(model, keras.Sequential) and (is_graph(model) or not model.built):
         if getattr(model, "_functional", None) is None:
             raise ModelError(
                 f"Sequential model '{model.name}' is not built, so its channels are "
@@ -130,7 +134,7 @@ def match_inputs(graph: Any, argument: Any) -> list:
     own = graph._inputs_struct
     if isinstance(argument, dict):
         if isinstance(own, dict):
-            return [argument.get(key) for key in sorted(own)]
+            return keras.tree.flatten([argument.get(key) for key in sorted(own)])
         return [argument[t.name] for t in graph.inputs]
     return keras.tree.flatten(argument)
 

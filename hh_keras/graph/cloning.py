@@ -6,6 +6,7 @@ same name; only sizes come from configs.
 """
 
 import copy
+import functools
 import inspect
 import types
 from typing import Any
@@ -42,6 +43,8 @@ def clone_op(op: Any, changes: dict | None = None) -> Any:
     try:
         new = _from_config(op, changes)
         new.autocast = op.autocast  # not in the config
+        if not type(op).__module__.startswith("keras."):
+            _keep_untold(op, new if not changes else _from_config(op, {}), new)
         _check_methods(op, new)
         return new
     except ModelError:
@@ -54,6 +57,36 @@ def clone_op(op: Any, changes: dict | None = None) -> Any:
             f"own config ({type(error).__name__}: {first_line(error)}). "
             "Give the class a get_config() that returns its constructor arguments."
         ) from error
+
+
+def _keep_untold(op, copy, new):
+    """Hands on attributes that a user's config does not tell.
+
+    Args:
+        op: the layer.
+        copy: one made from its config as it is.
+        new: the one to make like it, with other sizes perhaps.
+    """
+    made = vars(copy)
+    for key, value in vars(op).items():
+        if key.startswith("_") or key in _keys_of_a_layer() or not _is_told(value):
+            continue
+        if key not in made or not _equal(made[key], value):
+            vars(new)[key] = value
+
+
+@functools.cache
+def _keys_of_a_layer():
+    """Attributes that Keras itself gives a layer."""
+    return frozenset(vars(keras.Layer()))
+
+
+def _is_told(value):
+    """Numbers, texts, arrays and functions: what a config could tell of."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_told, value))
+    plain = (bool, int, float, str, np.ndarray, np.generic, types.FunctionType)
+    return isinstance(value, plain)
 
 
 def _check_methods(op, new):
@@ -84,8 +117,9 @@ def _from_config(op, changes):
     live = {k: live_value(op, k, v) for k, v in config.items()}
     for key, value in changes.items():
         inner = vars(op).get(key)
-        wraps = isinstance(inner, keras.Layer) and isinstance(value, dict)
-        live[key] = clone_op(inner, value) if wraps else value
+        if isinstance(inner, keras.Layer) and isinstance(value, dict):
+            value = shared(inner, functools.partial(clone_op, changes=value))
+        live[key] = value
     kind = type(op)
     with SafeModeScope(False):  # the model is already in memory: trusted
         if _plain(kind):

@@ -87,6 +87,7 @@ def cost(model: keras.Model, input_shape: Any = None) -> Cost:
         raise ModelError(
             f"the MACs of model '{model.name}' depend on its input size, which is "
             f"{_input_text(model)}: pass input_shape=(height, width, channels)."
+            + _unknown_at(channel_map, model)
         )
     amounts = costs.per_layer(costs.sizes)
     layers = []
@@ -96,6 +97,17 @@ def cost(model: keras.Model, input_shape: Any = None) -> Cost:
         count = op.count_params() if hasattr(op, "count_params") and op.built else 0
         layers.append(LayerCost(path, site.kind, layer_macs, count, site.shape[1:]))
     return Cost(round(macs), round(params), tuple(layers))
+
+
+def _unknown_at(channel_map, model):
+    """Where the count fails although the input's sizes are known."""
+    if any(None in t.shape[1:] for t in model.inputs):
+        return ""
+    for path, site in channel_map.sites.items():
+        counts = [*site.uses.values(), *(c for c, _ in site.products)]
+        if None in counts:
+            return f" The sizes of layer '{path}' do not follow from it: {site.shape}."
+    return ""
 
 
 def _input_text(model):

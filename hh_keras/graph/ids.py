@@ -119,6 +119,7 @@ def reshape(x: IdTensor, shape: Sequence) -> np.ndarray | None:
         An int array of rank `len(shape)`, or None if the ids vary along axes whose
         place in the result is not known (an unknown size in between, or the batch).
     """
+    shape = tuple(shape)
     ids, rows = x.ids, rows_after(x, shape)
     if 0 in x.shape:
         return None
@@ -139,7 +140,8 @@ def reshape(x: IdTensor, shape: Sequence) -> np.ndarray | None:
     if math.prod(full) != math.prod(target):
         return None
     ids = collapse(np.broadcast_to(ids, full).reshape(target))
-    return None if shape[0] is None and ids.shape[0] > 1 else ids
+    batch = shape.index(None) if None in shape else 0
+    return None if None in shape and ids.shape[batch] > 1 else ids
 
 
 def _with_rows(shape, rows):

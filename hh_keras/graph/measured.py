@@ -58,21 +58,16 @@ def _is_tensor(x):
     return isinstance(x, IdTensor)
 
 
-def _batch(x):
-    """How many rows the tensor has in the graph that is counted."""
-    return x.shape[0] or math.ceil(x.rows)
-
-
 def _share(x):
     """The share of the graph's work that is one example's."""
-    return Fraction(x.rows) / (1 if x.shape[0] else _batch(x))
+    return Fraction(x.rows) / (math.ceil(x.rows) if None in x.shape else 1)
 
 
 def _example_shape(x):
     """The tensor's shape with the rows of one example in place of the batch."""
-    if x.rows is None or None in x.shape[1:]:
+    if x.rows is None or x.shape.count(None) > 1:
         return None
-    return (_batch(x), *x.shape[1:]) if x.shape else ()
+    return tuple(math.ceil(x.rows) if n is None else n for n in x.shape)
 
 
 def _macs_of(graph):

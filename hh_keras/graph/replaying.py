@@ -1,5 +1,6 @@
 """Making the calls of a model anew, on fresh symbolic tensors."""
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -57,11 +58,12 @@ def replay(
 
     with sharing(made):
         new = replay_graph(model, "")
-    made[id(model)] = model, new
-    made_anew = {key: pair[1] for key, pair in made.items()}
-    for old, young in made.values():
-        if is_graph(old):
-            keep_attributes(old, young, made_anew)
+        made[id(model)] = model, new
+        made_anew = {key: pair[1] for key, pair in made.items()}
+        for old, young in list(made.values()):
+            if is_graph(old):
+                again = functools.partial(replay_graph, prefix=f"{old.name}/")
+                keep_attributes(old, young, made_anew, again)
     _keep_trainable([pair for pair in made.values()])
     return new
 

@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -70,7 +71,7 @@ def _like(model, base, plain, *arguments):
     return plain(*arguments, name=model.name)
 
 
-def keep_attributes(old: Any, new: Any, made: dict) -> None:
+def keep_attributes(old: Any, new: Any, made: dict, remake: Callable) -> None:
     """Gives a model of a user's class the attributes that the old one was given.
 
     Layers of the graph are replaced by the new ones, metrics and optimisers made anew;
@@ -79,12 +80,13 @@ def keep_attributes(old: Any, new: Any, made: dict) -> None:
     Args:
         old, new: models of the same class; otherwise nothing happens.
         made: id of an old layer → the new one.
+        remake: makes a functional model anew, of the layers that were made.
     """
     if type(old) is not type(new) or not own_ways(old):
         return
     for key, value in vars(old).items():
         if key not in _keys_of_a_model() and key not in vars(new):
-            setattr(new, key, _in_place_of(value, made))
+            setattr(new, key, _in_place_of(value, made, remake))
 
 
 @functools.cache
@@ -96,11 +98,15 @@ def _keys_of_a_model():
     return frozenset(vars(model))
 
 
-def _in_place_of(value, made):
+def _in_place_of(value, made, remake):
+    if id(value) in made:
+        return made[id(value)]
+    if isinstance(value, Functional) and any(id(x) in made for x in value.layers):
+        return remake(value)
     if isinstance(value, (keras.metrics.Metric, keras.optimizers.Optimizer)):
         return type(value).from_config(value.get_config())
     if isinstance(value, (list, tuple)):
-        return [_in_place_of(v, made) for v in value]
+        return [_in_place_of(v, made, remake) for v in value]
     if isinstance(value, dict):
-        return {k: _in_place_of(v, made) for k, v in value.items()}
-    return made.get(id(value), value)
+        return {k: _in_place_of(v, made, remake) for k, v in value.items()}
+    return value

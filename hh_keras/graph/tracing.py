@@ -113,10 +113,11 @@ def _effect(op, call, frozen):
     effect = try_call(op, call) if rule is None else rule(op, call)
     if effect.stopped and (rule is None or _may_multiply(op, rule)):
         effect = _costed(op, call, effect)
-    if effect.stopped and rule is None:
+    why = effect.stopped or effect.held
+    if why and rule is None:
         touched = any((x.ids >= 0).any() for x in call.inputs)
         if touched or calls.is_layer(op) and op.weights:
-            frozen.setdefault((type(op).__name__, effect.stopped), []).append(
+            frozen.setdefault((type(op).__name__, why), []).append(
                 (call.path, effect.uncounted)
             )
     return effect
@@ -150,16 +151,20 @@ def _costed(op, call, effect):
 
 
 def _refuse_adapters(path, op):
-    if getattr(op, "lora_enabled", False):
+    if not calls.is_layer(op):
+        return
+    inner = op._flatten_layers()
+    if any(getattr(x, "lora_enabled", False) for x in inner):
         raise ModelError(
             f"layer '{path}' ({type(op).__name__}) has a LoRA adapter, made for the "
             "kernel's present size. Merge it first (kernel + lora_alpha / lora_rank * "
             "A @ B, in a model without enable_lora), shrink, and adapt afterwards."
         )
-    if calls.is_layer(op) and getattr(op, "quantization_mode", None):
+    modes = [m for m in (getattr(x, "quantization_mode", None) for x in inner) if m]
+    if modes:
         raise ModelError(
             f"layer '{path}' ({type(op).__name__}) is quantised "
-            f"({op.quantization_mode}): its weights are integers of the present size. "
+            f"({modes[0]}): its weights are integers of the present size. "
             "Shrink the float model and quantise afterwards."
         )
 

@@ -49,7 +49,9 @@ def initialize_with(layer: Any, value: Any) -> None:
         given = value(kwargs.get("name"), shape)
         if given is not None:
             initializer = lambda shape, dtype=None: given  # noqa: E731
-        return add_weight(shape, initializer, *args, **kwargs)
+        if args:
+            return add_weight(shape, initializer, *args, **kwargs)
+        return add_weight(shape=shape, initializer=initializer, **kwargs)
 
     object.__setattr__(layer, "add_weight", add)
 

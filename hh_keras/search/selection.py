@@ -257,7 +257,7 @@ def _uncounted(channel_map):
     listed = ", ".join(f"'{name}'" for name in names[:5])
     warnings.warn(
         f"the multiply-accumulates of {listed} are not known and not covered by the "
-        "limit on MACs; they stay as they are.",
+        "limit on MACs.",
         stacklevel=3,
     )
     return {"uncounted": names}

@@ -150,8 +150,10 @@ def remake(
     def make(path, op):
         site = channel_map.sites[path]
         changes = _counted(site.config, multiplicity, count)
-        if site.weights:
-            changes.update(_initializers(op, site, multiplicity))
+        found = _initializers(op, site, multiplicity) if site.weights else {}
+        if found and hasattr(op, "layer"):  # a wrapper: they are the layer's inside
+            found = {"layer": {**changes.get("layer", {}), **found}}
+        changes.update(found)
         new = clone_op(op, changes)
         if calls.is_layer(op) and (weights != "fresh" or _is_given(op)):
 
@@ -191,7 +193,7 @@ def _initializers(op, site, multiplicity):
     def change(name, value):
         return _multiplied(name, value, site, multiplicity, None)
 
-    return cut_initializers(op, changed, shape_of, change)
+    return cut_initializers(getattr(op, "layer", op), changed, shape_of, change)
 
 
 def _counted(value, multiplicity, count):

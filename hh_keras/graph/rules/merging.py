@@ -138,7 +138,7 @@ def _parts(call):
 def join(call: RuleCall, parts: list, axis: int) -> IdTensor:
     """Ids of tensors put one behind the other along `axis`."""
     shape = tuple(call.shape)
-    if axis == 0 and len(shape) > 1:
+    if axis == 0 and shape[0] is None:
         return _join_batches(call, parts, shape)
     if len({x.varying for x in parts if x.varying}) > 1:
         for x in parts:
@@ -187,6 +187,4 @@ def stack(op: Any, call: RuleCall) -> Effect:
     ]
     output = join(call, parts, axis)
     # A new axis in front of the batch leaves its examples as they are.
-    if axis == 0:
-        output = IdTensor(output.ids, output.shape, call.rows)
-    return Effect(output)
+    return Effect(IdTensor(output.ids, output.shape, call.rows))

@@ -1,6 +1,7 @@
 """The table of rules, and the two plain objects that rules speak in."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ class Effect:
             activations, coefficient times the numbers of kept ids.
         inputs: int array of the ids on the input's channel axis, if the rule knows.
         stopped: why the call lets none of its channels leave, or None.
+        held: why some of its channels stay while others leave, or None.
         uncounted: whether its multiply-accumulates are not known.
     """
 
@@ -50,6 +52,7 @@ class Effect:
     products: tuple = ()
     inputs: np.ndarray | None = None
     stopped: str | None = None
+    held: str | None = None
     uncounted: bool = False
 
 
@@ -180,8 +183,8 @@ def register_rule(*kinds: Any) -> Callable:
 
     Args:
         *kinds: layer classes, or stable names (`"keras.ops.Add"`) of operations that
-            Keras does not export. A rule also serves subclasses that override neither
-            `call` nor `build`.
+            Keras does not export. A rule also serves subclasses that override nothing
+            that computes, builds or makes a weight.
 
     Returns:
         A decorator for `rule(layer, call) -> Effect`, see `RuleCall` and `Effect`.
@@ -263,10 +266,13 @@ _HARMLESS = {
 def _computes_the_same(subclasses, base):
     """Whether subclasses override nothing that computes, builds or makes a weight."""
     inherited = set(dir(base)) | {"__getattr__", "__getattribute__", "__setattr__"}
+    own = [(k, v) for each in subclasses for k, v in vars(each).items()]
+    # A property may stand in for a weight, which is no attribute of the base class.
     return not any(
-        (vars(each).keys() - _HARMLESS) & inherited
-        for each in subclasses
-        if each is not object
+        name not in _HARMLESS
+        and (name in inherited or hasattr(type(value), "__get__"))
+        and not (inspect.isfunction(value) and name not in inherited)
+        for name, value in own
     )
 
 

@@ -208,7 +208,7 @@ def pad(op: Any, call: RuleCall) -> Effect:
 @register_rule("keras.ops.Split")
 def split(op: Any, call: RuleCall) -> Effect:
     x, axis = call.x, op.axis % call.x.rank
-    if axis == 0:
+    if axis == 0 and x.shape[0] is None:
         return _split_batch(op, call)
     if axis not in x.varying or op.indices_or_sections == 1:
         return call.passes()
@@ -230,6 +230,15 @@ def _split_batch(op, call):
     even = isinstance(parts, int) and rows is not None
     each = Fraction(rows) / parts if even else None
     return Effect([IdTensor(call.x.ids, tuple(s), each) for s in call.shapes])
+
+
+@register_rule("keras.ops.Unstack")
+def unstack(op: Any, call: RuleCall) -> Effect:
+    axis = op.axis % call.x.rank
+    if axis in call.x.varying or call.x.shape[axis] is None:
+        return call.stops("takes channels, or examples, one by one")
+    ids = call.x.ids.take(0, axis)
+    return Effect([IdTensor(ids, tuple(shape)) for shape in call.shapes])
 
 
 @register_rule("keras.ops.GetItem")

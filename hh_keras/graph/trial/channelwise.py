@@ -1,5 +1,6 @@
 """Layers that treat every channel by itself."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from hh_keras.graph.trial.subject import (
     same,
 )
 
+_SCALES = (1.0, 100.0, 0.01)
+
 
 def passing_axes(subject: Subject, op: Any) -> tuple:
     """On which axis of each output every channel depends on itself alone.
@@ -26,25 +29,25 @@ def passing_axes(subject: Subject, op: Any) -> tuple:
         `(axes, None)`, None for an output without channels; or `(None, what was seen)`.
     """
     places: list = []
-    for training in _modes(subject, op):
-        base = subject.run(op, subject.values, training)
+    tries = itertools.product(_modes(subject, op), _SCALES, _halves(subject.size))
+    for training, scale, chosen in tries:
+        values = subject.scaled(scale)
+        base = subject.run(op, values, training)
         if not places:
             places = [
                 [a for a, n in enumerate(y.shape) if n == subject.size and a > 0]
                 for y in base
             ]
-        for chosen in _halves(subject.size):
-            changed = subject.run(op, subject.changed(chosen), training)
-            for k, (a, b) in enumerate(zip(base, changed)):
-                moved = ~equal(a, b)
-                places[k] = [
-                    axis
-                    for axis in places[k]
-                    if not np.take(moved, np.flatnonzero(~chosen), axis).any()
-                ]
-                if not places[k]:
-                    which = "every output depends" if moved.all() else "outputs depend"
-                    return None, f"{which} on channels that are not their own"
+        changed = subject.run(op, subject.changed(values, chosen, scale), training)
+        for k, (a, b) in enumerate(zip(base, changed)):
+            moved = ~equal(a, b)
+            others = np.flatnonzero(~chosen)
+            places[k] = [
+                axis for axis in places[k] if not np.take(moved, others, axis).any()
+            ]
+            if not places[k]:
+                which = "every output depends" if moved.all() else "outputs depend"
+                return None, f"{which} on channels that are not their own"
     return tuple(axes[-1] for axes in places), None
 
 
@@ -71,6 +74,7 @@ def made_smaller(subject: Subject, op: Any, outputs: list, passes: tuple) -> Fin
         Unproved: it cannot, or gives other numbers than the kept ones.
     """
     keeps, failed = subject.subsets(subject.size), None
+    keeps.append(subject.widened(subject.size))
     for keys in subject.sizes_in_config(subject.size):
         try:
             cuts = [_cut(subject, op, outputs, passes, keep, keys) for keep in keeps]

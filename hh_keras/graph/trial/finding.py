@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from hh_keras.graph.ids import IdTensor
+from hh_keras.graph.ids import IdTensor, constant
 from hh_keras.graph.rules.registry import Effect, RuleCall
 
 
@@ -40,9 +40,11 @@ def effect_of(call: RuleCall, found: Finding) -> Effect:
     outputs = call.fresh(size)
     (x, *_) = call.inputs
     inputs = call.along(x, x.varying[0]) if x.varying else None
-    if not found.reads:
+    together = "reads its input channels together, so that they stay"
+    held = None if found.reads or not x.varying else together
+    if held:
         for each in call.inputs:
-            call.freeze(each, f"{call.path}: reads all channels together (trial)")
+            call.freeze(each, f"{call.path}: {held}")
     sides = {"in": inputs if found.reads else None, "out": outputs}
     return Effect(
         call.produced(outputs, found.makes),
@@ -54,6 +56,7 @@ def effect_of(call: RuleCall, found: Finding) -> Effect:
         config={key: outputs for key in found.config},
         contracts=((0, x.varying[0], inputs),) if found.reads else (),
         inputs=inputs,
+        held=held,
         **_products(call, found, {"in": inputs, "out": outputs}),
     )
 
@@ -61,7 +64,8 @@ def effect_of(call: RuleCall, found: Finding) -> Effect:
 def _passing_effect(call, found):
     varying = [x for x in call.inputs if x.varying]
     if not varying:
-        return call.passes()
+        fixed = call.x.ids.flat[0]
+        return Effect([constant(fixed, shape) for shape in call.shapes])
     ids = call.along(varying[0], varying[0].varying[0])
     for x in varying[1:]:
         call.tie(ids, call.along(x, x.varying[0]))

@@ -63,7 +63,7 @@ def _outputs_leave(subject, op, output):
         size = output.shape[axis] if 0 < axis < output.ndim else 0
         if size < 2:
             continue
-        keeps = subject.subsets(size)
+        keeps = [*subject.subsets(size), subject.widened(size)]
         for keys in subject.sizes_in_config(size):
             if not keys:
                 continue

@@ -76,11 +76,17 @@ class Subject:
                 return outputs
         raise Unproved("gives NaN or infinity on random numbers")
 
-    def changed(self, chosen: np.ndarray) -> list:
+    def scaled(self, scale: float) -> list:
+        """The inputs at another scale: what saturates, or clips, shows there."""
+        return [
+            v * np.float32(scale) if v.dtype.kind == "f" else v for v in self.values
+        ]
+
+    def changed(self, values: list, chosen: np.ndarray, scale: float) -> list:
         """The inputs with other numbers in the chosen channels."""
-        values = list(self.values)
+        values = list(values)
         for i in self.varying:
-            other = self._draw(self.call.inputs[i], scale=3.0)
+            other = self._draw(self.call.inputs[i], scale=3.0 * scale)
             values[i] = np.where(along(chosen, self.axis[i], other), other, values[i])
         return values
 
@@ -117,9 +123,10 @@ class Subject:
             if mine is None or mine.shape != variable.shape:
                 continue
             value = keras.ops.convert_to_numpy(variable)
-            if value.dtype.kind == "f" and str(variable.dtype) != "bfloat16":
+            if "float" in str(variable.dtype):
+                value = value.astype("float32")
                 noise = np.random.default_rng(len(name)).uniform(-0.3, 0.3, value.shape)
-                value = (value + noise * (0.2 + np.abs(value))).astype(value.dtype)
+                value = value + noise * (0.2 + np.abs(value))
             mine.assign(value)
         return new
 
@@ -134,18 +141,23 @@ class Subject:
 
         given = self.call.args, self.call.kwargs
         args, kwargs = keras.tree.map_structure(fill, given)
-        if training is not None and "training" not in kwargs:
-            kwargs["training"] = training
+        if training is not None:
+            kwargs = {**kwargs, "training": training}
         # Whatever a layer prints is not the user's concern.
         with contextlib.redirect_stdout(io.StringIO()):
             outputs = op(*args, **kwargs)
         return [keras.ops.convert_to_numpy(y) for y in keras.tree.flatten(outputs)]
 
     def subsets(self, size: int) -> list:
-        """Sets of kept channels, of different sizes: one, half, all but one."""
+        """Sets of kept channels, of several sizes from one to all but one."""
         self._in_time()
-        counts = sorted({1, max(1, size // 2), max(1, size - 1)})
+        some = {1, size // 4, size // 2, size - size // 4, size - 1}
+        counts = sorted(n for n in some if 0 < n < size)
         return [np.sort(self._rng.permutation(size)[:n]) for n in counts]
+
+    def widened(self, size: int) -> np.ndarray:
+        """Every channel twice."""
+        return np.repeat(np.arange(size), 2)
 
     def _in_time(self):
         if time.monotonic() > self._until:

@@ -1,10 +1,12 @@
 """One trial from beginning to end, and what is known of earlier ones."""
 
 import dataclasses
+import weakref
 from fractions import Fraction
 from typing import Any
 
 import keras
+import numpy as np
 
 from hh_keras.graph.ids import IdTensor
 from hh_keras.graph.rules.registry import Effect, RuleCall
@@ -25,10 +27,10 @@ def try_call(op: Any, call: RuleCall) -> Effect:
     Returns:
         An `Effect`; where nothing was proved, one that stops, with the reason.
     """
-    key = _key(op, call)
-    if key not in _TRIED:
-        _TRIED[key] = _try(op, call), _rows_of(op, call), op
-    found, rows, _ = _TRIED[key]
+    known, key = _TRIED.setdefault(op, {}), _key(call)
+    if key not in known:
+        known[key] = _try(op, call), _rows_of(op, call)
+    found, rows = known[key]
     effect = call.stops(found) if isinstance(found, str) else effect_of(call, found)
     outputs = effect.outputs if isinstance(effect.outputs, list) else [effect.outputs]
     before = call.rows
@@ -41,9 +43,9 @@ def try_call(op: Any, call: RuleCall) -> Effect:
     )
 
 
-# Key → (what was found, rows of each output, the operation, so that no other can take
-# its place in memory).
-_TRIED: dict = {}
+# Operation → shapes of a call → (what was found, rows of each output). Each operation
+# by itself: what it does may depend on attributes that no config tells.
+_TRIED: Any = weakref.WeakKeyDictionary()
 
 
 def _rows_of(op, call):
@@ -54,7 +56,7 @@ def _rows_of(op, call):
     if not call.inputs or any(x.shape[:1] != (None,) for x in call.inputs):
         return [1] * len(call.shapes)
     counts = []
-    for batch in (2, 3):
+    for batch in (120, 240):  # what unfolds the batch divides it
         args, kwargs = keras.tree.map_structure(
             lambda x: (
                 keras.KerasTensor((batch, *x.shape[1:]), x.dtype)  # noqa: B023
@@ -66,36 +68,30 @@ def _rows_of(op, call):
         try:
             spec = keras.tree.flatten(op.compute_output_spec(*args, **kwargs))
         except Exception:  # a user's layer may raise anything
-            return [1] * len(call.shapes)
-        counts.append([Fraction(t.shape[0] or batch, batch) for t in spec if t.shape])
+            return [None] * len(call.shapes)
+        counts.append([_share(t.shape, batch) for t in spec])
     if len(counts[0]) != len(call.shapes):
-        return [1] * len(call.shapes)
+        return [None] * len(call.shapes)
     return [a if a == b else None for a, b in zip(*counts)]
 
 
-def _key(op, call):
-    """Trials of equal operations on equal shapes find the same."""
+def _share(shape, batch):
+    """Rows per row, if the batch is still the first axis."""
+    return Fraction(shape[0], batch) if shape and shape[0] else 1
+
+
+def _key(call):
+    """Trials of one operation on equal shapes find the same."""
     inputs = tuple((x.shape, x.varying, x.dtype, x.is_fixed) for x in call.inputs)
     rest = keras.tree.map_structure(
-        lambda x: "tensor" if isinstance(x, IdTensor) else repr(x)[:200],
+        lambda x: "tensor" if isinstance(x, IdTensor) else _text(x),
         (call.args, call.kwargs),
     )
-    try:
-        config = {k: v for k, v in op.get_config().items() if k != "name"}
-        made_of = repr(config) if "0x" not in repr(config) else id(op)
-    except Exception:  # no config: known by identity
-        made_of = id(op)
-    if _holds_functions(op):
-        made_of = id(op)
-    return type(op), made_of, inputs, repr(rest)
+    return inputs, repr(rest)
 
 
-def _holds_functions(op):
-    return any(
-        callable(v) and not isinstance(v, (type, keras.Layer))
-        for k, v in vars(op).items()
-        if not k.startswith("_") and k not in ("build", "quantize")
-    )
+def _text(x):
+    return x.tobytes() if isinstance(x, np.ndarray) else repr(x)
 
 
 def _try(op, call):
