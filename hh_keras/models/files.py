@@ -79,10 +79,16 @@ def from_file(path: str | Path) -> keras.Model:
     except ModelError:
         raise
     except Exception as error:  # zip, JSON, HDF5 and Keras each raise their own
-        raise ModelError(
-            f"{path} cannot be loaded as a Keras model: {keras_reason(error)}. "
+        reason = keras_reason(error)
+        unknown = "Could not locate" in reason or "Unknown" in reason
+        advice = (
             "If it has classes of your own, register them with "
             "keras.saving.register_keras_serializable and import them first."
+            if unknown
+            else "It may be damaged, or cut short."
+        )
+        raise ModelError(
+            f"{path} cannot be loaded as a Keras model: {reason}. {advice}"
         ) from error
     raise ModelError(_no_model(path))
 

@@ -4,6 +4,7 @@ Keras refuses most of it by itself, version by version; here it is refused by wh
 allowed, not by what is known to be harmful, before Keras reads any of it.
 """
 
+import builtins
 import stat
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -71,7 +72,22 @@ def _check_object(described, place, path):
         )
     if kind == "function":
         _check_function(described, place, path)
+    else:
+        _check_class(described, place, path)
     return place
+
+
+def _check_class(described, place, path):
+    """Classes are of Keras or registered; others would have to be imported."""
+    module, registered = described.get("module"), described.get("registered_name")
+    if not isinstance(module, str) or module.split(".")[0] in ("keras", "builtins"):
+        return
+    if not (isinstance(registered, str) and _is_registered(registered)):
+        kind = described["class_name"]
+        raise ModelError(
+            f"{path} is not opened: {place} is a {kind} of {module}, which is not "
+            f"known here. If it is your own, {_REMEDY}."
+        )
 
 
 def _check_function(described, place, path):
@@ -80,6 +96,9 @@ def _check_function(described, place, path):
     if any(isinstance(n, str) and _is_registered(n) for n in (name, registered)):
         return
     allowed = [*_FUNCTIONS, *filter(None, [_HARMLESS.get(str(name))])]
+    # "builtins" is what Keras writes for functions of nobody's; Python's are not meant.
+    if module == "builtins" and hasattr(builtins, str(name)):
+        allowed = []
     if not any(f"{module}.".startswith(f"{each}.") for each in allowed):
         raise ModelError(
             f"{path} is not opened: {place} calls {name!r} of {module}, which is no "

@@ -86,3 +86,28 @@ def test_sizes_reach_nested_models():
         (64, 64, 3), include_top=False, weights=None, alpha=0.35
     )
     assert hh.cost(nested).macs == hh.cost(whole).macs
+
+
+def test_a_batch_on_another_axis_is_still_the_batch():
+    i = keras.Input((6, 4))
+    x = ops.transpose(L.Dense(8)(i), (1, 0, 2))  # time first
+    x = ops.concatenate([x[:1, :], x], axis=0)
+    x = ops.transpose(L.Dense(3)(x), (1, 0, 2))
+    model = keras.Model(i, L.GlobalMaxPooling1D()(x))
+    assert hh.cost(model).macs == 6 * 4 * 8 + 7 * 8 * 3
+
+
+def test_fused_queries_keys_and_values_are_taken_apart():
+    i = keras.Input((6, 8))
+    x = ops.reshape(L.Dense(36)(i), (-1, 6, 3, 12))
+    q, k, v = ops.unstack(ops.transpose(x, (2, 0, 1, 3)), axis=0)
+    a = ops.softmax(ops.matmul(q, ops.transpose(k, (0, 2, 1))))
+    model = keras.Model(i, L.Dense(2)(ops.matmul(a, v)))
+    assert hh.cost(model).macs == 6 * 8 * 36 + 2 * 36 * 12 + 6 * 12 * 2
+
+
+def test_examples_that_a_lambda_joins_are_counted_together():
+    i = keras.Input((5,))
+    x = L.Lambda(lambda t: ops.reshape(t, (-1, 4, 5)))(i)  # four examples are one
+    model = keras.Model(i, L.Dense(3)(L.Dense(8)(x)))
+    assert hh.cost(model).macs == 5 * 8 + 8 * 3

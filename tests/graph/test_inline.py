@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 from keras import layers as L
 from keras import ops
-from tests.test_invariants import assert_same, random_plan
 
 import hh_keras as hh
 from hh_keras.errors import ModelError
@@ -18,6 +17,7 @@ from hh_keras.graph.opening.inline import inline, opening
 from tests import class_zoo
 from tests.class_zoo import CLASS_ZOO, CONVOLUTIONAL
 from tests.graph.tensorflow_calls import CALLS
+from tests.surgery.test_invariants import assert_same, random_plan
 from tests.zoo import ZOO, example, randomize
 
 pytestmark = [

@@ -227,3 +227,122 @@ def test_a_loss_that_fails_names_the_batch():
     assert hh.score_channels(model, [(x, ones)], "mse", "fisher").max() > 0
     with pytest.raises(hh.SearchError, match="search batch 2 cannot be computed"):
         hh.score_channels(model, [(x, ones), (x, np.ones((2, 7)))], "mse", "fisher")
+
+
+class CentredGamma(L.BatchNormalization):
+    """A property in place of a weight, and nothing else."""
+
+    @property
+    def gamma(self):
+        held = self.__dict__.get("_gamma")
+        return None if held is None else held - ops.mean(held)
+
+    @gamma.setter
+    def gamma(self, value):
+        L.Layer.__setattr__(self, "_gamma", value)
+
+
+@pytest.mark.filterwarnings("ignore:.*are frozen")
+def test_a_property_in_place_of_a_weight_is_not_the_rule_of_its_class():
+    i = keras.Input((5, 6))
+    x = L.Conv1D(8, 3, name="before")(i)
+    model = keras.Model(i, L.Dense(2)(L.GlobalMaxPooling1D()(CentredGamma()(x))))
+    assert hh.trace(model).group("before").frozen
+
+
+class Doubled(keras.Sequential):
+    def call(self, x, **kwargs):
+        return 2.0 * super().call(x, **kwargs)
+
+
+def test_a_sequence_with_a_call_of_its_own_is_not_read_as_if_it_had_none():
+    model = Doubled([keras.Input((4,)), L.Dense(6), L.Dense(2)])
+    x = numbers(3, 4)
+    try:
+        copy = keep_all(model)
+    except hh.ModelError as error:
+        assert "Doubled" in str(error)
+    else:
+        np.testing.assert_array_equal(model(x), copy(x))
+
+
+def test_a_layer_in_a_wrapper_and_outside_stays_one():
+    shared = L.Conv2D(5, 3, name="shared")
+    i, j = keras.Input((3, 8, 8, 2)), keras.Input((8, 8, 2))
+    a = L.GlobalMaxPooling3D()(L.TimeDistributed(shared)(i))
+    b = L.GlobalMaxPooling2D()(shared(j))
+    model = keras.Model([i, j], L.Dense(2)(L.Concatenate()([a, b])))
+    copy = keep_all(model)
+    assert copy.count_params() == model.count_params() == hh.cost(model).params
+    x = [numbers(2, 3, 8, 8, 2), numbers(2, 8, 8, 2)]
+    np.testing.assert_array_equal(model(x), copy(x))
+
+
+@pytest.mark.parametrize("how", ["lora", "int8"])
+def test_adapters_inside_layers_are_refused_too(how):
+    i = keras.Input((4, 6))
+    inner = L.Dense(5)
+    model = keras.Model(i, L.Dense(2)(L.TimeDistributed(inner, name="each")(i)))
+    if how == "lora":
+        inner.enable_lora(2)
+    else:
+        inner.quantize("int8")
+    with pytest.raises(hh.ModelError, match="'each'"):
+        hh.trace(model)
+
+
+class Power(L.Layer):
+    """What it does hangs on attributes that its config does not tell."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.exponent, self.hook = 1.0, None
+
+    def call(self, x):
+        y = ops.abs(x) ** self.exponent
+        return y if self.hook is None else self.hook(y)
+
+    def get_config(self):
+        return super().get_config()
+
+
+def test_attributes_that_no_config_tells_are_handed_on():
+    i = keras.Input((5,))
+    first, second = Power(), Power()
+    first.exponent = 3.0
+    second.hook = lambda y: y + 1.0
+    x = L.Dense(6, name="free")(i)
+    model = keras.Model(i, L.Dense(2)(second(L.Dense(6)(first(x)))))
+    x = numbers(3, 5)
+    np.testing.assert_array_equal(model(x), keep_all(model)(x))
+    assert hh.trace(model).group("free").frozen is None
+
+
+def test_a_model_over_the_same_layers_is_made_anew_with_them():
+    class Coder(keras.Model):
+        def train_step(self, data):
+            return {"code": ops.mean(self.encoder(data))}
+
+    i = keras.Input((5,))
+    hidden = L.Dense(8, name="hidden")(i)
+    model = Coder(i, L.Dense(5)(hidden))
+    model.encoder = keras.Model(i, hidden)
+    channels = hh.trace(model)
+    keep = np.ones(channels.size, bool)
+    keep[list(channels.group("hidden").ids)[:5]] = False
+    small = hh.rebuild(model, hh.Plan.of(channels, keep))
+    assert small.encoder is not model.encoder
+    assert small.encoder.layers[-1] is small.get_layer("hidden")
+    assert small.encoder(numbers(2, 5)).shape == (2, 3)
+
+
+def test_nested_structures_are_matched_leaf_by_leaf():
+    a, b, c = (keras.Input((n,), name=s) for n, s in ((4, "a"), (5, "b"), (6, "c")))
+    x = L.Concatenate()([L.Dense(3)(a), L.Dense(3)(b), L.Dense(3)(c)])
+    inner = keras.Model({"two": [a, b], "one": c}, L.Dense(4)(x))
+    i = keras.Input((7,))
+    parts = [L.Dense(n, name=f"d{n}")(i) for n in (4, 5, 6)]
+    outputs = inner({"two": parts[:2], "one": parts[2]})
+    model = keras.Model(i, L.Dense(2)(outputs))
+    assert hh.trace(model).group("d6").frozen is None
+    np.testing.assert_array_equal(model(numbers(2, 7)), keep_all(model)(numbers(2, 7)))

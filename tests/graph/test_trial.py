@@ -121,3 +121,77 @@ def test_a_function_that_is_not_known_is_tried_too():
     channels = hh.trace(keras.Model(i, L.Dense(2)(x)))
     assert channels.group("own").frozen is None
     assert "works across channels" in channels.group("mixed").frozen
+
+
+class Soft(L.Layer):
+    """Two of one class and one config may do different things."""
+
+    mixes = False
+
+    def call(self, x):
+        return ops.softmax(x) if "soft" in self.name else ops.relu(x)
+
+
+def test_a_trial_speaks_of_one_layer_only():
+    assert traced(Soft(name="plain"))[0].frozen is None
+    assert traced(Soft(name="soft"))[0].frozen
+
+
+def clipped(s, x):
+    norm = ops.sqrt(ops.sum(ops.square(x), -1, keepdims=True))
+    return x * ops.minimum(1.0, 60.0 / norm)
+
+
+SELDOM = {
+    "clipped by a large norm": clipped,
+    "another number of channels": lambda s, x: x * (2.0 if x.shape[-1] > 2 else 3.0),
+    "the largest eight": lambda s, x: ops.where(
+        x >= ops.min(ops.top_k(x, min(8, x.shape[-1]))[0], -1, keepdims=True), x, 0.0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SELDOM)
+def test_what_shows_at_other_sizes_and_scales_only_is_found(name):
+    assert traced(layer(SELDOM[name]))[0].frozen
+
+
+def test_mixing_in_training_only_is_found():
+    class Trained(L.Layer):
+        def call(self, x, training=False):
+            return x - ops.mean(x, -1, keepdims=True) if training else x
+
+    assert traced(Trained())[0].frozen
+
+
+def test_a_gate_that_is_zero_is_opened_for_the_trial():
+    class Gated(L.Layer):
+        def build(self, shape):
+            self.gate = self.add_weight((), "zeros", name="gate")
+
+        def call(self, x):
+            return x + self.gate * ops.mean(x, -1, keepdims=True)
+
+    for policy in ("float32", "bfloat16"):
+        assert traced(Gated(dtype=policy))[0].frozen
+
+
+def test_outputs_leave_though_inputs_stay_and_that_is_said():
+    class Standardised(L.Dense):
+        def call(self, x):
+            return super().call(x / (ops.std(x, -1, keepdims=True) + 1.0))
+
+    i = keras.Input((6,))
+    x = Standardised(7, name="made")(L.Dense(8, name="read")(i))
+    model = keras.Model(i, L.Dense(2)(x))
+    with pytest.warns(UserWarning, match="'made'.*input channels together"):
+        channels = hh.trace(model)
+    assert channels.group("made").frozen is None
+    assert channels.group("read").frozen
+
+
+def test_looking_up_classes_of_an_input_ends_in_no_error():
+    i = keras.Input((6,), dtype="int32")
+    x = L.GlobalAveragePooling1D()(ops.one_hot(i, 9))
+    model = keras.Model(i, L.Dense(2)(L.Dense(5, name="free")(x)))
+    assert hh.trace(model).group("free").frozen is None
