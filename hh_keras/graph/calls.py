@@ -90,8 +90,8 @@ def as_graph(model: keras.Model) -> Any:
     if not is_graph(model):
         raise ModelError(
             f"model '{model.name}' ({type(model).__name__}) is subclassed: its graph "
-            "is hidden in Python code. Write it with the functional API: "
-            "keras.Model(inputs, outputs)."
+            "is hidden in Python code. Open it first, model = hh_keras.inline(model), "
+            "or write it with the functional API: keras.Model(inputs, outputs)."
         )
     return model
 
