@@ -2,12 +2,9 @@
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from hh_keras.graph.channels import ChannelMap
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +70,7 @@ class CostModel:
 _FACTORS = 3
 
 
-def cost_model(channel_map: "ChannelMap") -> CostModel:
+def cost_model(channel_map: Any) -> CostModel:
     """Writes the cost of a traced model as a function of its channel counts.
 
     MACs are NaN where the spatial size of the model's input is unknown.

@@ -1,15 +1,12 @@
 """A model's channels as text: what is coupled, what is frozen and why."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hh_keras.graph.cost_model import cost_model
 from hh_keras.graph.table import some, text_table
 
-if TYPE_CHECKING:
-    from hh_keras.graph.channels import ChannelMap
 
-
-def describe_channels(channel_map: "ChannelMap") -> str:
+def describe_channels(channel_map: Any) -> str:
     """A table of a model's groups: what is coupled, what is frozen and why."""
     rows = [
         (
