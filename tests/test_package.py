@@ -26,3 +26,10 @@ def test_flags_are_read_without_tensorflow():
 def test_scripts_are_short():
     for path in (ROOT / "launch").glob("*.py"):
         assert len(path.read_text().splitlines()) <= 120, path
+
+
+def test_every_folder_of_code_is_a_package():
+    """What is not would be missing from the wheel, and from the checks of imports."""
+    root = pathlib.Path(hh_keras.__file__).parent
+    folders = {path.parent for path in root.rglob("*.py")}
+    assert [f for f in folders if not (f / "__init__.py").exists()] == []

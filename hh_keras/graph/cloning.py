@@ -114,7 +114,7 @@ def _from_config(op, changes):
     config = _config(op)
     # A build config would build the layer with its old shape.
     config.pop("build_config", None)
-    live = {k: live_value(op, k, v) for k, v in config.items()}
+    live = {k: live_value(op, k, v) for k, v in config.items() if k not in changes}
     for key, value in changes.items():
         inner = vars(op).get(key)
         if isinstance(inner, keras.Layer) and isinstance(value, dict):

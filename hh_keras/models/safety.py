@@ -32,6 +32,7 @@ _HARMLESS = {
     "preprocess_input": "keras.applications",
     "to_categorical": "keras.utils",
 }
+_OF_KERAS = ("keras", "tf_keras", "builtins")
 _CODE = ("TFSMLayer", "TorchModuleWrapper", "FlaxLayer", "JaxLayer")
 _REMEDY = (
     "register it with keras.saving.register_keras_serializable and import its module "
@@ -80,7 +81,7 @@ def _check_object(described, place, path):
 def _check_class(described, place, path):
     """Classes are of Keras or registered; others would have to be imported."""
     module, registered = described.get("module"), described.get("registered_name")
-    if not isinstance(module, str) or module.split(".")[0] in ("keras", "builtins"):
+    if not isinstance(module, str) or module.split(".")[0] in _OF_KERAS:
         return
     if not (isinstance(registered, str) and _is_registered(registered)):
         kind = described["class_name"]

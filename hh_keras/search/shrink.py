@@ -36,7 +36,7 @@ class ShrinkResult:
     model: Any
     plan: Plan
     wide: Any
-    scores: np.ndarray
+    scores: np.ndarray | None
     cost_before: Cost
     cost_wide: Cost
     cost_after: Cost

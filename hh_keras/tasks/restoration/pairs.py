@@ -54,7 +54,7 @@ def load_pairs(
     whole and come one by one; their noise is the same in every epoch.
 
     Args:
-        spec: see `hh_keras.data.photographs.open_photographs`.
+        spec: see `hh_keras.tasks.restoration.photographs.open_photographs`.
         degradation: a `Degradation`, or what `Degradation.parse` reads. For "bicubic",
             a data set's own small images are taken where it has them.
         patch: side of the training patches that the network takes.
