@@ -4,6 +4,8 @@ import pathlib
 import subprocess
 import sys
 
+import keras
+
 import hh_keras
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -33,3 +35,17 @@ def test_every_folder_of_code_is_a_package():
     root = pathlib.Path(hh_keras.__file__).parent
     folders = {path.parent for path in root.rglob("*.py")}
     assert [f for f in folders if not (f / "__init__.py").exists()] == []
+
+
+def test_files_with_layers_of_the_package_are_read(tmp_path):
+    code = (
+        "import sys, keras, hh_keras\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "print([type(x).__name__ for x in model.layers])"
+    )
+    i = keras.Input((4,))
+    model = keras.Model(i, keras.layers.Dense(2)(keras.layers.Dense(3)(i)))
+    hh_keras.add_scales(model).save(tmp_path / "scaled.keras")
+    run = [sys.executable, "-c", code, str(tmp_path / "scaled.keras")]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=ROOT)
+    assert "ChannelScale" in done.stdout, done.stderr
