@@ -152,7 +152,7 @@ def test_turns_are_taken_and_rotate():
     np.testing.assert_array_equal(found, [[1, 1], [3, 3]])
     assert order == ["b", "a", "a", "b", "b", "a"]
     order.clear()
-    in_turns([runner("a", 1.0), runner("b", 3.0)], rounds=1, warmup=0, again=True)
+    in_turns([runner("a", 1.0), runner("b", 3.0)], rounds=1, warmup=0, twice=True)
     assert order == ["a", "a", "b", "b"]
 
 

@@ -17,6 +17,7 @@ from hh_keras.models import build
 from hh_keras.tasks.classification.quantization import quantization_aware
 from hh_keras.training import Recipe
 from tests.zoo import ZOO, example, randomize
+from tests.zoo_users import USERS
 
 # The layer that the message must name.
 REFUSED = {
@@ -48,13 +49,23 @@ def listed(outputs):
     return outputs if isinstance(outputs, list) else [outputs]
 
 
-@pytest.mark.parametrize("name", sorted(set(ZOO) - set(REFUSED)))
+@pytest.mark.parametrize("name", sorted(set(ZOO) - set(REFUSED) - set(USERS)))
 def test_carried_networks_say_the_same(name):
     model = randomize(ZOO[name]())
     carried = export.carry(model, example(model))
     assert carried.difference < 1e-5
     shapes = [tuple(t.shape) for t in carried.model.outputs]
     assert shapes == [tuple(t.shape) for t in model.outputs]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", USERS)
+def test_networks_of_users_say_the_same_or_are_refused_by_name(name):
+    model = randomize(ZOO[name]())
+    try:
+        assert export.carry(model, example(model)).difference < 1e-5
+    except ModelError as error:
+        assert "layer '" in str(error) and "representative images" in str(error)
 
 
 @pytest.mark.parametrize("name", REFUSED)
