@@ -24,17 +24,20 @@ class Ledger:
         self.vectors = {}  # (id of an id array, axis, size) → (that array, its vector)
 
     def fresh(self, n: int, path: str | None) -> np.ndarray:
+        """Makes `n` ids for channels that the layer at `path` makes."""
         ids = np.arange(self.size, self.size + n)
         self.makers.append((path, self.size, self.size + n))
         self.size += n
         return ids
 
     def fixed(self, shape: tuple, reason: str) -> IdTensor:
+        """A tensor of values that belong to no channel, with the reason."""
         if reason not in self.reasons:
             self.reasons.append(reason)
         return constant(-1 - self.reasons.index(reason), shape)
 
     def tie(self, a: np.ndarray, b: np.ndarray) -> None:
+        """Says that channels leave together, elementwise over two id arrays."""
         a, b = np.ravel(a), np.ravel(b)
         if min(a.min(initial=0), b.min(initial=0)) == 0:
             self.ties.append((a, b))
@@ -75,6 +78,7 @@ class Ledger:
         return None
 
     def freeze(self, ids: np.ndarray, reason: str) -> None:
+        """Says that channels must stay, and why."""
         ids = np.ravel(ids)
         if (ids >= 0).any():
             self.frozen.append((ids[ids >= 0], reason))

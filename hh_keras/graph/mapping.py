@@ -54,6 +54,13 @@ class Sites(collections.abc.Mapping):
 
 
 def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMap:
+    """Numbers the channels of a traced model, and sorts them into groups.
+
+    Args:
+        model: the model.
+        book: the `Ledger` of the trace.
+        effects: layer name → its `Entry` values, one for each call.
+    """
     for path, entries in effects.items():
         if len(entries) > 1:
             _tie_calls(book, path, entries)

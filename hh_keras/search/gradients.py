@@ -20,6 +20,20 @@ def gradient_scores(
     batches: int,
     criterion: str,
 ) -> np.ndarray:
+    """Slopes of the loss along the scales: criteria `gradient`, `taylor` and `fisher`.
+
+    Args:
+        model: with or without scales; it is not changed.
+        channel_map: the model's.
+        data, loss, batches: see `score_channels`.
+        criterion: one of the three.
+
+    Returns:
+        Float array `(channel_map.size,)`.
+
+    Raises:
+        SearchError: the loss cannot be computed, is not finite, or there is no data.
+    """
     strategy = model.distribute_strategy
     with strategy.scope():
         scaled = model
