@@ -29,7 +29,7 @@ class CostModel:
     params: tuple
     owners: tuple = ()
 
-    def __call__(self, kept):
+    def __call__(self, kept: Any) -> Any:
         values = np.append(self.counts @ np.asarray(kept, float), 1.0)
         return tuple(
             float(coefficients @ values[factors].prod(1))

@@ -14,14 +14,14 @@ from hh_keras.graph.values import Take, id_arrays
 class Ledger:
     """Ids, who made them, ties and frozen channels."""
 
-    def __init__(self):
-        self.makers = []  # (path, first id, one past the last)
+    def __init__(self) -> None:
+        self.makers: list = []  # (path, first id, one past the last)
         self.size = 0
-        self.ties = []
-        self.frozen = []  # (ids, reason)
-        self.reasons = []  # reasons[k] belongs to the negative id -1 - k
-        self.fixed_ids = {}  # (reason, position) blocks already given real ids
-        self.vectors = {}  # (id of an id array, axis, size) → (that array, its vector)
+        self.ties: list = []
+        self.frozen: list = []  # (ids, reason)
+        self.reasons: list = []  # of the negative ids -1, -2, …
+        self.fixed_ids: dict = {}  # (reason, position) blocks already given real ids
+        self.vectors: dict = {}  # (id of an array, axis, size) → (it, its vector)
 
     def fresh(self, n: int, path: str | None) -> np.ndarray:
         """Makes `n` ids for channels that the layer at `path` makes."""

@@ -3,6 +3,7 @@
 import collections
 import collections.abc
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,9 +29,10 @@ class Entry:
 class Sites(collections.abc.Mapping):
     """Layer name → `Site`, each made when it is first asked for."""
 
-    def __init__(self, model, effects, rename):
+    def __init__(self, model: Any, effects: Any, rename: Any) -> None:
         self._model = model
-        self._effects, self._rename, self._made = effects, rename, {}
+        self._effects, self._rename = effects, rename
+        self._made: dict = {}
 
     @property
     def model(self) -> keras.Model:

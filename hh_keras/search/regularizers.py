@@ -1,5 +1,7 @@
 """Sparsity of the channel scales: weighted L1, and its proximal form."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -42,13 +44,15 @@ class ChannelSparsity(keras.regularizers.Regularizer):
             `model.compile`, so that it follows the optimiser's learning rate.
     """
 
-    def __init__(self, strength=1e-4, costs=None, proximal=False):
+    def __init__(
+        self, strength: Any = 1e-4, costs: Any = None, proximal: Any = False
+    ) -> None:
         self.strength = float(strength)
         self.costs = None if costs is None else np.asarray(costs, "float32")
         self.proximal = proximal
         self.constraint = SoftThreshold(strength, costs) if proximal else None
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         if self.proximal:
             return keras.ops.zeros((), x.dtype)
         size = keras.ops.absolute(x)
@@ -65,12 +69,12 @@ class ChannelSparsity(keras.regularizers.Regularizer):
 class SoftThreshold(keras.constraints.Constraint):
     """The proximal step of a weighted L1 penalty, applied after each update."""
 
-    def __init__(self, strength, costs=None):
+    def __init__(self, strength: Any, costs: Any = None) -> None:
         self.strength = float(strength)
         self.costs = None if costs is None else np.asarray(costs, "float32")
         self.optimizer = None
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         if self.optimizer is None:
             raise ValueError(
                 "the proximal ChannelSparsity does not know the learning rate: call "

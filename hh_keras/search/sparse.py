@@ -112,7 +112,7 @@ def surviving(channel_map: ChannelMap, gamma: Any) -> np.ndarray:
 class Falling(keras.callbacks.Callback):
     """Ties the soft threshold to the optimiser and costs what is left."""
 
-    def __init__(self, channel_map, scaled):
+    def __init__(self, channel_map: Any, scaled: Any) -> None:
         super().__init__()
         self.channel_map, self.gamma = channel_map, scale_layer(scaled).gamma
         self.cost = cost_model(channel_map)

@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,12 +23,14 @@ class Inheritance:
         change: `change(name, value)` returns the new value of a weight, an array.
     """
 
-    def __init__(self, old, new, change=lambda name, value: value):
+    def __init__(
+        self, old: Any, new: Any, change: Any = lambda name, value: value
+    ) -> None:
         self.old, self.new, self.change = old, new, change
         self.olds = variables(old)
         counts = collections.Counter(v.name for v in self.olds.values())
         self.keys = {v.name: k for k, v in self.olds.items() if counts[v.name] == 1}
-        self.done = set()
+        self.done: set = set()
         initialize_with(new, self._initial)
 
     def finish(self) -> None:

@@ -32,7 +32,14 @@ class ChannelScale(keras.layers.Layer):
             each, since Keras cannot load one layer that is called in two graphs.
     """
 
-    def __init__(self, size, regularizer=None, constraint=None, source=None, **kwargs):
+    def __init__(
+        self,
+        size: Any,
+        regularizer: Any = None,
+        constraint: Any = None,
+        source: Any = None,
+        **kwargs: Any,
+    ) -> None:
         # Scales have the precision of what they multiply, whatever the global policy.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.size = size

@@ -200,7 +200,7 @@ def _config():
     class Config(quantization.QuantizeConfig):
         """Rounds some weights of a layer, and its output."""
 
-        def __init__(self, kernels, output):
+        def __init__(self, kernels: Any, output: Any) -> None:
             self.kernels, self.output = kernels, output
 
         def get_weights_and_quantizers(self, layer):
@@ -232,7 +232,7 @@ def _measured_range():
     class MeasuredRange(quantization.quantizers.MovingAverageQuantizer):
         """Starts with a range that was measured, and follows the training slowly."""
 
-        def __init__(self, low, high):
+        def __init__(self, low: Any, high: Any) -> None:
             super().__init__(
                 num_bits=8, per_axis=False, symmetric=False, narrow_range=False
             )
@@ -268,7 +268,7 @@ def _last_value():
     class LastValue(quantization.quantizers.LastValueQuantizer):
         """Symmetric integers in the range of the weights; per channel of the output."""
 
-        def __init__(self, per_channel, transposed):
+        def __init__(self, per_channel: Any, transposed: Any) -> None:
             super().__init__(8, per_channel, symmetric=True, narrow_range=True)
             self.transposed, self.variables = transposed, None
 
@@ -285,7 +285,9 @@ def _last_value():
             }
             return self.variables
 
-        def __call__(self, inputs, training, weights, **kwargs):
+        def __call__(
+            self, inputs: Any, training: Any, weights: Any, **kwargs: Any
+        ) -> Any:
             if not self.transposed:
                 return super().__call__(inputs, training, weights, **kwargs)
             # The converter looks for the rounding on the far side of a transpose.

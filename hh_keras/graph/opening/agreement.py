@@ -20,7 +20,7 @@ from hh_keras.graph.opening.following import Read, Step
 class Differs(Exception):
     """A class does something else in the second run, so it has to stay closed."""
 
-    def __init__(self, layer, why):
+    def __init__(self, layer: Any, why: Any) -> None:
         super().__init__(why)
         self.layer, self.why = layer, why
 

@@ -28,8 +28,13 @@ class Weight(keras.layers.Layer):
     """
 
     def __init__(
-        self, shape, weight_dtype="float32", regularizer=None, constraint=None, **kwargs
-    ):
+        self,
+        shape: Any,
+        weight_dtype: Any = "float32",
+        regularizer: Any = None,
+        constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.shape = tuple(shape)
         self.weight_dtype = weight_dtype
@@ -76,7 +81,7 @@ class Weight(keras.layers.Layer):
 class Constant(keras.layers.Layer):
     """An array that never changes."""
 
-    def __init__(self, value, value_dtype=None, **kwargs):
+    def __init__(self, value: Any, value_dtype: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.value = np.asarray(value, value_dtype)
         self._convert_input_args = False
@@ -104,7 +109,7 @@ class AlongBatch(keras.layers.Layer):
         times: how often for each example.
     """
 
-    def __init__(self, shape, times=1, **kwargs):
+    def __init__(self, shape: Any, times: Any = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.shape = tuple(shape)
         self.times = times
@@ -125,7 +130,7 @@ class AlongBatch(keras.layers.Layer):
 class AddLoss(keras.layers.Layer):
     """Passes its first input on and adds the second to the model's losses."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._convert_input_args = False
         self.supports_masking = True
@@ -145,7 +150,7 @@ class AddLoss(keras.layers.Layer):
 class WithMask(keras.layers.Layer):
     """Passes its first input on and says which of its steps count."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._convert_input_args = False
 

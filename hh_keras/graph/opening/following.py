@@ -70,16 +70,19 @@ class Recording:
         closed: layer → why it could not be followed.
     """
 
-    def __init__(self, model, inputs, training, wanted):
+    def __init__(self, model: Any, inputs: Any, training: Any, wanted: Any) -> None:
         self.model, self.inputs, self.training = model, inputs, training
         self.wanted = wanted
-        self.steps, self.losses, self.reads = [], [], {}
-        self.opened, self.closed = {}, {}
-        self.scope = []
+        self.steps: list = []
+        self.losses: list = []
+        self.reads: dict = {}
+        self.opened: dict = {}
+        self.closed: dict = {}
+        self.scope: list = []
         self.inside = 0  # how many closed layers are being called
-        self._done = []  # opened layers whose node Keras is about to make
-        self._masks = {}
-        self._symbols = {}  # id of a variable → (it, the tensor that stands for it)
+        self._done: list = []  # opened layers whose node Keras is about to make
+        self._masks: dict = {}
+        self._symbols: dict = {}  # id of a variable → (it, the tensor in its place)
 
     def run(self) -> "Recording":
         layers = list(self.model._flatten_layers())

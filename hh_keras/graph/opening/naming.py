@@ -16,7 +16,7 @@ from hh_keras.graph.opening.openable import is_graph
 class Names:
     """The names that are taken in a model."""
 
-    def __init__(self, taken=()):
+    def __init__(self, taken: Any = ()) -> None:
         self.taken = set(taken)
 
     def free(self, name: Any) -> str:

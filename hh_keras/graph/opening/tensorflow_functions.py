@@ -31,7 +31,7 @@ class TensorFlowFunction(Operation):
         function: its name without `tf.`, for instance `"image.rgb_to_yuv"`.
     """
 
-    def __init__(self, function, name=None):
+    def __init__(self, function: Any, name: Any = None) -> None:
         super().__init__(name=name)
         self.function = function
 

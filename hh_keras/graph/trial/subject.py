@@ -36,22 +36,22 @@ class Subject:
         values: one array for each input.
     """
 
-    def __init__(self, op, call):
+    def __init__(self, op: Any, call: Any) -> None:
         self.op, self.call = op, call
         if not call.inputs:
             raise Unproved("takes no tensors")
         self.varying = [i for i, x in enumerate(call.inputs) if x.varying]
         if any(len(call.inputs[i].varying) > 1 for i in self.varying):
             raise Unproved("channels lie on several axes")
-        self.axis = [x.varying[0] if x.varying else None for x in call.inputs]
+        self.axis: list = [x.varying[0] if x.varying else None for x in call.inputs]
         self._until = time.monotonic() + SECONDS
         self._rng = np.random.default_rng(0)
-        self._between = None
+        self._between: tuple | None = None
         self.values = [self._draw(x) for x in call.inputs]
         sizes = {self.values[i].shape[self.axis[i]] for i in self.varying}
         if len(sizes) > 1:
             raise Unproved("takes different numbers of channels")
-        self.size = sizes.pop() if sizes else None
+        self.size: Any = sizes.pop() if sizes else None
 
     def _draw(self, x, scale=1.0):
         shape = [_EXAMPLES if i == 0 else n or _UNKNOWN for i, n in enumerate(x.shape)]
