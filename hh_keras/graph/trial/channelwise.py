@@ -26,29 +26,31 @@ def passing_axes(subject: Subject, op: Any) -> tuple:
     output of the others may move by a bit.
 
     Returns:
-        `(axes, None)`, None for an output without channels; or `(None, what was seen)`.
+        `(axes, None)`, or `(None, what was seen)`.
     """
     places: list = []
-    tries = itertools.product(_modes(subject, op), _SCALES, _halves(subject.size))
-    for training, scale, chosen in tries:
+    for training, scale in itertools.product(_modes(subject, op), _SCALES):
         values = subject.scaled(scale)
         base = subject.run(op, values, training)
-        if not places:
-            places = [
-                [a for a, n in enumerate(y.shape) if n == subject.size and a > 0]
-                for y in base
-            ]
-        changed = subject.run(op, subject.changed(values, chosen, scale), training)
-        for k, (a, b) in enumerate(zip(base, changed)):
-            moved = ~equal(a, b)
-            others = np.flatnonzero(~chosen)
-            places[k] = [
-                axis for axis in places[k] if not np.take(moved, others, axis).any()
-            ]
-            if not places[k]:
-                which = "every output depends" if moved.all() else "outputs depend"
+        places = places or [
+            [a for a, n in enumerate(y.shape) if n == subject.size and a > 0]
+            for y in base
+        ]
+        for chosen in _halves(subject.size):
+            changed = subject.run(op, subject.changed(values, chosen, scale), training)
+            moved = [~equal(a, b) for a, b in zip(base, changed)]
+            places = [_unmoved(*each, chosen) for each in zip(places, moved)]
+            if not all(places):
+                k = [not axes for axes in places].index(True)
+                which = "every output depends" if moved[k].all() else "outputs depend"
                 return None, f"{which} on channels that are not their own"
     return tuple(axes[-1] for axes in places), None
+
+
+def _unmoved(axes, moved, chosen):
+    """The axes on which no output of the channels that were left alone moved."""
+    others = np.flatnonzero(~chosen)
+    return [axis for axis in axes if not np.take(moved, others, axis).any()]
 
 
 def _modes(subject, op):
