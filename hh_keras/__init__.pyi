@@ -9,6 +9,7 @@ from .errors import SearchError as SearchError
 from .errors import WorkdirError as WorkdirError
 from .graph.channels import ChannelMap as ChannelMap
 from .graph.channels import Group as Group
+from .graph.closed import keep_closed as keep_closed
 from .graph.cost import Cost as Cost
 from .graph.cost import cost as cost
 from .graph.opening import Opening as Opening

@@ -1,6 +1,7 @@
 """The network of --model: built, saved, described."""
 
 import pathlib
+import textwrap
 import time
 
 import keras
@@ -13,6 +14,8 @@ from hh_keras.cli.training import distribution
 from hh_keras.data import ImageData
 from hh_keras.errors import ModelError
 from hh_keras.flag import given
+from hh_keras.graph.calls import as_graph
+from hh_keras.graph.opening.inline import opening, ordinary
 from hh_keras.models import sources
 from hh_keras.models.saving import check_can_be_saved
 from hh_keras.tasks import registry
@@ -42,8 +45,19 @@ def _saveable(args, image_shape, num_classes):
         try:
             check_can_be_saved(model)
         except ModelError as error:
-            raise ModelError(f"--model={args.model}: {error}") from error
+            return _saveable_once_opened(model, args, error)
     return model
+
+
+def _saveable_once_opened(model, args, error):
+    """The same network without the classes of its layers, if that can be saved."""
+    found = opening(model)
+    try:
+        check_can_be_saved(found.model)
+    except ModelError as still:
+        raise ModelError(f"--model={args.model}: {still}") from error
+    print(textwrap.indent(f"so that it can be saved, {found}", "  "), flush=True)
+    return found.model
 
 
 def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> keras.Model:
@@ -63,22 +77,34 @@ def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> kera
                 model = sources.from_function(
                     args.model, shape, num_classes, model_args, scale
                 )
+            model = _opened(model)
             shape = _insisted(args, model, shape)
             if not pretrained:
                 return model
-        return models.build(
+        model = models.build(
             args.model, shape, num_classes, pretrained, model_args, scale
         )
+        return ordinary(model)
+
+
+def _opened(model):
+    """The model with its classes opened; says so."""
+    found = opening(model, leaves=False)
+    if found.opened or found.closed:
+        print(textwrap.indent(str(found), "  "), flush=True)
+    return found.model
 
 
 def _insisted(args, model, wanted):
     """The shape that a user's own model takes, if it takes one image."""
-    inputs = getattr(model, "inputs", None)
-    if not inputs or len(inputs) != 1:
-        count = f"{len(inputs)} inputs" if inputs else "no known input"
+    try:
+        inputs = as_graph(model).inputs
+    except ModelError as error:
+        raise ModelError(f"--model={args.model}: {error}") from error
+    if len(inputs) != 1:
         raise ModelError(
-            f"--model={args.model} has {count}; a built functional or Sequential model "
-            "with exactly one is needed, for images."
+            f"--model={args.model} has {len(inputs)} inputs; a model with exactly one "
+            "is needed, for images."
         )
     takes = tuple(inputs[0].shape[1:])
     if len(takes) != 3:

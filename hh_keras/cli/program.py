@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 
-from hh_keras.cli.flags import DEBUG
-from hh_keras.flag import Flag
+from hh_keras.cli.flags import DEBUG, IMPORT
+from hh_keras.flag import Flag, given
 
 
 def make(
@@ -36,7 +36,7 @@ def make(
     Returns:
         `entry(argv=None)`, which returns the exit status.
     """
-    groups = {**groups, "Other": (*groups.get("Other", ()), DEBUG)}
+    groups = {**groups, "Other": (*groups.get("Other", ()), IMPORT, DEBUG)}
 
     def entry(argv=None):
         argv = sys.argv[1:] if argv is None else list(argv)
@@ -71,7 +71,9 @@ def guarded(main: Callable, args: flags.FlagValues) -> int:
                 from hh_keras.cli import configs
 
                 configs.complete(args)
-            main(args)
+            _import(args["import"].value or ())
+            with _classes_closed(not given(args, "inline", True)):
+                main(args)
         return 0
     except KeyboardInterrupt:
         print("\ninterrupted; what was finished is kept.", file=sys.stderr)
@@ -83,6 +85,22 @@ def guarded(main: Callable, args: flags.FlagValues) -> int:
             return _fail(error, status=75 if type(error).__name__ == "Stopped" else 2)
         hint = "" if args.debug else " (not expected; --debug shows where)"
         return _fail(f"{type(error).__name__}: {error}{hint}", status=1)
+
+
+def _classes_closed(yes):
+    from hh_keras.graph.closed import all_closed
+
+    return all_closed(yes)
+
+
+def _import(names):
+    """Imports a user's own modules: what they register is known from here on."""
+    if names:
+        import hh_keras.surgery.scales  # noqa: F401  the package's own rules come first
+        from hh_keras.models.sources import import_module
+
+        for name in names:
+            import_module(name, f"--import={name}")
 
 
 def _is_expected(error):

@@ -34,6 +34,11 @@ class Call:
     node: Any
     graph: str = ""
 
+    @property
+    def number(self) -> int:
+        """Which call of its operation this is; two openings of a model agree on it."""
+        return self.op._inbound_nodes.index(self.node)
+
     def arguments(self, values: Any) -> tuple:
         """Returns `(args, kwargs)` with tensors replaced by `values[id(tensor)]`."""
         arguments = self.node.arguments
@@ -90,7 +95,7 @@ def as_graph(model: keras.Model) -> Any:
     if not is_graph(model):
         raise ModelError(
             f"model '{model.name}' ({type(model).__name__}) is subclassed: its graph "
-            "is hidden in Python code. Open it first, model = hh_keras.inline(model), "
+            "is hidden in Python code, and it is to stay closed. Let hh_keras open it, "
             "or write it with the functional API: keras.Model(inputs, outputs)."
         )
     return model

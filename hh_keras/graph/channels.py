@@ -40,7 +40,7 @@ class Site:
     """All that depends on channels in one layer; ids are network channels.
 
     See `hh_keras.graph.rules.Effect` for the fields. `arguments` and `contracts` are
-    by the id of the Keras node of each call of the layer.
+    by the `number` of each `Call` of the layer.
     """
 
     kind: str

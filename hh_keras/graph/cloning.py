@@ -16,6 +16,7 @@ import numpy as np
 from keras.src.saving.serialization_lib import SafeModeScope
 
 from hh_keras.errors import ModelError
+from hh_keras.graph.closed import hand_on
 from hh_keras.graph.copying import OWN, copy_layer, first_line
 from hh_keras.graph.sharing import shared
 
@@ -46,12 +47,12 @@ def clone_op(op: Any, changes: dict | None = None) -> Any:
         if not type(op).__module__.startswith("keras."):
             _keep_untold(op, new if not changes else _from_config(op, {}), new)
         _check_methods(op, new)
-        return new
+        return hand_on(op, new)
     except ModelError:
         raise
     except Exception as error:  # a user's constructor may raise anything
         if not changes:
-            return copy_layer(op)
+            return hand_on(op, copy_layer(op))
         raise ModelError(
             f"layer '{op.name}' ({type(op).__name__}) cannot be made again from its "
             f"own config ({type(error).__name__}: {first_line(error)}). "

@@ -13,6 +13,7 @@ import keras
 from hh_keras.errors import ModelError
 from hh_keras.graph.calls import leaf_operations
 from hh_keras.graph.cost_model import cost_model
+from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.table import text_table
 from hh_keras.graph.tracing import trace
 
@@ -70,7 +71,7 @@ def cost(model: keras.Model, input_shape: Any = None) -> Cost:
     """Counts multiply-accumulates and parameters of a model.
 
     Args:
-        model: a functional or Sequential Keras model.
+        model: a Keras model; see `trace`.
         input_shape: input shape without the batch; needed if the model's own has
             unknown sizes.
 
@@ -80,6 +81,7 @@ def cost(model: keras.Model, input_shape: Any = None) -> Cost:
     Raises:
         ModelError: the spatial size is unknown and no `input_shape` is given.
     """
+    model = ordinary(model)
     channel_map = trace(model, input_shape)
     costs = cost_model(channel_map)
     macs, params = costs(costs.sizes)

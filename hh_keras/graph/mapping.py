@@ -104,7 +104,7 @@ def _tie_calls(book, path, entries):
         a, b = first.effect, entry.effect
         if a is not b:
             book.tie_values((a.weights, a.config), (b.weights, b.config), path)
-        same = nodes.setdefault(id(entry.call.node), b)
+        same = nodes.setdefault(entry.call.number, b)
         if same is not b:
             mine, other = ((e.arguments, _where(e)) for e in (same, b))
             book.tie_values(mine, other, path)
@@ -223,7 +223,7 @@ def _site(entries, rename):
     # A call on positions knows no weights by channel, another one may.
     first = next((e.effect for e in entries if e.effect.weights), entries[0].effect)
     op = entries[0].call.op
-    nodes = {id(e.call.node): e.effect for e in reversed(entries)}
+    nodes = {e.call.number: e.effect for e in reversed(entries)}
 
     def network(ids):
         return rename[ids]

@@ -19,6 +19,8 @@ from hh_keras.graph.ids import AS_BEFORE, IdTensor
 from hh_keras.graph.ledger import Ledger
 from hh_keras.graph.mapping import Entry, channel_map_of
 from hh_keras.graph.measured import count_macs
+from hh_keras.graph.opening.inline import ordinary
+from hh_keras.graph.penalties import bound_channels
 from hh_keras.graph.rules import RuleCall, find_rule
 from hh_keras.graph.table import some
 from hh_keras.graph.trial import try_call
@@ -27,12 +29,12 @@ from hh_keras.graph.trial import try_call
 def trace(model: keras.Model, input_shape: Any = None) -> ChannelMap:
     """Finds the channels of a model.
 
-    The model is not run and not changed; it needs no data and no weights, only a
-    graph. Layers without a rule freeze the channels that they touch, with a warning
-    that names them.
+    The model is not changed; it needs no data and no weights. Classes in it are opened
+    first, see `inline`. Layers without a rule are tried, and freeze the channels that
+    they touch if that proves nothing, with a warning that names them.
 
     Args:
-        model: a functional or Sequential Keras 3 model.
+        model: a Keras 3 model; a subclassed one must have been built.
         input_shape: shape of an input without the batch, for models whose spatial
             size is unknown; a list or dict of shapes for several inputs. The channels
             are the same at any size; what they cost is not.
@@ -41,8 +43,8 @@ def trace(model: keras.Model, input_shape: Any = None) -> ChannelMap:
         A `ChannelMap`.
 
     Raises:
-        ModelError: the model is subclassed, not built or not a Keras model, or
-            `input_shape` does not fit it.
+        ModelError: the model is not built or not a Keras model, its class cannot be
+            followed, or `input_shape` does not fit it.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8, 8, 3)),
@@ -52,6 +54,7 @@ def trace(model: keras.Model, input_shape: Any = None) -> ChannelMap:
         >>> [(g.name, len(g)) for g in channels.groups if g.frozen is None]
         [('a', 4)]
     """
+    model = ordinary(model)
     graph = calls.as_graph(model)
     book = Ledger()
     effects = collections.defaultdict(list)  # path → its entries
@@ -64,6 +67,8 @@ def trace(model: keras.Model, input_shape: Any = None) -> ChannelMap:
         rule_call = RuleCall(path, flat, args, kwargs, shapes, book)
         effect = _effect(call.op, rule_call, frozen)
         effect = _with_outputs(effect, rule_call, call.outputs)
+        for ids, reason in bound_channels(call.op, effect):
+            book.freeze(ids, f"{path}: {reason}")
         effects[path].append(Entry(call, rule_call, effect))
         return effect.outputs
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from hh_keras.errors import LatencyError
 from hh_keras.export.prediction import interpreter_class
+from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.building import QUANTIZATIONS, build, convert
 from hh_keras.latency.measuring import time_files, typical
@@ -69,6 +70,7 @@ def measure(
         )
     tell = progress or (lambda text: None)
     found: dict[Any, list] = {}
+    models = [ordinary(model) for model in models]
     for model in models:
         channel_map = trace(model, input_shape)
         for unit in units(model, channel_map, input_shape):

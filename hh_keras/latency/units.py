@@ -10,6 +10,7 @@ import numpy as np
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.tracing import trace
 
 _FREE = ("Dropout", "SpatialDropout2D", "Flatten", "Reshape", "Identity", "InputLayer")
@@ -110,6 +111,7 @@ def units(
     Raises:
         ModelError: spatial sizes are unknown.
     """
+    model = ordinary(model)
     steps = _steps(model, channel_map or trace(model, input_shape), input_shape)
     uses: dict[int, int] = {}
     for step in steps:

@@ -83,7 +83,8 @@ def from_file(path: str | Path) -> keras.Model:
         unknown = "Could not locate" in reason or "Unknown" in reason
         advice = (
             "If it has classes of your own, register them with "
-            "keras.saving.register_keras_serializable and import them first."
+            "keras.saving.register_keras_serializable and import their module first: "
+            "--import=my_module in a command."
             if unknown
             else "It may be damaged, or cut short."
         )

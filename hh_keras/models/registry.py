@@ -234,7 +234,7 @@ def _unknown(spec):
 
 def _check_takes(model, image_shape, spec):
     """Refuses a model whose one input does not take images of this shape."""
-    if len(model.inputs) != 1:
+    if len(getattr(model, "inputs", None) or ()) != 1:
         return
     takes = tuple(model.inputs[0].shape[1:])
     fits = len(takes) == 3 and all(

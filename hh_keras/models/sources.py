@@ -57,10 +57,20 @@ def from_function(
         raise ModelError(
             f"{spec} returned {type(model).__name__}; it must return a keras.Model."
         )
-    if not model.built:
+    return model if model.built else _built(model, image_shape, spec)
+
+
+def _built(model, image_shape, spec):
+    """A class of models, or a Sequential one, learns from a call what it takes."""
+    try:
+        model.build((None, *image_shape))
+    except Exception as error:  # a user's class may raise anything
+        reason = str(error).strip().partition("\n")[0]
         raise ModelError(
-            f"{spec} returned a model that is not built; give it a keras.Input."
-        )
+            f"{spec} returned a model that is not built, and does not take images of "
+            f"shape {tuple(image_shape)} ({type(error).__name__}: {reason}). Call it "
+            "once on what it takes before it is returned."
+        ) from error
     return model
 
 
@@ -95,18 +105,30 @@ def call(function: Callable, arguments: dict, culprit: str) -> Any:
         ) from error
 
 
-def _import(spec):
-    module_name, _, function_name = spec.partition(":")
+def import_module(name: str, culprit: str) -> Any:
+    """Imports a user's module, of the current directory too.
+
+    Args:
+        name: such as `"package.module"`.
+        culprit: how the message names who asked for it.
+
+    Raises:
+        ModelError: no such module, or any error inside it.
+    """
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
-        module = importlib.import_module(module_name)
+        return importlib.import_module(name)
     except Exception as error:  # importing runs a user's code
         raise ModelError(
-            f"--model {spec}: cannot import {module_name} "
-            f"({type(error).__name__}: {error}). It must be installed, in the "
-            "current directory, or on PYTHONPATH."
+            f"{culprit}: cannot import {name} ({type(error).__name__}: {error}). It "
+            "must be installed, in the current directory, or on PYTHONPATH."
         ) from error
+
+
+def _import(spec):
+    module_name, _, function_name = spec.partition(":")
+    module = import_module(module_name, f"--model {spec}")
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ModelError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from hh_keras.errors import HHError
 from hh_keras.graph import calls
+from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.tracing import trace
 from hh_keras.graph.weights import variables
 from hh_keras.search.criteria import CRITERIA
@@ -59,7 +60,7 @@ def score_channels(
       the controls.
 
     Args:
-        model: a functional or Sequential model, with or without scales.
+        model: a model, see `hh_keras.trace`, with or without scales.
         data: iterable of `(x, y)` or `(x, y, sample_weight)` batches.
         loss: a Keras loss, its name, or a function `(y, prediction) → (batch,)`.
         criterion: one of `hh_keras.CRITERIA`.
@@ -83,6 +84,7 @@ def score_channels(
             f"unknown criterion '{criterion}'; choose one of {', '.join(CRITERIA)}."
             + hint
         )
+    model = ordinary(model)
     channel_map = trace(model, input_shape)
     if criterion in NEED_DATA:
         if data is None or loss is None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from hh_keras.errors import ModelError
 from hh_keras.graph.cost import Cost, cost
+from hh_keras.graph.opening.inline import inline
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.correcting import keep_to_latency
 from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
@@ -63,7 +64,7 @@ def shrink(
     """Widens a network, scores its channels, and shrinks it to a budget.
 
     Args:
-        model: a functional or Sequential model; it is not changed.
+        model: a model, see `hh_keras.trace`; it is not changed.
         data: iterable of `(x, y)` batches, for criteria that need it.
         loss: a Keras loss or its name.
         budget: a `Budget`; the default is the given model's own cost.
@@ -93,6 +94,7 @@ def shrink(
 
     Reference: Li et al., The Heterogeneity Hypothesis, CVPR 2021, arXiv:2006.16242.
     """
+    model = inline(model, leaves=False)
     before = cost(model, input_shape)
     _check_latency(model, budget)
     budget = budget or Budget(macs=before.macs, params=before.params)

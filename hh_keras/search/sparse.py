@@ -8,6 +8,7 @@ import numpy as np
 
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cost_model import cost_model
+from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.tracing import trace
 from hh_keras.report import png
 from hh_keras.report.channels import plot_left
@@ -63,6 +64,7 @@ def train_scales(
     Reference: Liu et al., Network Slimming, arXiv:1708.06519; proximal form as in
     DHP, arXiv:2003.13683.
     """
+    model = ordinary(model)
     channel_map = trace(model, getattr(data, "image_shape", None))
     if strength is None:
         strength = 2 / _sum_of_rates(recipe, steps_per_epoch(data.train))

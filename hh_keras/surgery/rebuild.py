@@ -12,6 +12,7 @@ from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cloning import clone_op
+from hh_keras.graph.opening.inline import inline
 from hh_keras.graph.tracing import trace
 from hh_keras.graph.values import Take, id_arrays, map_ids
 from hh_keras.graph.weights import seeded
@@ -43,6 +44,7 @@ def rebuild(
     Raises:
         PlanError: the plan was made for another model.
     """
+    model = inline(model, leaves=False)
     if has_scales(model):
         model = fold_scales(model)
     channel_map = trace(model)
@@ -56,7 +58,7 @@ def widen(
     """Multiplies the channels of every group that is not frozen.
 
     Args:
-        model: a functional or Sequential model; it is not changed.
+        model: a model, see `trace`; it is not changed.
         factor: at least 1; group sizes are rounded to the nearest integer.
         weights: "fresh" draws new weights; "preserve" copies channels and splits
             what their consumers read of them, so that the output stays the same
@@ -74,6 +76,7 @@ def widen(
         raise HHError(f"widen: factor must be at least 1, got {factor}.")
     if weights not in ("fresh", "preserve"):
         raise HHError(f"widen: weights must be 'fresh' or 'preserve', got '{weights}'.")
+    model = inline(model, leaves=False)
     channel_map = trace(model)
     still = _given_channels(model, channel_map)
     if weights == "preserve":
@@ -166,7 +169,7 @@ def remake(
     edits = any(a for s in channel_map.sites.values() for a in s.arguments.values())
 
     def call(path, old, new_op, args, kwargs):
-        changes = channel_map.sites[path].arguments[id(old.node)]
+        changes = channel_map.sites[path].arguments[old.number]
         values = {key: _counted(v, multiplicity, count) for key, v in changes.items()}
         args = tuple(values.get(i, a) for i, a in enumerate(args))
         kwargs = {key: values.get(key, a) for key, a in kwargs.items()}

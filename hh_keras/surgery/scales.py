@@ -11,9 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from hh_keras.errors import ModelError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cloning import clone_op
+from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.rules import register_rule
 from hh_keras.graph.tracing import trace
 from hh_keras.surgery.inheritance import Inheritance, replay
@@ -116,7 +118,7 @@ def add_scales(
     """Returns a copy of the model with a scale for every removable channel.
 
     Args:
-        model: a functional or Sequential model; it is not changed.
+        model: a model, see `trace`; it is not changed.
         channel_map: its `ChannelMap`; traced if None.
         regularizer: of the scales, see `ChannelSparsity`.
 
@@ -126,6 +128,7 @@ def add_scales(
         nested models it cannot be loaded from a `.keras` file (Keras does not restore
         a variable shared between graphs): save `fold_scales(model)` instead.
     """
+    model = ordinary(model)
     channel_map = channel_map or trace(model)
     constraint = getattr(regularizer, "constraint", None)
     scales: dict = {}  # graph → its layer
@@ -151,7 +154,7 @@ def add_scales(
     def call(path, old, new_op, args, kwargs):
         where = {
             position: (axis, ids)
-            for position, axis, ids in channel_map.sites[path].contracts[id(old.node)]
+            for position, axis, ids in channel_map.sites[path].contracts[old.number]
             if removable[ids].any()
         }
         flat = keras.tree.flatten((args, kwargs))
@@ -199,6 +202,7 @@ def mask(model: keras.Model, plan: Plan) -> keras.Model:
     Raises:
         PlanError: the plan was made for another model.
     """
+    model = ordinary(model)
     channel_map = trace(model)
     keep = plan.keep_in(channel_map)
     masked = add_scales(model, channel_map)
@@ -213,8 +217,13 @@ def fold_scales(model: keras.Model) -> keras.Model:
     """Returns the model without scales: they are multiplied into the kernels.
 
     A consumer without a kernel (a sum over channels) gets a `Rescaling` layer.
+
+    Raises:
+        ModelError: the model has none, see `add_scales`.
     """
     layer = scale_layer(model)
+    if layer is None:
+        raise ModelError(f"model '{model.name}' has no scales that could be folded.")
     gamma = np.asarray(layer.gamma)
     channel_map = trace(model)
     pending: dict = {}
@@ -258,7 +267,7 @@ def fold_scales(model: keras.Model) -> keras.Model:
 
 
 def _rescale(path, old, channel_map, factors):
-    axis = channel_map.sites[path].contracts[id(old.node)][0][1]
+    axis = channel_map.sites[path].contracts[old.number][0][1]
     rank = len(old.inputs[0].shape)
     shape = [-1 if i == axis else 1 for i in range(1, rank)]
     name = f"{path.rsplit('/', 1)[-1]}_scale"

@@ -12,7 +12,8 @@ from keras import layers as L
 from keras import ops
 
 import hh_keras as hh
-from hh_keras.errors import ModelError
+from hh_keras.errors import HHError, ModelError
+from hh_keras.graph.closed import all_closed
 from hh_keras.graph.opening.inline import inline, opening
 from tests import class_zoo
 from tests.class_zoo import CLASS_ZOO, CONVOLUTIONAL
@@ -25,8 +26,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 
-# Reshapes between two axes of unknown size are not told apart by `ids.reshape`.
-TWO_UNKNOWN = {"mobilevit", "swin"}
 # Random numbers drawn by hand, and a regulariser of one's own, need their classes.
 NEED_CLASSES = {"compact_transformer", "variational_autoencoder", "pointnet"}
 
@@ -84,13 +83,7 @@ def test_opened_networks_give_the_same_numbers(name):
     assert nodes == [len(x._inbound_nodes) for x in model._flatten_layers()]
 
 
-def test_opened_networks_shrink(name, request):
-    if name in TWO_UNKNOWN:
-        reason = "reshapes between axes of unknown size"
-        request.node.add_marker(pytest.mark.xfail(reason=reason, strict=False))
-    if name == "pointnet":
-        reason = "a regulariser of one's own"
-        request.node.add_marker(pytest.mark.xfail(reason=reason, strict=False))
+def test_opened_networks_shrink(name):
     model = inline(build(name))
     x = example(model)
     copy = hh.rebuild(model, random_plan(model, share=2.0))
@@ -198,11 +191,36 @@ def test_what_has_nothing_to_open_is_left_alone(pattern):
 
 def test_a_class_can_be_kept_closed():
     model = build("residual_blocks_in_a_functional_model")
-    assert inline(model, closed=[class_zoo.ResidualBlock]) is model
-    block = model.get_layer("block_1")
-    found = opening(model, closed=[block])
+    with all_closed():
+        assert inline(model) is model
+    hh.keep_closed(model.get_layer("block_1"))
+    found = opening(model)
     assert [n for n, _ in found.opened if n.startswith("block")] == ["block_2"]
     assert [(n, k) for n, k, _ in found.closed] == [("block_1", "ResidualBlock")]
+    # So does all that is made of it.
+    small = hh.rebuild(model, random_plan(model, share=0.5))
+    assert [(n, k) for n, k, _ in opening(small).closed] == [
+        ("block_1", "ResidualBlock")
+    ]
+    assert hh.trace(model).group("block_2.conv1").frozen is None
+    assert "is to stay closed" in str(hh.trace(model).group("stem").frozen)
+
+
+def test_a_class_can_be_kept_closed_for_good():
+    @hh.keep_closed
+    class Closed(class_zoo.ResidualBlock):
+        pass
+
+    i = keras.Input((8, 8, 4))
+    model = keras.Model(i, L.Conv2D(3, 1)(Closed(4)(L.Conv2D(4, 3)(i))))
+    found = opening(model)
+    assert found.model is model and not found.opened
+    ((_, kind, why),) = found.closed
+    assert kind == "Closed" and why == "is to stay closed"
+    with pytest.warns(UserWarning, match="not opened: is to stay closed"):
+        assert hh.trace(model).removable_share == 0
+    with pytest.raises(HHError, match="takes a class of layers or a layer"):
+        hh.keep_closed(3)
 
 
 def test_raw_weights_become_layers_and_are_named():
@@ -318,7 +336,7 @@ def test_a_model_that_cannot_be_followed_is_refused_by_class_and_line():
 
     model, x = Odd(), np.zeros((2, 4), "float32")
     model(x)
-    with pytest.raises(ModelError, match=r"Odd.call in test_inline.py:\d+: .*boolean"):
+    with pytest.raises(ModelError, match=r"Odd.call in test_inline.py:\d+: .* values"):
         inline(model, inputs=x)
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from hh_keras.flag import Checked, Flag, Text
+from hh_keras.flag import SWITCH, Checked, Flag, Text
 
 
 def parse_object(text: str) -> dict:
@@ -34,6 +34,13 @@ MODEL_ARGS = (
         Checked(parse_object, "JSON", 'write a JSON object such as {"alpha": 0.5}.'),
         None,
         "Further arguments of the network, a JSON object.",
+    ),
+    Flag(
+        "inline",
+        SWITCH,
+        True,
+        "Open networks and layers that are written as classes, so that channels within "
+        "them can leave; --noinline keeps all of them closed.",
     ),
     Flag(
         "pretrained",

@@ -29,6 +29,25 @@ SEED = Flag("seed", Number(int, 0, 2**31 - 1), 0, "The same seed, the same resul
 DEBUG = Flag("debug", SWITCH, False, "Show tracebacks and all of TensorFlow's log.")
 
 
+def parse_modules(text: str) -> list[str]:
+    """Reads names of Python modules, with commas between them."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(part.isidentifier() for name in names for part in name.split(".")):
+        raise ValueError
+    if any(name.endswith(".py") for name in names):
+        raise ValueError
+    return names
+
+
+IMPORT = Flag(
+    "import",
+    Checked(parse_modules, "MODULE,...", "write names of modules, such as my_module."),
+    None,
+    "Python modules to import first, such as my_module: with the classes of your own "
+    "that a model file names, rules of your own, or classes to keep closed.",
+)
+
+
 def parse_name(text: str) -> str:
     """Reads a name that is safe as a file name."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", text):

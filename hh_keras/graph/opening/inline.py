@@ -7,19 +7,22 @@ class in which it happens stays closed. The steps are then made again with copie
 the layers, and in the end both models must give the same numbers.
 """
 
+import collections
 import dataclasses
+import warnings
 from typing import Any
 
 import keras
 
 from hh_keras.errors import ModelError
-from hh_keras.graph import calls
+from hh_keras.graph import calls, closed
 from hh_keras.graph.opening.agreement import Differs, agree
 from hh_keras.graph.opening.assembly import assemble
 from hh_keras.graph.opening.comparing import difference, example
 from hh_keras.graph.opening.following import Recording
 from hh_keras.graph.opening.openable import is_graph, opens, reason
 from hh_keras.graph.opening.own_training import with_own_training
+from hh_keras.graph.table import some
 
 _BATCHES = (5, 7)
 
@@ -46,8 +49,18 @@ class Opening:
     unused: tuple = ()
     notes: tuple = ()
 
+    def __str__(self):
+        kinds = collections.Counter(kind for _, kind in self.opened)
+        opened = ", ".join(k if n == 1 else f"{k} ({n})" for k, n in kinds.items())
+        lines = [f"opened: {opened}"] if opened else []
+        if self.weights:
+            names = some([path for path, _ in self.weights])
+            lines.append(f"weights that are layers of their own now: {names}")
+        lines += [f"closed: '{n}' ({kind}): {why}" for n, kind, why in self.closed]
+        return "\n".join([*lines, *self.notes]) or "nothing to open"
 
-def inline(model: keras.Model, inputs: Any = None, closed: Any = ()) -> keras.Model:
+
+def inline(model: keras.Model, inputs: Any = None, leaves: bool = True) -> keras.Model:
     """Returns a model with its classes opened: a functional model of ordinary layers.
 
     A subclassed `Model`, or a layer that holds layers, is replaced by what its `call`
@@ -59,40 +72,45 @@ def inline(model: keras.Model, inputs: Any = None, closed: Any = ()) -> keras.Mo
             built, by a call or by `model.build(input_shape)`.
         inputs: for a subclassed model, what it is called on (arrays, or
             `keras.KerasTensor`s, in its structure) if that is not known.
-        closed: layers or classes that are to stay as they are.
+        leaves: whether layers of one's own that hold no layers are opened too, so that
+            the result needs none of their classes. `trace` and all that shrinks do
+            without: it tries such layers as they are.
 
     Returns:
-        A `keras.Model`; the very same one if there is nothing to open.
+        A `keras.Model`; the very same one if there is nothing to open. What cannot be
+        followed, and what `hh_keras.keep_closed` names, stays as it is in it.
 
     Raises:
         ModelError: a subclassed model cannot be followed; the message names the class
             and the line.
     """
-    return opening(model, inputs, closed).model
+    found = opening(model, inputs, leaves)
+    for note in found.notes:
+        warnings.warn(note, stacklevel=2)
+    return found.model
 
 
-def opening(
-    model: Any, inputs: Any = None, closed: Any = (), leaves: Any = False
-) -> Opening:
+def ordinary(model: Any) -> Any:
+    """The model as a graph of ordinary layers, for those who only read it."""
+    return opening(model, leaves=False).model
+
+
+def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
     """As `inline`, with an account of what was opened and what was not.
-
-    Args:
-        leaves: whether layers of one's own that hold no layers are opened too.
 
     Returns:
         An `Opening`.
     """
     if not isinstance(model, keras.Model):
         return Opening(model)
-    kinds = tuple(c for c in closed if isinstance(c, type))
-    shut = {c: "is to stay closed" for c in closed if not isinstance(c, type)}
+    shut = _closed_before(model, leaves)
 
     def wanted(layer, nested):
-        mine = layer not in shut and not isinstance(layer, kinds)
+        mine = layer not in shut and closed.why_closed(layer) is None
         return mine and opens(layer, nested, leaves, wanted)
 
     if not wanted(model, False):
-        return Opening(model)
+        return Opening(model, closed=_account(shut))
     struct = _inputs(model, inputs)
     if inputs is None and not is_graph(model):
         struct = _with_integers(model, struct, wanted)
@@ -135,6 +153,13 @@ def _open(model, struct, wanted, shut):
         shut.update(run.closed)
     if runs[0].closed.keys() != runs[1].closed.keys():
         return _open(model, struct, wanted, shut)
+    for layer, why in shut.items():
+        closed.close(layer, why)
+    names = tuple(
+        (x.name, type(x).__name__) for x in runs[0].opened if not calls.is_graph(x)
+    )
+    if not names:
+        return Opening(model, closed=_account(shut))
     steps, constants = agree(*runs, _BATCHES)
     inputs = [_input(x, path) for path, x in keras.tree.flatten_with_path(struct)]
     inputs = keras.tree.pack_sequence_as(struct, inputs)
@@ -144,20 +169,30 @@ def _open(model, struct, wanted, shut):
         raise _Mismatch(what, [x for x in runs[0].opened if x is not model])
     used = {id(old) for old, _ in made.pairs}
     unused = tuple(v.path for v in model.weights if id(v) not in used)
-    names = tuple((x.name, type(x).__name__) for x in runs[0].opened)
     opened, lost = with_own_training(model, made.model)
-    notes = tuple(x for x in (lost, _untrained(model)) if x)
+    notes = lost, _untrained(model, made.model), _left_out(unused)
+    notes = tuple(note for note in notes if note)
     return Opening(opened, names, _account(shut), made.weights, unused, notes)
 
 
-def _untrained(model):
+def _left_out(unused):
+    return f"weights that no call uses were left out: {some(unused)}" if unused else ""
+
+
+def _untrained(model, made):
     """Keras trains a class without `training` in its call as outside training."""
-    if model._call_has_training_arg:
+    if model._call_has_training_arg or not any(map(_trains, made._flatten_layers())):
         return None
     return (
         f"{type(model).__name__}.call takes no 'training', so fit() left its dropout "
         "and batch statistics out; the opened model trains with them"
     )
+
+
+def _trains(layer):
+    """Whether a layer does something else in training: it draws, or keeps state."""
+    keeps = layer._non_trainable_variables or layer._seed_generators
+    return layer._call_has_training_arg and bool(keeps)
 
 
 def _without_one(model, struct, wanted, shut, error):
@@ -168,17 +203,31 @@ def _without_one(model, struct, wanted, shut, error):
             return _open(model, struct, wanted, shut)
         except (_Mismatch, Differs):
             del shut[layer]
+            closed.reopen(layer)
     return None
 
 
 def _unopened(model, shut, why, error=None):
     """A graph stays as it was; of a subclassed model there is none."""
     if is_graph(model):
+        closed.close(model, why)
         return Opening(model, closed=(*_account(shut), (model.name, "", why)))
+    for layer in shut:  # other inputs may do
+        closed.reopen(layer)
     raise ModelError(
         f"model '{model.name}' cannot be opened: {why}. Write it with the functional "
         "API, or take what cannot be followed out of its call into a layer of its own."
     ) from error
+
+
+def _closed_before(model, leaves):
+    """Layers that could be opened, but are to stay closed."""
+    known = {x: closed.why_closed(x) for x in model._flatten_layers()}
+    return {
+        x: why
+        for x, why in known.items()
+        if why and not is_graph(x) and opens(x, False, leaves, lambda *_: True)
+    }
 
 
 def _account(shut):

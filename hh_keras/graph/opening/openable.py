@@ -96,7 +96,10 @@ def put(container: Any, key: Any, value: Any) -> None:
 
 def reason(layer: Any, error: Any) -> str:
     """Why a class could not be followed: what happened, and in which line."""
-    said = str(error).strip().splitlines() or [type(error).__name__]
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    said = said.partition(". ")[0].rstrip(".")
+    if "KerasTensor is symbolic" in said or "used as a boolean" in said:
+        said = "Python needs the values of a tensor, which no graph knows"
     packages = [f"/site-packages/{p}/" for p in (*KERAS, "numpy", "optree")]
     packages.append(str(Path(__file__).parent))
     frames = [
@@ -105,7 +108,7 @@ def reason(layer: Any, error: Any) -> str:
         if not any(p in frame.filename for p in packages)
     ]
     where = f" in {frames[-1]}" if frames else ""
-    return f"{type(layer).__name__}.call{where}: {said[0]}"
+    return f"{type(layer).__name__}.call{where}: {said}"
 
 
 def dense(outputs: Any, inputs: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from hh_keras.graph.closed import why_closed
 from hh_keras.graph.ids import IdTensor
 from hh_keras.graph.rules.registry import Effect, RuleCall
 from hh_keras.graph.trial.channelwise import made_smaller, passing_axes
@@ -31,7 +32,11 @@ def try_call(op: Any, call: RuleCall) -> Effect:
     if key not in known:
         known[key] = _try(op, call), _rows_of(op, call)
     found, rows = known[key]
-    effect = call.stops(found) if isinstance(found, str) else effect_of(call, found)
+    if isinstance(found, str):
+        closed = isinstance(op, keras.Layer) and why_closed(op)
+        effect = call.stops(f"{found}; not opened: {closed}" if closed else found)
+    else:
+        effect = effect_of(call, found)
     outputs = effect.outputs if isinstance(effect.outputs, list) else [effect.outputs]
     before = call.rows
     return dataclasses.replace(
