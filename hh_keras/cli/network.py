@@ -14,7 +14,7 @@ from hh_keras.cli.training import distribution
 from hh_keras.data import ImageData
 from hh_keras.errors import ModelError
 from hh_keras.flag import given
-from hh_keras.graph.calls import as_graph
+from hh_keras.graph.calls import as_graph, is_graph
 from hh_keras.graph.opening.inline import opening, ordinary
 from hh_keras.models import sources
 from hh_keras.models.saving import check_can_be_saved
@@ -77,7 +77,7 @@ def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> kera
                 model = sources.from_function(
                     args.model, shape, num_classes, model_args, scale
                 )
-            model = _opened(model)
+            model = _opened(model, shape)
             shape = _insisted(args, model, shape)
             if not pretrained:
                 return model
@@ -87,9 +87,11 @@ def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> kera
         return ordinary(model)
 
 
-def _opened(model):
+def _opened(model, shape):
     """The model with its classes opened; says so."""
-    found = opening(model, leaves=False)
+    known = is_graph(model) or getattr(model, "_build_shapes_dict", None)
+    inputs = None if known else keras.KerasTensor((None, *shape))
+    found = opening(model, inputs, leaves=False)
     if found.opened or found.closed:
         print(textwrap.indent(str(found), "  "), flush=True)
     return found.model

@@ -51,13 +51,15 @@ def not_a_number():
     return model
 
 
-def subclassed():
+def not_followed():
     class Mine(keras.Model):
         def __init__(self):
             super().__init__()
             self.dense = keras.layers.Dense(10)
 
         def call(self, x):
+            if keras.ops.max(x) > 1:
+                x = x / 255
             return self.dense(keras.ops.mean(x, (1, 2)))
 
     model = Mine()
@@ -66,7 +68,7 @@ def subclassed():
 
 
 def unbuilt():
-    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    return keras.Sequential([keras.layers.Conv3D(4, 3), keras.layers.Dense(10)])
 
 
 def broken():
@@ -96,8 +98,21 @@ def with_two_inputs():
         ("shrink", ["--model=no_such_module:build"], ["no_such_module"]),
         ("shrink", ["--model=tests.cli.test_bad_input:bild"], ["bild"]),
         ("shrink", ["--model=tests.cli.test_bad_input:broken"], ["fell over"]),
-        ("shrink", ["--model=tests.cli.test_bad_input:subclassed"], ["functional"]),
-        ("shrink", ["--model=tests.cli.test_bad_input:unbuilt"], ["keras.Input"]),
+        (
+            "shrink",
+            ["--model=tests.cli.test_bad_input:not_followed"],
+            ["Mine.call in test_bad_input.py:", "values of a tensor"],
+        ),
+        (
+            "shrink",
+            ["--model=tests.cli.test_bad_input:not_followed", "--noinline"],
+            ["to stay closed", "--model"],
+        ),
+        (
+            "shrink",
+            ["--model=tests.cli.test_bad_input:unbuilt"],
+            ["(28, 28, 1)", "Call it once"],
+        ),
         (
             "train",
             ["--model=tests.cli.test_bad_input:with_two_inputs"],

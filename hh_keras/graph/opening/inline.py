@@ -244,7 +244,8 @@ def _inputs(model, inputs):
     if not shapes:
         raise ModelError(
             f"what model '{model.name}' ({type(model).__name__}) is called on is not "
-            "known: call it once, or model.build(input_shape), or say it in `inputs`."
+            "known: call it once, or model.build(input_shape), or open it with "
+            "hh_keras.inline(model, inputs=x), x being arrays."
         )
     shapes = next(iter(shapes.values()))
     return keras.tree.map_shape_structure(
