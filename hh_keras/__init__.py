@@ -6,16 +6,33 @@ that the command line answers before TensorFlow is there.
 
 import importlib
 import sys
+from typing import Any
 
 import lazy_loader
+import wrapt
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_WITH_LAYERS = (
+    "graph.opening.extra_layers",
+    "graph.opening.tensorflow_functions",
+    "surgery.scales",
+)
 
-# Where Keras is there already, files that hold layers of this package can be read.
-if "keras" in sys.modules:
-    for _name in (
-        "surgery.scales",
-        "graph.opening.extra_layers",
-        "graph.opening.tensorflow_functions",
-    ):
-        importlib.import_module(f"{__name__}.{_name}")
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        importlib.import_module("keras")  # first of all, see below
+    return _load(name)
+
+
+@wrapt.when_imported("keras")
+def register_layers(_: Any = None) -> None:
+    """Tells Keras of the package's layers, so that files that hold them are read.
+
+    It happens as soon as there is Keras, unless that is imported by one of the
+    package's own modules, which is not finished then.
+    """
+    own = [m for name, m in list(sys.modules.items()) if name.startswith("hh_keras.")]
+    if not any(getattr(m.__spec__, "_initializing", False) for m in own):
+        for name in _WITH_LAYERS:
+            importlib.import_module(f"{__name__}.{name}")

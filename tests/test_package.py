@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import keras
+import pytest
 
 import hh_keras
 
@@ -37,9 +38,10 @@ def test_every_folder_of_code_is_a_package():
     assert [f for f in folders if not (f / "__init__.py").exists()] == []
 
 
-def test_files_with_layers_of_the_package_are_read(tmp_path):
+@pytest.mark.parametrize("modules", ["keras, hh_keras", "hh_keras, keras"])
+def test_files_with_layers_of_the_package_are_read(tmp_path, modules):
     code = (
-        "import sys, keras, hh_keras\n"
+        f"import sys, {modules}\n"
         "model = keras.saving.load_model(sys.argv[1])\n"
         "print([type(x).__name__ for x in model.layers])"
     )

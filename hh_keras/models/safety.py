@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import keras
 
+import hh_keras
 from hh_keras.errors import ModelError
 
 _FUNCTIONS = (
@@ -36,7 +37,7 @@ _OF_KERAS = ("keras", "tf_keras", "builtins")
 _CODE = ("TFSMLayer", "TorchModuleWrapper", "FlaxLayer", "JaxLayer")
 _REMEDY = (
     "register it with keras.saving.register_keras_serializable and import its module "
-    "first"
+    "first (in a command: --import=my_module)"
 )
 
 
@@ -83,6 +84,8 @@ def _check_class(described, place, path):
     module, registered = described.get("module"), described.get("registered_name")
     if not isinstance(module, str) or module.split(".")[0] in _OF_KERAS:
         return
+    if module.split(".")[0] == "hh_keras":
+        hh_keras.register_layers()
     if not (isinstance(registered, str) and _is_registered(registered)):
         kind = described["class_name"]
         raise ModelError(
