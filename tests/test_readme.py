@@ -3,7 +3,11 @@
 import pathlib
 import re
 
+import keras
+import numpy as np
 import pytest
+
+import hh_keras
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
@@ -29,6 +33,35 @@ def test_the_example_of_the_training_page_runs(tmp_path, monkeypatch, capsys):
         exec(compile(block, "training.md", "exec"), {})
     assert 0 <= float(capsys.readouterr().out.splitlines()[-1]) <= 1
     assert (tmp_path / "runs/doc/history/model.csv").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_page_on_own_layers_says_what_is_printed(tmp_path, monkeypatch, capsys):
+    page = (README.parent / "docs" / "own-layers.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    keras.backend.clear_session()  # names as at the start
+    names = {}
+    for block in blocks:
+        exec(compile(block, "own-layers.md", "exec"), names)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 15
+    # How many channels are kept depends on the weights that were drawn.
+    said = {_without_counts(line) for line in page.splitlines()}
+    assert [line for line in lines if _without_counts(line) not in said] == []
+    model = names["model"]
+    channels = names["channels"]
+    scores, budget = np.arange(channels.size), hh_keras.Budget(params=400)
+    plan = hh_keras.select_channels(channels, scores, budget)
+    x = np.random.rand(2, 32, 32, 3)
+    masked, small = hh_keras.mask(model, plan), hh_keras.rebuild(model, plan)
+    assert small.get_layer("conv").filters < 16
+    np.testing.assert_allclose(masked(x), small(x), rtol=1e-4, atol=1e-5)
+
+
+def _without_counts(line):
+    return re.sub(r"[\d -]+", "", line)
 
 
 def test_links_lead_somewhere():

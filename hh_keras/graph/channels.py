@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hh_keras.graph.description import describe_channels
+from hh_keras.graph.description import describe_channels, explain_layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,9 @@ class Group:
 class Site:
     """All that depends on channels in one layer; ids are network channels.
 
-    See `hh_keras.graph.rules.Effect` for the fields. `arguments` and `contracts` are
-    by the `number` of each `Call` of the layer.
+    See `hh_keras.graph.rules.Effect` for the fields. `tried` says that there is no
+    rule, so that a trial found out; `why` what keeps channels from leaving.
+    `arguments` and `contracts` are by the `number` of each `Call` of the layer.
     """
 
     kind: str
@@ -54,6 +55,8 @@ class Site:
     shape: tuple
     weight_shapes: dict
     uncounted: bool
+    tried: bool
+    why: str | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,6 +112,18 @@ class ChannelMap:
     def matching(self, pattern: str) -> list:
         """Returns the groups whose name fits a shell pattern such as `stage3*`."""
         return [g for g in self.groups if fnmatch.fnmatchcase(g.name, pattern)]
+
+    def explain(self, pattern: str = "*") -> str:
+        """Says of each layer what it does to channels, and how that is known.
+
+        Args:
+            pattern: a shell pattern of layers' names, such as `block_3.*`.
+
+        Returns:
+            A table: by a rule, or by trial; what it makes and reads, which weights
+            follow the channels, or why channels stay.
+        """
+        return explain_layers(self, pattern)
 
     def __str__(self):
         return describe_channels(self)

@@ -1,5 +1,6 @@
 """A model's channels as text: what is coupled, what is frozen and why."""
 
+import fnmatch
 from typing import Any
 
 from hh_keras.graph.cost_model import cost_model
@@ -29,6 +30,44 @@ def describe_channels(channel_map: Any) -> str:
         f"groups, {free} removable ({share:.0%})."
     )
     return f"{table}\n{foot}{_at_most(channel_map)}"
+
+
+def explain_layers(channel_map: Any, pattern: str) -> str:
+    """A table of what each layer does to channels, and how that is known."""
+    makers = {name for group in channel_map.groups for name in group.producers}
+    rows = [
+        (
+            path,
+            site.kind,
+            "trial" if site.tried else "rule",
+            _does(channel_map, path, path in makers),
+        )
+        for path, site in channel_map.sites.items()
+        if fnmatch.fnmatchcase(path, pattern)
+    ]
+    return text_table(("layer", "type", "by", "what it does to channels"), rows)
+
+
+def _does(channel_map, path, makes):
+    site = channel_map.sites[path]
+    if site.why and not makes:
+        return f"keeps them: {site.why}"
+    parts = [f"makes {len(channel_map.outputs[path])}"] if makes else []
+    reads = [ids for each in site.contracts.values() for _, _, ids in each]
+    if reads:
+        parts.append(f"reads {len(reads[0])}")
+    if not parts:
+        parts.append("passes them on")
+    follow = [
+        name
+        for name, axes in site.weights.items()
+        if any(ids is not None and channel_map.removable[ids].any() for ids in axes)
+    ]
+    if follow:
+        parts.append(f"{some(follow, 4)} follow{'s' if len(follow) == 1 else ''}")
+    if site.why:
+        parts.append(site.why)
+    return "; ".join(parts)
 
 
 def _at_most(channel_map):

@@ -12,7 +12,7 @@ from hh_keras.errors import ModelError
 from hh_keras.graph import calls, ledger
 from hh_keras.graph.channels import ChannelMap, Group, Site
 from hh_keras.graph.ledger import Ledger
-from hh_keras.graph.rules import Effect, RuleCall
+from hh_keras.graph.rules import Effect, RuleCall, find_rule
 from hh_keras.graph.values import id_arrays, map_ids
 from hh_keras.graph.weights import variables
 
@@ -250,6 +250,10 @@ def _site(entries, rename):
         shape=tuple(shape),
         weight_shapes={k: tuple(v.shape) for k, v in variables(op).items()},
         uncounted=any(e.effect.uncounted for e in entries),
+        tried=find_rule(op) is None,
+        why=next(
+            (w for e in entries if (w := e.effect.stopped or e.effect.held)), None
+        ),
         **fields,
     )
 

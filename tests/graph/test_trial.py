@@ -195,3 +195,28 @@ def test_looking_up_classes_of_an_input_ends_in_no_error():
     x = L.GlobalAveragePooling1D()(ops.one_hot(i, 9))
     model = keras.Model(i, L.Dense(2)(L.Dense(5, name="free")(x)))
     assert hh.trace(model).group("free").frozen is None
+
+
+def test_what_is_known_of_a_layer_is_explained():
+    def explained(name):
+        i = keras.Input((8, 8, 3))
+        x = L.BatchNormalization(name="norm")(L.Conv2D(6, 3, name="conv")(i))
+        own = layer(MIXES.get(name) or PASSES[name])
+        own.name = "own"
+        x = L.GlobalMaxPooling2D()(own(x))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            text = hh.trace(keras.Model(i, L.Dense(2)(x))).explain("[nco]*")
+        lines = [line.split(None, 3) for line in text.splitlines()[2:]]
+        return {path: (by, does) for path, _, by, does in lines}
+
+    found = explained("scale")
+    assert found["conv"] == ("rule", "makes 6; reads 3; kernel, bias follow")
+    assert found["norm"][1].startswith("passes them on; gamma, beta")
+    assert found["own"] == ("trial", "passes them on")
+    found = explained("softmax")
+    assert found["own"][0] == "trial" and found["own"][1].startswith(
+        "keeps them: every"
+    )
+    assert found["conv"] == ("rule", "makes 6; reads 3")
+    assert set(found) == {"conv", "norm", "own"}
