@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from hh_keras.graph.opening.draws import global_state_variable
+
 
 def example(struct: Any, batch: Any = 2, seed: Any = 0, size: Any = 32) -> Any:
     """Random inputs in a structure of symbolic tensors.
@@ -38,6 +40,8 @@ def difference(
         tolerance: relative to the spread of the numbers.
     """
     states = [*model.non_trainable_variables, *other.non_trainable_variables]
+    if global_state_variable() is not None:
+        states.append(global_state_variable())
     before = [(v, np.asarray(v)) for v in states]
 
     def restored(model, training):

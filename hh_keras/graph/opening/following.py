@@ -6,19 +6,30 @@ dtypes, masks, `training`), except at two points: a class that is to be opened h
 which are not touched, a list of *steps* grows.
 """
 
+import collections
 import contextlib
 import dataclasses
+import functools
 from typing import Any
 
 import keras
 import numpy as np
 from keras.src import ops as keras_ops
+from keras.src.backend import random
 from keras.src.backend.common import variables as keras_variables
 from keras.src.layers import layer as keras_layer
 from keras.src.ops import operation as keras_operation
+from keras.src.random.seed_generator import SeedGenerator, draw_seed
 
 from hh_keras.graph import calls
 from hh_keras.graph.opening import tensorflow_functions
+from hh_keras.graph.opening.draws import (
+    DRAWN,
+    Draw,
+    Given,
+    arguments_of,
+    global_state_variable,
+)
 from hh_keras.graph.opening.openable import (
     SEQUENTIAL,
     dense,
@@ -57,6 +68,20 @@ class Read:
     layer: Any
     name: str
 
+    def same(self, other: Any) -> bool:
+        return self.variable is other.variable
+
+
+@dataclasses.dataclass(eq=False)
+class Seed:
+    """What the next draw of a generator starts from; `number` counts its draws."""
+
+    generator: Any
+    number: int
+
+    def same(self, other: Any) -> bool:
+        return self.generator is other.generator and self.number == other.number
+
 
 class Recording:
     """What one run of a model does.
@@ -64,7 +89,8 @@ class Recording:
     Attributes:
         inputs, outputs: the structures of symbolic tensors.
         steps: list of `Step`, in the order in which they were made.
-        reads: id of a symbolic tensor → the `Read` that it stands for.
+        reads: id of a symbolic tensor → the `Read` or `Seed` that it stands for.
+        drawn: generator of random numbers → how many seeds are taken from it.
         losses: symbolic losses that classes add on the way.
         opened: the layers whose insides were followed.
         closed: layer → why it could not be followed.
@@ -76,6 +102,7 @@ class Recording:
         self.steps: list = []
         self.losses: list = []
         self.reads: dict = {}
+        self.drawn: collections.Counter = collections.Counter()
         self.opened: dict = {}
         self.closed: dict = {}
         self.scope: list = []
@@ -172,6 +199,7 @@ class Recording:
         if self.inside or not self.opens(layer):
             return self._leaf(layer, args, kwargs)
         marks = len(self.steps), len(self.losses), len(self._done), len(self.scope)
+        drawn = self.drawn.copy()
         self.scope.append(layer)
         try:
             outputs = self._regularized(layer, self._body(layer)(*args, **kwargs))
@@ -180,6 +208,7 @@ class Recording:
                 raise
             del self.steps[marks[0] :], self.losses[marks[1] :], self._done[marks[2] :]
             del self.scope[marks[3] :]
+            self.drawn = drawn
             self.closed[layer] = reason(layer, error)
             return self._leaf(layer, args, kwargs)
         self.scope.pop()
@@ -258,6 +287,45 @@ class Recording:
         self._symbols[id(value)] = value, tensor
         return tensor
 
+    def next_seed(self, original: Any, generator: Any, ordered: Any = True) -> Any:
+        """Takes the place of `SeedGenerator.next`."""
+        if self.inside:
+            return original(generator, ordered)
+        if ordered == (generator.state is global_state_variable()):
+            raise NotFollowed(f"takes seeds of '{generator.name}' out of their order")
+        tensor = keras.KerasTensor((2,), generator.state.dtype)
+        self.reads[id(tensor)] = Seed(generator, self.drawn[generator])
+        self.drawn[generator] += 1
+        self._symbols[id(tensor)] = generator, tensor
+        return tensor
+
+    def draw(self, original: Any, *args: Any, **kwargs: Any) -> Any:
+        """Takes the place of a function of `keras.random`."""
+        name = original.__name__
+        if self.inside or isinstance(kwargs.get("seed"), Given):
+            return original(*args, **kwargs)
+        given = arguments_of(original, args, kwargs)
+        x = given.get("inputs")
+        if name == "dropout" and given["rate"] in (0.0, 1.0):
+            return keras_ops.zeros_like(x) if given["rate"] else x
+        seed = self._symbolic(draw_seed(given.pop("seed")))
+        shape = given.pop("shape", None)
+        tensors = {}
+        if getattr(shape, "of", None) is not None:
+            tensors["like"], shape = shape.of, (None,) * len(shape)
+        elif shape is not None:
+            shape = tuple(shape)
+            if not all(isinstance(n, (int, np.integer)) for n in shape):
+                raise NotFollowed("draws numbers of a shape that is not known")
+            shape = tuple(map(int, shape))
+        if given.get("noise_shape") is not None:
+            sizes = zip(given["noise_shape"], x.shape, strict=True)
+            given["noise_shape"] = [None if n == m else n for n, m in sizes]
+        for key in list(given):
+            if is_array(given[key]) or _any_symbolic(given[key]):
+                tensors[key] = self._symbolic(given.pop(key))
+        return Draw(name, shape, given)(seed, **tensors)
+
     def add_loss(self, original: Any, layer: Any, loss: Any) -> None:
         flat = keras.tree.flatten(loss)
         if self.inside or not _any_symbolic(flat):
@@ -270,6 +338,7 @@ class Recording:
         call, add_loss = keras.Layer.__call__, keras.Layer.add_loss
         maybe_build = keras.Layer._maybe_build
         value = keras_variables.Variable.value
+        following = SeedGenerator.next
 
         def build(layer, spec):
             if layer.built:
@@ -291,7 +360,11 @@ class Recording:
             (keras.Layer, "add_loss", lambda *a: self.add_loss(add_loss, *a)),
             (keras.Layer, "_maybe_build", build),
             (keras_variables.Variable, "value", property(read)),
+            (SeedGenerator, "next", lambda *a, **k: self.next_seed(following, *a, **k)),
         ]
+        for name in DRAWN:
+            original = getattr(random, name)
+            patches.append((random, name, functools.partial(self.draw, original)))
         with contextlib.ExitStack() as stack:
             # Filtered, errors would be wrapped in each layer that they pass.
             if keras.config.is_traceback_filtering_enabled():

@@ -61,7 +61,9 @@ def accepted(active: Any) -> Any:
     dispatcher.register()
     shape = keras.KerasTensor.shape
     keras.KerasTensor.get_shape = lambda x: tf.TensorShape(tuple(x.shape))
-    keras.KerasTensor.shape = property(lambda x: Shape(shape.fget(x)), shape.fset)
+    keras.KerasTensor.shape = property(
+        lambda x: Shape.of_tensor(shape.fget(x), x), shape.fset
+    )
     # Without it numpy would make an array of objects of `array * tensor`.
     keras.KerasTensor.__array_ufunc__ = None
     try:
@@ -73,7 +75,18 @@ def accepted(active: Any) -> Any:
 
 
 class Shape(tuple):
-    """A shape that can be asked in TensorFlow's words too."""
+    """A shape that can be asked in TensorFlow's words too.
+
+    `of` is the tensor that has it, as long as it is that shape as a whole.
+    """
+
+    of = None
+
+    @classmethod
+    def of_tensor(cls, sizes: Any, tensor: Any) -> "Shape":
+        shape = cls(sizes)
+        shape.of = tensor
+        return shape
 
     def as_list(self) -> list:
         return list(self)
