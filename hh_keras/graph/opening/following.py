@@ -22,7 +22,7 @@ from keras.src.ops import operation as keras_operation
 from keras.src.random.seed_generator import SeedGenerator, draw_seed
 
 from hh_keras.graph import calls
-from hh_keras.graph.opening import tensorflow_functions
+from hh_keras.graph.opening import chance, tensorflow_functions
 from hh_keras.graph.opening.draws import (
     DRAWN,
     Draw,
@@ -40,6 +40,7 @@ from hh_keras.graph.opening.openable import (
     reason,
     variables_in,
 )
+from hh_keras.graph.opening.tensorflow_meanings import integers
 
 
 class NotFollowed(Exception):
@@ -202,7 +203,8 @@ class Recording:
         drawn = self.drawn.copy()
         self.scope.append(layer)
         try:
-            outputs = self._regularized(layer, self._body(layer)(*args, **kwargs))
+            with chance.noticed():
+                outputs = self._regularized(layer, self._body(layer)(*args, **kwargs))
         except Exception as error:
             if layer is self.model:
                 raise
@@ -223,7 +225,7 @@ class Recording:
                 for k, v in kwargs.items()
                 if (k == "mask" or k.endswith("_mask")) and _any_symbolic(v)
             }
-        with self._closed_call(layer):
+        with self._closed_call(layer), chance.noticed(refused=False):
             return layer.compute_output_spec(*args, **kwargs)
 
     def _body(self, layer):
@@ -305,19 +307,19 @@ class Recording:
         if self.inside or isinstance(kwargs.get("seed"), Given):
             return original(*args, **kwargs)
         given = arguments_of(original, args, kwargs)
-        x = given.get("inputs")
+        x: Any = given.get("inputs")
         if name == "dropout" and given["rate"] in (0.0, 1.0):
             return keras_ops.zeros_like(x) if given["rate"] else x
-        seed = self._symbolic(draw_seed(given.pop("seed")))
+        with chance.noticed(refused=False):  # Keras' own generator may be made now
+            seed = self._symbolic(draw_seed(given.pop("seed")))
         shape = given.pop("shape", None)
-        tensors = {}
+        tensors: dict = {}
         if getattr(shape, "of", None) is not None:
             tensors["like"], shape = shape.of, (None,) * len(shape)
         elif shape is not None:
-            shape = tuple(shape)
-            if not all(isinstance(n, (int, np.integer)) for n in shape):
+            if not is_array(shape) and (None in shape or _any_symbolic(tuple(shape))):
                 raise NotFollowed("draws numbers of a shape that is not known")
-            shape = tuple(map(int, shape))
+            shape = tuple(integers(shape))
         if given.get("noise_shape") is not None:
             sizes = zip(given["noise_shape"], x.shape, strict=True)
             given["noise_shape"] = [None if n == m else n for n, m in sizes]
@@ -338,7 +340,7 @@ class Recording:
         call, add_loss = keras.Layer.__call__, keras.Layer.add_loss
         maybe_build = keras.Layer._maybe_build
         value = keras_variables.Variable.value
-        following = SeedGenerator.next
+        next_seed = SeedGenerator.next
 
         def build(layer, spec):
             if layer.built:
@@ -360,11 +362,14 @@ class Recording:
             (keras.Layer, "add_loss", lambda *a: self.add_loss(add_loss, *a)),
             (keras.Layer, "_maybe_build", build),
             (keras_variables.Variable, "value", property(read)),
-            (SeedGenerator, "next", lambda *a, **k: self.next_seed(following, *a, **k)),
+            (SeedGenerator, "next", lambda *a, **k: self.next_seed(next_seed, *a, **k)),
         ]
         for name in DRAWN:
             original = getattr(random, name)
             patches.append((random, name, functools.partial(self.draw, original)))
+        for owner, name in chance.ASKED:
+            new = chance.refusing(getattr(owner, name), lambda: not self.inside)
+            patches.append((owner, name, new))
         with contextlib.ExitStack() as stack:
             # Filtered, errors would be wrapped in each layer that they pass.
             if keras.config.is_traceback_filtering_enabled():

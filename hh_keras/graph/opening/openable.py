@@ -1,6 +1,7 @@
 """Which layers are classes that can be opened, and what they hold."""
 
 import collections
+import contextlib
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,7 +112,7 @@ def reason(layer: Any, error: Any) -> str:
     if "KerasTensor is symbolic" in said or "used as a boolean" in said:
         said = "Python needs the values of a tensor, which no graph knows"
     packages = [f"/site-packages/{p}/" for p in (*KERAS, "numpy", "optree")]
-    packages.append(str(Path(__file__).parent))
+    packages += [str(Path(__file__).parent), contextlib.__file__]
     frames = [
         f"{Path(frame.filename).name}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

@@ -17,7 +17,10 @@ import tensorflow as tf
 from keras.src.ops.operation import Operation
 from tensorflow.python.util import dispatch, tf_decorator
 
-from hh_keras.graph.opening import tensorflow_images  # noqa: F401  (its functions)
+from hh_keras.graph.opening import (  # noqa: F401  (its functions)
+    chance,
+    tensorflow_images,
+)
 from hh_keras.graph.opening.tensorflow_meanings import as_keras
 
 _NOT_SUPPORTED = tf.__internal__.dispatch.GlobalOpDispatcher.NOT_SUPPORTED
@@ -146,6 +149,8 @@ def symbolic(op: Any, args: Any, kwargs: Any) -> Any:
         same = None
     if same is not None:
         return same
+    if _draws(name, kwargs):
+        raise chance.Drawn(chance.TENSORFLOW)
     args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
     return TensorFlowFunction(name)(*args, **kwargs)
 
@@ -154,6 +159,13 @@ def public_name(op: Any) -> Any:
     """The name by which a function of TensorFlow is found in `tf`, or None."""
     names = getattr(tf_decorator.unwrap(op)[1], "_tf_api_names", ())
     return next((name for name in names if public(name) is not None), None)
+
+
+def _draws(name, given):
+    """Whether a function has a random state of its own."""
+    if "stateless" in name or given.get("rate") == 0:
+        return False
+    return "random" in name or "dropout" in name
 
 
 def _named(op, args, kwargs):
