@@ -221,6 +221,78 @@ def parameters_that_are_tensors():
     return model
 
 
+class MaskedTokens(Draws):
+    """A learnt token takes the place of some, in training."""
+
+    def build(self, shape):
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")
+        self.gain = self.add_weight(shape=(shape[-1],), name="gain")
+
+    def call(self, x, training=None):
+        if training:
+            sizes = (ops.shape(x)[0], ops.shape(x)[1], 1)
+            masked = random.uniform(sizes, seed=self.seed_generator) < 0.3
+            x = self.gain * ops.where(masked, self.token, x)
+        return x * self.gain
+
+
+@network
+def masked_tokens():
+    i = keras.Input((8, 3))
+    x = MaskedTokens()(L.Dense(5)(i))
+    return keras.Model(i, L.Dense(3)(L.GlobalAveragePooling1D()(x)))
+
+
+class ShakeShake(Draws):
+    """Two branches are mixed by chance, otherwise forwards than backwards."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.branches = [L.Conv2D(6, 3, padding="same") for _ in range(2)]
+        self.norm = L.BatchNormalization()
+
+    def call(self, x, training=None):
+        a, b = (branch(x) for branch in self.branches)
+        if not training:
+            return x + self.norm((a + b) / 2, training=False)
+        shape = (ops.shape(x)[0], 1, 1, 1)
+        there, back = (
+            random.uniform(shape, seed=self.seed_generator) for _ in range(2)
+        )
+        y = back * a + (1 - back) * b
+        z = there * a + (1 - there) * b
+        return x + self.norm(y + ops.stop_gradient(z - y), training=True)
+
+
+@network
+def branches_mixed_by_chance():
+    return _around(ShakeShake())
+
+
+class Auxiliary(keras.Model):
+    """A second head, a loss and noise: in training only."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head, self.second = L.Dense(8), L.Dense(3), L.Dense(3)
+        self.noise = L.GaussianNoise(0.1, seed=4)
+
+    def call(self, x, training=None):
+        y = ops.relu(self.body(x))
+        self.add_loss(1e-2 * ops.mean(self.head(y)))
+        if training:
+            self.add_loss(1e-2 * ops.sum(ops.square(y)))
+            return self.head(self.noise(y)) + 0.3 * self.second(y)
+        return self.head(y)
+
+
+@network
+def a_second_head_in_training():
+    model = Auxiliary()
+    model(ops.ones((2, 4)), training=True)
+    return model
+
+
 class Unseeded(L.Layer):
     def call(self, x, training=None):
         if training:

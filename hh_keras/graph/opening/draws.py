@@ -128,6 +128,10 @@ class Draw(Operation):
         shape = self._sizes(lambda x: x.shape, like)
         return keras.KerasTensor(shape, self.arguments["dtype"])
 
+    def get_config(self) -> dict:
+        told = ("name", "function", "shape", "arguments", "in_training")
+        return {key: getattr(self, key) for key in told}
+
     def _sizes(self, shape_of, like):
         def size(axis, n):
             if n is not None and n >= 0:
@@ -181,7 +185,7 @@ def _draw(op, call):
         if op.in_training and not sized:
             return Effect(IdTensor(x.ids, tuple(call.shape)))
         return call.stops("drops numbers by chance")
-    follows = like is not None and any(op.shape[a] is None for a in like.varying)
+    follows = like is not None and bool((like.ids >= 0).any())
     if not op.in_training:
         reason = "random numbers, others if there are fewer"
         for x in [*tensors.values(), *([like] if follows else [])]:

@@ -5,7 +5,6 @@ They are laid side by side; steps that are the same are one step, the others sta
 mode that they belong to, and where the two ways meet again stands an `InTraining`.
 """
 
-import copy
 import difflib
 from typing import Any
 
@@ -65,7 +64,7 @@ def agree_by_mode(usual: Any, training: Any, batches: Any) -> tuple:
     """
     first, second = usual[0], training[0]
     (mine, constants), (theirs, others) = (
-        agree(*pair, batches) for pair in (usual, training)
+        agree(one, other, batches) for one, other in (usual, training)
     )
     modes = _Modes(first, second, (batches[0], batches[0]))
     first.reads.update(second.reads)
@@ -85,13 +84,16 @@ class _Modes(Merge):
         self.steps: list = []
         self._switched: dict = {}
         self._scopes: dict = {}  # id of a tensor → where it was made
+        weights = {k: t for k, (_, t) in first._symbols.items()}
+        same = second._symbols.items()
+        self.tensors.update((id(t), weights[k]) for k, (_, t) in same if k in weights)
 
     def lay_side_by_side(self, mine: list, theirs: list) -> None:
         for step in (*mine, *theirs):
             self._scopes.update((id(t), step.scope) for t in step.outputs)
         keys = [list(map(_key, steps)) for steps in (mine, theirs)]
-        blocks = difflib.SequenceMatcher(None, *keys, autojunk=False).get_opcodes()
-        for what, i, j, k, m in blocks:
+        blocks = difflib.SequenceMatcher(a=keys[0], b=keys[1], autojunk=False)
+        for what, i, j, k, m in blocks.get_opcodes():
             if what == "equal":
                 for a, b in zip(mine[i:j], theirs[k:m]):
                     self._both(a, b)
@@ -101,8 +103,22 @@ class _Modes(Merge):
             for b in theirs[k:m]:
                 self._alone(b, True)
         self.scope = (self.first.model,)
-        ends = [[r.outputs, r.losses] for r in (self.first, self.second)]
-        self.first.outputs, self.first.losses = self.values(*ends)
+        first, second = self.first, self.second
+        first.outputs = self.values(first.outputs, second.outputs)
+        theirs = [self._ours(x) for x in second.losses]
+        known = [{id(x) for x in losses} for losses in (first.losses, theirs)]
+        first.losses = [
+            *(x if id(x) in known[1] else self._loss(x, False) for x in first.losses),
+            *(self._loss(x, True) for x in theirs if id(x) not in known[0]),
+        ]
+
+    def _loss(self, x, training):
+        """A loss of one mode; it is 0 in the other."""
+        if tuple(x.shape):
+            raise Differs(self._place(x)[-1], "adds a loss in one mode only")
+        zero = keras.KerasTensor((), x.dtype)
+        self.constants[id(zero)] = np.zeros((), x.dtype)
+        return self._switch(*((zero, x) if training else (x, zero)))
 
     def _both(self, a, b):
         try:
@@ -128,8 +144,7 @@ class _Modes(Merge):
         args, kwargs = self._ours((step.args, kwargs))
         op = step.op
         if isinstance(op, Draw) and training:
-            op = copy.copy(op)
-            op.in_training = True
+            op = Draw(op.function, op.shape, op.arguments, in_training=True)
         self.steps.append(Step(op, args, kwargs, step.outputs, step.scope))
 
     def _ours(self, value):
@@ -147,18 +162,22 @@ class _Modes(Merge):
         except Differs:
             alike = isinstance(y, keras.KerasTensor) and x.dtype == y.dtype
             if not alike or tuple(x.shape) != tuple(y.shape):
-                made = [self._scopes[id(t)] for t in (y, x) if id(t) in self._scopes]
-                raise Differs((*made, self.scope)[0][-1], self.changed) from None
-        other = self._ours(y)
+                raise Differs(self._place(y, x)[-1], self.changed) from None
+        return self._switch(x, self._ours(y))
+
+    def _switch(self, x, other):
         key = id(x), id(other)
         if key not in self._switched:
-            made = [self._scopes[id(t)] for t in (y, x) if id(t) in self._scopes]
             tensor = keras.KerasTensor(x.shape, x.dtype)
-            scope = (*made, self.scope)[0]
-            step = Step(InTraining(), (x, other), {}, [tensor], scope)
+            step = Step(InTraining(), (x, other), {}, [tensor], self._place(other, x))
             self.steps.append(step)
-            self._switched[key] = tensor
-        return self._switched[key]
+            self._switched[key] = step
+        return self._switched[key].outputs[0]
+
+    def _place(self, *tensors):
+        """The classes around the step that made one of these tensors."""
+        made = [self._scopes[id(t)] for t in tensors if id(t) in self._scopes]
+        return made[0] if made else self.scope
 
 
 def _key(step):
