@@ -149,7 +149,7 @@ def symbolic(op: Any, args: Any, kwargs: Any) -> Any:
         same = None
     if same is not None:
         return same
-    if _draws(name, kwargs):
+    if _draws(name):
         raise chance.Drawn(chance.TENSORFLOW)
     args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
     return TensorFlowFunction(name)(*args, **kwargs)
@@ -161,11 +161,9 @@ def public_name(op: Any) -> Any:
     return next((name for name in names if public(name) is not None), None)
 
 
-def _draws(name, given):
+def _draws(name):
     """Whether a function has a random state of its own."""
-    if "stateless" in name or given.get("rate") == 0:
-        return False
-    return "random" in name or "dropout" in name
+    return "stateless" not in name and ("random" in name or "dropout" in name)
 
 
 def _named(op, args, kwargs):
