@@ -99,6 +99,33 @@ def dropped_paths_of_one_generator():
     return keras.Model(i, L.Dense(4)(L.GlobalMaxPooling2D()(x)))
 
 
+class AlwaysDrops(Draws):
+    """Whoever calls it knows whether that is in training."""
+
+    def call(self, x):
+        shape = (ops.shape(x)[0], 1, 1, 1)
+        keep = random.uniform(shape, seed=self.seed_generator) < 0.7
+        return x * ops.cast(keep, x.dtype)
+
+
+class Bottleneck(L.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.narrow, self.wide = L.Conv2D(4, 1), L.Conv2D(6, 3, padding="same")
+        self.drops = AlwaysDrops()
+
+    def call(self, x, training=None):
+        y = self.wide(ops.relu(self.narrow(x)))
+        if training:
+            y = self.drops(y)
+        return x + y
+
+
+@network
+def layers_called_in_training():
+    return _around(Bottleneck())
+
+
 class LayerDrop(Draws):
     """The whole block is left out at times."""
 

@@ -110,7 +110,8 @@ def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
 
     def wanted(layer, nested):
         mine = layer not in shut and closed.why_closed(layer) is None
-        return mine and opens(layer, nested, leaves or layer in tied, wanted)
+        leaf = leaves or layer in tied or (nested and bool(layer._seed_generators))
+        return mine and opens(layer, nested, leaf, wanted)
 
     if not wanted(model, False):
         return Opening(model, closed=_account(shut))
