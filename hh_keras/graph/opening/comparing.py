@@ -56,7 +56,9 @@ def difference(
                 expected, loss = restored(model, training)
             except Exception:  # random numbers are no input of this model
                 return None
+            after = [np.asarray(a) for a, _ in pairs]
             given, other_loss = restored(other, training)
+            others = [np.asarray(b) for _, b in pairs]
             same = _same(expected, given, tolerance)
             if not same:
                 again, _ = restored(model, training)
@@ -65,11 +67,8 @@ def difference(
                 return text if steady else None
             if not _same(loss, other_loss, 1e-4):
                 return f"gives other losses {mode} when it is opened"
-        restored(model, True)
-        after = [np.asarray(a) for a, _ in pairs]
-        restored(other, True)
-        if not all(_same(a, b, tolerance) for a, (_, b) in zip(after, pairs)):
-            return "updates its statistics otherwise when it is opened"
+            if not all(_same(*each, tolerance) for each in zip(after, others)):
+                return f"updates its statistics otherwise {mode} when it is opened"
     finally:
         for variable, value in before:
             variable.assign(value)
