@@ -16,6 +16,9 @@ from keras.src.ops.operation import Operation
 from keras.src.random import seed_generator
 
 from hh_keras.graph.ids import IdTensor, on_axis
+from hh_keras.graph.opening import chance
+from hh_keras.graph.opening.openable import is_array
+from hh_keras.graph.opening.tensorflow_meanings import integers
 from hh_keras.graph.rules import Effect, register_rule
 from hh_keras.graph.rules.merging import tie_broadcast
 
@@ -142,14 +145,42 @@ class Draw(Operation):
         return tuple(size(*each) for each in enumerate(self.shape))
 
 
-def arguments_of(function: Any, args: Any, kwargs: Any) -> dict:
-    """The arguments of a drawing function by name, with its defaults."""
+def noted(function: Any, args: Any, kwargs: Any, symbolic: Any) -> Any:
+    """What a function of `keras.random` gives while a class is followed.
+
+    Args:
+        function, args, kwargs: the call.
+        symbolic: `symbolic(array)` is a symbolic tensor in the place of an array.
+    """
     bound = inspect.signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
     given = dict(bound.arguments)
     if "dtype" in given:
         given["dtype"] = backend.standardize_dtype(given["dtype"])
-    return given
+    x: Any = given.get("inputs")
+    if "rate" in given and given["rate"] in (0.0, 1.0):
+        return keras.ops.zeros_like(x) if given["rate"] else x
+    with chance.noticed(refused=False):  # Keras' own generator may be made now
+        seed = symbolic(seed_generator.draw_seed(given.pop("seed")))
+    shape = given.pop("shape", None)
+    tensors: dict = {}
+    if getattr(shape, "of", None) is not None:
+        tensors["like"], shape = shape.of, (None,) * len(shape)
+    elif shape is not None:
+        if not is_array(shape) and any(n is None or _is_symbol(n) for n in shape):
+            raise ValueError("draws numbers of a shape that is not known")
+        shape = tuple(integers(shape))
+    if given.get("noise_shape") is not None:
+        sizes = zip(given["noise_shape"], x.shape, strict=True)
+        given["noise_shape"] = [None if n == m else n for n, m in sizes]
+    for key in list(given):
+        if is_array(given[key]) or _is_symbol(given[key]):
+            tensors[key] = symbolic(given.pop(key))
+    return Draw(function.__name__, shape, given)(seed, **tensors)
+
+
+def _is_symbol(value):
+    return isinstance(value, keras.KerasTensor)
 
 
 def global_state_variable() -> Any:

@@ -19,16 +19,15 @@ from keras.src.backend import random
 from keras.src.backend.common import variables as keras_variables
 from keras.src.layers import layer as keras_layer
 from keras.src.ops import operation as keras_operation
-from keras.src.random.seed_generator import SeedGenerator, draw_seed
+from keras.src.random.seed_generator import SeedGenerator
 
 from hh_keras.graph import calls
 from hh_keras.graph.opening import chance, tensorflow_functions
 from hh_keras.graph.opening.draws import (
     DRAWN,
-    Draw,
     Given,
-    arguments_of,
     global_state_variable,
+    noted,
 )
 from hh_keras.graph.opening.openable import (
     SEQUENTIAL,
@@ -40,7 +39,6 @@ from hh_keras.graph.opening.openable import (
     reason,
     variables_in,
 )
-from hh_keras.graph.opening.tensorflow_meanings import integers
 
 
 class NotFollowed(Exception):
@@ -303,30 +301,9 @@ class Recording:
 
     def draw(self, original: Any, *args: Any, **kwargs: Any) -> Any:
         """Takes the place of a function of `keras.random`."""
-        name = original.__name__
         if self.inside or isinstance(kwargs.get("seed"), Given):
             return original(*args, **kwargs)
-        given = arguments_of(original, args, kwargs)
-        x: Any = given.get("inputs")
-        if name == "dropout" and given["rate"] in (0.0, 1.0):
-            return keras_ops.zeros_like(x) if given["rate"] else x
-        with chance.noticed(refused=False):  # Keras' own generator may be made now
-            seed = self._symbolic(draw_seed(given.pop("seed")))
-        shape = given.pop("shape", None)
-        tensors: dict = {}
-        if getattr(shape, "of", None) is not None:
-            tensors["like"], shape = shape.of, (None,) * len(shape)
-        elif shape is not None:
-            if not is_array(shape) and (None in shape or _any_symbolic(tuple(shape))):
-                raise NotFollowed("draws numbers of a shape that is not known")
-            shape = tuple(integers(shape))
-        if given.get("noise_shape") is not None:
-            sizes = zip(given["noise_shape"], x.shape, strict=True)
-            given["noise_shape"] = [None if n == m else n for n, m in sizes]
-        for key in list(given):
-            if is_array(given[key]) or _any_symbolic(given[key]):
-                tensors[key] = self._symbolic(given.pop(key))
-        return Draw(name, shape, given)(seed, **tensors)
+        return noted(original, args, kwargs, self._symbolic)
 
     def add_loss(self, original: Any, layer: Any, loss: Any) -> None:
         flat = keras.tree.flatten(loss)
