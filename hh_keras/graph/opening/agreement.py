@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.graph import calls
+from hh_keras.graph.opening.draws import Draw
 from hh_keras.graph.opening.extra_layers import AlongBatch
-from hh_keras.graph.opening.following import Read, Step
+from hh_keras.graph.opening.following import Read, Seed, Step
 
 
 class Differs(Exception):
@@ -53,7 +54,7 @@ def agree(first: Any, second: Any, batches: Any) -> tuple:
     Raises:
         Differs: the runs do not agree; `layer` is the innermost class around it.
     """
-    merge = _Merge(first, second, batches)
+    merge = Merge(first, second, batches)
     own = [collections.Counter(s.scope[-1] for s in r.steps) for r in (first, second)]
     for layer in {**own[0], **own[1]}:
         if own[0][layer] != own[1][layer]:
@@ -70,7 +71,9 @@ def agree(first: Any, second: Any, batches: Any) -> tuple:
     return steps, merge.constants
 
 
-class _Merge:
+class Merge:
+    """The merging of two recordings, step by step."""
+
     changed = "does something else in training, or from call to call"
 
     def __init__(self, first, second, batches):
@@ -94,12 +97,14 @@ class _Merge:
             raise self.differs()
         kwargs = {k: v for k, v in a.kwargs.items() if k != "training"}
         others = {k: v for k, v in b.kwargs.items() if k != "training"}
-        self._training(a, b)
+        handed = self._training(a, b)
         args = self.values(a.args, b.args)
         kwargs = self.values(kwargs, others)
         op = self._operation(a, b)
         self._pair(a.outputs, b.outputs)
-        step = Step(op, args, kwargs, a.outputs, a.scope)
+        step = Step(op, args, {**kwargs, **handed}, a.outputs, a.scope)
+        if isinstance(op, Draw) and any((n or 0) < 0 for n in op.shape or ()):
+            step.kwargs["like"] = self.first_input
         if isinstance(op, AlongBatch):
             step.args = (args[0], self.first_input)
             step.kwargs = {}
@@ -112,13 +117,18 @@ class _Merge:
         return keras.tree.flatten(self.first.inputs)[0]
 
     def _training(self, a, b):
-        """What is handed on is the context's; a graph has no other training mode."""
+        """What is handed on is the context's; a graph has no other training mode.
+
+        Two runs in the same mode keep what they hand on for those of the other mode.
+        """
         seen = [s.kwargs.get("training") for s in (a, b)]
         runs = [self.first.training, self.second.training]
+        if runs[0] == runs[1] and seen[0] == seen[1]:
+            return {} if seen[0] is None else {"training": seen[0]}
         if seen in (runs, [None, None]):
-            return
-        if seen == [False, False] and _same_in_training(a.op):
-            return
+            return {}
+        if seen == [False, False] and same_in_training(a.op):
+            return {}
         value = seen[0] if seen[0] == seen[1] else "something of its own"
         raise self.differs(f"calls '{a.op.name}' with training={value}")
 
@@ -139,6 +149,8 @@ class _Merge:
     def _sized(self, a, b):
         """An operation that has the batch among its numbers."""
         kind = type(a.op).__name__
+        if isinstance(a.op, Draw):
+            return self._drawn(a.op, b.op)
         shape = self.values(tuple(a.outputs[0].shape), tuple(b.outputs[0].shape))
         whole = [n for n in shape if not isinstance(n, Batch)]
         if kind == "Reshape" and len(whole) == len(shape) - 1:
@@ -153,6 +165,14 @@ class _Merge:
             if kind == "BroadcastTo" or (kind in ("Tile", "Repeat") and one):
                 return AlongBatch(whole, shape[0].times)
         raise self.differs(f"computes with the number of examples (ops.{kind.lower()})")
+
+    def _drawn(self, a, b):
+        arguments = self.values(a.arguments, b.arguments)
+        if _markers(arguments):
+            raise self.differs(f"draws numbers by the batch (random.{a.function})")
+        sizes = self.values(a.shape, b.shape)
+        sizes = [-n.times if isinstance(n, Batch) else n for n in sizes]
+        return type(a)(a.function, sizes, arguments)
 
     def values(self, x: Any, y: Any) -> Any:
         if isinstance(x, keras.KerasTensor):
@@ -187,8 +207,8 @@ class _Merge:
         if self.tensors.get(id(y)) is x:
             return x
         ours, theirs = self.first.reads.get(id(x)), self.second.reads.get(id(y))
-        if isinstance(ours, Read) and isinstance(theirs, Read):
-            if ours.variable is theirs.variable:
+        if isinstance(ours, (Read, Seed)) and type(ours) is type(theirs):
+            if ours.same(theirs):
                 return x
         elif ours is not None and theirs is not None:
             self.constants[id(x)] = self._array(ours, theirs)
@@ -202,6 +222,8 @@ class _Merge:
         raise self.differs()
 
     def _array(self, x, y):
+        if isinstance(y, keras.KerasTensor):
+            raise self.differs()
         a, b = np.asarray(x), np.asarray(y)
         if a.shape == b.shape and a.dtype == b.dtype:
             if a.tobytes() == b.tobytes():
@@ -226,7 +248,7 @@ def _config(layer):
     return config
 
 
-def _same_in_training(op):
+def same_in_training(op: Any) -> bool:
     """Whether a layer, and all in it, computes the same in training."""
     if not calls.is_layer(op):
         return True

@@ -11,6 +11,7 @@ from hh_keras.errors import ModelError
 from hh_keras.graph import calls
 from hh_keras.graph.cloning import clone_op
 from hh_keras.graph.opening.agreement import Differs, Rows
+from hh_keras.graph.opening.draws import Seeds, global_state_variable
 from hh_keras.graph.opening.extra_layers import (
     AddLoss,
     AlongBatch,
@@ -18,7 +19,7 @@ from hh_keras.graph.opening.extra_layers import (
     Weight,
     WithMask,
 )
-from hh_keras.graph.opening.following import Read, Step
+from hh_keras.graph.opening.following import Read, Seed, Step
 from hh_keras.graph.opening.naming import Names
 from hh_keras.graph.opening.openable import dense
 from hh_keras.graph.replaying import replay
@@ -73,6 +74,7 @@ class _Assembly:
         self.steps = _needed(steps, [*self.ends, *self.masks])
         self.made = {}  # id of an operation → its copy
         self.pairs, self.weights = [], []
+        self.seeds, self.states = {}, []
         self.names = Names(
             x._keras_history.operation.name for x in self.values.values()
         )
@@ -103,6 +105,8 @@ class _Assembly:
             pairs += found
             steady += found if times[id(old)] == 1 else []
         pairs += [(read.variable, layer.weights[0]) for read, layer in self.weights]
+        pairs += self.states
+        steady += self.states
         for old, new in pairs:
             new.assign(old.value)
         weights = [(read.variable.path, layer.name) for read, layer in self.weights]
@@ -151,6 +155,8 @@ class _Assembly:
         read = self.recording.reads.get(id(tensor))
         if id(tensor) in self.constants:
             return self._constant(self.constants[id(tensor)], scope, "constant")
+        if isinstance(read, Seed):
+            return self._seed(read, scope)
         if not isinstance(read, Read):
             raise Differs(scope[-1], "keeps a tensor from one call to the next")
         owner = self.owners.get(id(read.variable))
@@ -168,6 +174,23 @@ class _Assembly:
         )
         self.weights.append((read, layer))
         return layer(self.anchor)
+
+    def _seed(self, read, scope):
+        generator = read.generator
+        owner = self.owners.get(id(generator.state))
+        if owner is not None:
+            raise Differs(scope[-1], f"draws from the generator of '{owner.name}'")
+        if generator not in self.seeds:
+            keras_own = generator.state is global_state_variable()
+            layer = Seeds(
+                [run[generator] for run in self.recording.draws],
+                None if keras_own else (0, 0),
+                name=self.names.within(scope, "seeds"),
+            )
+            self.seeds[generator] = layer(self.anchor)
+            if not keras_own:
+                self.states.append((generator.state, layer.generator.state))
+        return self.seeds[generator][read.number]
 
     def _shared(self, owner, read, scope):
         """A weight that its own layer uses too: what that gives for every index."""

@@ -6,19 +6,29 @@ dtypes, masks, `training`), except at two points: a class that is to be opened h
 which are not touched, a list of *steps* grows.
 """
 
+import collections
 import contextlib
 import dataclasses
+import functools
 from typing import Any
 
 import keras
 import numpy as np
 from keras.src import ops as keras_ops
+from keras.src.backend import random
 from keras.src.backend.common import variables as keras_variables
 from keras.src.layers import layer as keras_layer
 from keras.src.ops import operation as keras_operation
+from keras.src.random.seed_generator import SeedGenerator
 
 from hh_keras.graph import calls
-from hh_keras.graph.opening import tensorflow_functions
+from hh_keras.graph.opening import chance, tensorflow_functions
+from hh_keras.graph.opening.draws import (
+    DRAWN,
+    Given,
+    global_state_variable,
+    noted,
+)
 from hh_keras.graph.opening.openable import (
     SEQUENTIAL,
     dense,
@@ -57,6 +67,20 @@ class Read:
     layer: Any
     name: str
 
+    def same(self, other: Any) -> bool:
+        return self.variable is other.variable
+
+
+@dataclasses.dataclass(eq=False)
+class Seed:
+    """What the next draw of a generator starts from; `number` counts its draws."""
+
+    generator: Any
+    number: int
+
+    def same(self, other: Any) -> bool:
+        return self.generator is other.generator and self.number == other.number
+
 
 class Recording:
     """What one run of a model does.
@@ -64,7 +88,8 @@ class Recording:
     Attributes:
         inputs, outputs: the structures of symbolic tensors.
         steps: list of `Step`, in the order in which they were made.
-        reads: id of a symbolic tensor → the `Read` that it stands for.
+        reads: id of a symbolic tensor → the `Read` or `Seed` that it stands for.
+        drawn: generator of random numbers → how many seeds are taken from it.
         losses: symbolic losses that classes add on the way.
         opened: the layers whose insides were followed.
         closed: layer → why it could not be followed.
@@ -76,6 +101,7 @@ class Recording:
         self.steps: list = []
         self.losses: list = []
         self.reads: dict = {}
+        self.drawn: collections.Counter = collections.Counter()
         self.opened: dict = {}
         self.closed: dict = {}
         self.scope: list = []
@@ -172,14 +198,17 @@ class Recording:
         if self.inside or not self.opens(layer):
             return self._leaf(layer, args, kwargs)
         marks = len(self.steps), len(self.losses), len(self._done), len(self.scope)
+        drawn = self.drawn.copy()
         self.scope.append(layer)
         try:
-            outputs = self._regularized(layer, self._body(layer)(*args, **kwargs))
+            with chance.noticed():
+                outputs = self._regularized(layer, self._body(layer)(*args, **kwargs))
         except Exception as error:
             if layer is self.model:
                 raise
             del self.steps[marks[0] :], self.losses[marks[1] :], self._done[marks[2] :]
             del self.scope[marks[3] :]
+            self.drawn = drawn
             self.closed[layer] = reason(layer, error)
             return self._leaf(layer, args, kwargs)
         self.scope.pop()
@@ -194,7 +223,7 @@ class Recording:
                 for k, v in kwargs.items()
                 if (k == "mask" or k.endswith("_mask")) and _any_symbolic(v)
             }
-        with self._closed_call(layer):
+        with self._closed_call(layer), chance.noticed(refused=False):
             return layer.compute_output_spec(*args, **kwargs)
 
     def _body(self, layer):
@@ -258,6 +287,24 @@ class Recording:
         self._symbols[id(value)] = value, tensor
         return tensor
 
+    def next_seed(self, original: Any, generator: Any, ordered: Any = True) -> Any:
+        """Takes the place of `SeedGenerator.next`."""
+        if self.inside:
+            return original(generator, ordered)
+        if ordered == (generator.state is global_state_variable()):
+            raise NotFollowed(f"takes seeds of '{generator.name}' out of their order")
+        tensor = keras.KerasTensor((2,), generator.state.dtype)
+        self.reads[id(tensor)] = Seed(generator, self.drawn[generator])
+        self.drawn[generator] += 1
+        self._symbols[id(tensor)] = generator, tensor
+        return tensor
+
+    def draw(self, original: Any, *args: Any, **kwargs: Any) -> Any:
+        """Takes the place of a function of `keras.random`."""
+        if self.inside or isinstance(kwargs.get("seed"), Given):
+            return original(*args, **kwargs)
+        return noted(original, args, kwargs, self._symbolic)
+
     def add_loss(self, original: Any, layer: Any, loss: Any) -> None:
         flat = keras.tree.flatten(loss)
         if self.inside or not _any_symbolic(flat):
@@ -270,6 +317,7 @@ class Recording:
         call, add_loss = keras.Layer.__call__, keras.Layer.add_loss
         maybe_build = keras.Layer._maybe_build
         value = keras_variables.Variable.value
+        next_seed = SeedGenerator.next
 
         def build(layer, spec):
             if layer.built:
@@ -291,7 +339,14 @@ class Recording:
             (keras.Layer, "add_loss", lambda *a: self.add_loss(add_loss, *a)),
             (keras.Layer, "_maybe_build", build),
             (keras_variables.Variable, "value", property(read)),
+            (SeedGenerator, "next", lambda *a, **k: self.next_seed(next_seed, *a, **k)),
         ]
+        for name in DRAWN:
+            original = getattr(random, name)
+            patches.append((random, name, functools.partial(self.draw, original)))
+        for owner, name in chance.ASKED:
+            new = chance.refusing(getattr(owner, name), lambda: not self.inside)
+            patches.append((owner, name, new))
         with contextlib.ExitStack() as stack:
             # Filtered, errors would be wrapped in each layer that they pass.
             if keras.config.is_traceback_filtering_enabled():

@@ -19,8 +19,10 @@ from hh_keras.graph import calls, closed
 from hh_keras.graph.opening.agreement import Differs, agree
 from hh_keras.graph.opening.assembly import assemble
 from hh_keras.graph.opening.comparing import difference, example
+from hh_keras.graph.opening.draws import Seeds
 from hh_keras.graph.opening.following import Recording
-from hh_keras.graph.opening.openable import is_graph, opens, reason
+from hh_keras.graph.opening.modes import agree_by_mode
+from hh_keras.graph.opening.openable import drawing_together, is_graph, opens, reason
 from hh_keras.graph.opening.own_training import with_own_training
 from hh_keras.graph.table import some
 
@@ -104,10 +106,12 @@ def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
     if not isinstance(model, keras.Model):
         return Opening(model)
     shut = _closed_before(model, leaves)
+    tied = set() if leaves else drawing_together(model)
 
     def wanted(layer, nested):
         mine = layer not in shut and closed.why_closed(layer) is None
-        return mine and opens(layer, nested, leaves, wanted)
+        leaf = leaves or layer in tied or (nested and bool(layer._seed_generators))
+        return mine and opens(layer, nested, leaf, wanted)
 
     if not wanted(model, False):
         return Opening(model, closed=_account(shut))
@@ -145,13 +149,11 @@ class _Mismatch(Exception):
 
 
 def _open(model, struct, wanted, shut):
-    runs = [
-        Recording(model, _sized(struct, batch), training, wanted).run()
-        for batch, training in zip(_BATCHES, (False, True))
-    ]
-    for run in runs:
-        shut.update(run.closed)
-    if runs[0].closed.keys() != runs[1].closed.keys():
+    def record(batch, training):
+        return Recording(model, _sized(struct, batch), training, wanted).run()
+
+    runs = [record(*each) for each in zip(_BATCHES, (False, True))]
+    if _closed_in_some(runs, shut):
         return _open(model, struct, wanted, shut)
     for layer, why in shut.items():
         closed.close(layer, why)
@@ -160,7 +162,15 @@ def _open(model, struct, wanted, shut):
     )
     if not names:
         return Opening(model, closed=_account(shut))
-    steps, constants = agree(*runs, _BATCHES)
+    try:
+        steps, constants = agree(*runs, _BATCHES)
+    except Differs:
+        usual = runs[0], record(_BATCHES[1], False)
+        training = record(_BATCHES[0], True), runs[1]
+        if _closed_in_some((*usual, *training), shut):
+            return _open(model, struct, wanted, shut)
+        steps, constants = agree_by_mode(usual, training, _BATCHES)
+    runs[0].draws = [run.drawn for run in runs]
     inputs = [_input(x, path) for path, x in keras.tree.flatten_with_path(struct)]
     inputs = keras.tree.pack_sequence_as(struct, inputs)
     made = assemble(runs[0], steps, constants, inputs)
@@ -173,6 +183,13 @@ def _open(model, struct, wanted, shut):
     notes = lost, _untrained(model, made.model), _left_out(unused)
     notes = tuple(note for note in notes if note)
     return Opening(opened, names, _account(shut), made.weights, unused, notes)
+
+
+def _closed_in_some(runs, shut):
+    """Whether a layer could be followed in some of the runs only."""
+    for run in runs:
+        shut.update(run.closed)
+    return any(run.closed.keys() != runs[0].closed.keys() for run in runs)
 
 
 def _left_out(unused):
@@ -191,6 +208,8 @@ def _untrained(model, made):
 
 def _trains(layer):
     """Whether a layer does something else in training: it draws, or keeps state."""
+    if isinstance(layer, Seeds):
+        return layer.draws[0] != layer.draws[1]
     keeps = layer._non_trainable_variables or layer._seed_generators
     return layer._call_has_training_arg and bool(keeps)
 

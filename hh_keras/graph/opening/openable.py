@@ -1,5 +1,7 @@
 """Which layers are classes that can be opened, and what they hold."""
 
+import collections
+import contextlib
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +44,15 @@ def opens(layer: Any, nested: Any, leaves: Any, wanted: Any) -> bool:
         return False
     inner = list(layer._flatten_layers(include_self=False))
     return bool(inner) or leaves or isinstance(layer, keras.Model)
+
+
+def drawing_together(model: Any) -> set:
+    """Layers that share a generator of random numbers, which copies could not."""
+    holders = collections.defaultdict(set)
+    for layer in model._flatten_layers():
+        for generator in layer._seed_generators:
+            holders[generator].add(layer)
+    return {x for each in holders.values() if len(each) > 1 for x in each}
 
 
 def is_graph(layer: Any) -> bool:
@@ -101,7 +112,7 @@ def reason(layer: Any, error: Any) -> str:
     if "KerasTensor is symbolic" in said or "used as a boolean" in said:
         said = "Python needs the values of a tensor, which no graph knows"
     packages = [f"/site-packages/{p}/" for p in (*KERAS, "numpy", "optree")]
-    packages.append(str(Path(__file__).parent))
+    packages += [str(Path(__file__).parent), contextlib.__file__]
     frames = [
         f"{Path(frame.filename).name}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

@@ -17,7 +17,10 @@ import tensorflow as tf
 from keras.src.ops.operation import Operation
 from tensorflow.python.util import dispatch, tf_decorator
 
-from hh_keras.graph.opening import tensorflow_images  # noqa: F401  (its functions)
+from hh_keras.graph.opening import (  # noqa: F401  (its functions)
+    chance,
+    tensorflow_images,
+)
 from hh_keras.graph.opening.tensorflow_meanings import as_keras
 
 _NOT_SUPPORTED = tf.__internal__.dispatch.GlobalOpDispatcher.NOT_SUPPORTED
@@ -61,7 +64,9 @@ def accepted(active: Any) -> Any:
     dispatcher.register()
     shape = keras.KerasTensor.shape
     keras.KerasTensor.get_shape = lambda x: tf.TensorShape(tuple(x.shape))
-    keras.KerasTensor.shape = property(lambda x: Shape(shape.fget(x)), shape.fset)
+    keras.KerasTensor.shape = property(
+        lambda x: Shape.of_tensor(shape.fget(x), x), shape.fset
+    )
     # Without it numpy would make an array of objects of `array * tensor`.
     keras.KerasTensor.__array_ufunc__ = None
     try:
@@ -73,7 +78,18 @@ def accepted(active: Any) -> Any:
 
 
 class Shape(tuple):
-    """A shape that can be asked in TensorFlow's words too."""
+    """A shape that can be asked in TensorFlow's words too.
+
+    `of` is the tensor that has it, as long as it is that shape as a whole.
+    """
+
+    of = None
+
+    @classmethod
+    def of_tensor(cls, sizes: Any, tensor: Any) -> "Shape":
+        shape = cls(sizes)
+        shape.of = tensor
+        return shape
 
     def as_list(self) -> list:
         return list(self)
@@ -133,6 +149,8 @@ def symbolic(op: Any, args: Any, kwargs: Any) -> Any:
         same = None
     if same is not None:
         return same
+    if _draws(name):
+        raise chance.Drawn(chance.TENSORFLOW)
     args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
     return TensorFlowFunction(name)(*args, **kwargs)
 
@@ -141,6 +159,11 @@ def public_name(op: Any) -> Any:
     """The name by which a function of TensorFlow is found in `tf`, or None."""
     names = getattr(tf_decorator.unwrap(op)[1], "_tf_api_names", ())
     return next((name for name in names if public(name) is not None), None)
+
+
+def _draws(name):
+    """Whether a function has a random state of its own."""
+    return "stateless" not in name and ("random" in name or "dropout" in name)
 
 
 def _named(op, args, kwargs):

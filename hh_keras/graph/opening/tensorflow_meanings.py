@@ -180,6 +180,11 @@ def _size(input):
     return tf.constant(int(np.prod(input.shape)))
 
 
+@means("dropout")
+def _dropout(x, rate):
+    return ops.copy(x) if rate == 0 else None
+
+
 @means("cast")
 def _cast(x, dtype):
     return ops.cast(x, tf.as_dtype(dtype).name)
