@@ -12,10 +12,15 @@ import lazy_loader
 import wrapt
 
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-_WITH_LAYERS = (
+_REGISTERING = (
+    "graph.opening.draws",
     "graph.opening.extra_layers",
+    "graph.opening.modes",
     "graph.opening.tensorflow_functions",
+    "models.legacy.activations",
+    "search.regularizers",
     "surgery.scales",
+    "training.optimizers",
 )
 
 
@@ -34,5 +39,5 @@ def register_layers(_: Any = None) -> None:
     """
     own = [m for name, m in list(sys.modules.items()) if name.startswith("hh_keras.")]
     if not any(getattr(m.__spec__, "_initializing", False) for m in own):
-        for name in _WITH_LAYERS:
+        for name in _REGISTERING:
             importlib.import_module(f"{__name__}.{name}")

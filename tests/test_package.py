@@ -38,6 +38,17 @@ def test_every_folder_of_code_is_a_package():
     assert [f for f in folders if not (f / "__init__.py").exists()] == []
 
 
+def test_all_that_files_can_hold_is_registered_with_keras():
+    root = pathlib.Path(hh_keras.__file__).parent
+    registers = ("@keras.saving.register_", "_registered = keras.saving.register_")
+    with_layers = {
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for path in root.rglob("*.py")
+        if any(line.startswith(registers) for line in path.read_text().splitlines())
+    }
+    assert set(hh_keras._REGISTERING) == with_layers
+
+
 @pytest.mark.parametrize("modules", ["keras, hh_keras", "hh_keras, keras"])
 def test_files_with_layers_of_the_package_are_read(tmp_path, modules):
     code = (
