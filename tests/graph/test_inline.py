@@ -88,9 +88,6 @@ def test_opened_networks_shrink(name, request):
     if name in TWO_UNKNOWN:
         reason = "reshapes between axes of unknown size"
         request.node.add_marker(pytest.mark.xfail(reason=reason, strict=False))
-    if name == "pointnet":
-        reason = "a regulariser of one's own"
-        request.node.add_marker(pytest.mark.xfail(reason=reason, strict=False))
     model = inline(build(name))
     x = example(model)
     copy = hh.rebuild(model, random_plan(model, share=2.0))
@@ -254,6 +251,39 @@ def test_masks_reach_the_loss():
     mask = keras.src.backend.get_keras_mask(opened(ids))
     np.testing.assert_array_equal(mask, expected)
     np.testing.assert_array_equal(mask, ids != 0)
+
+
+class Growing(L.Layer):
+    """Keeps features in a list, and in a dict, to which it adds as it goes."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = L.Conv2D(4, 3, padding="same")
+        i = {k: keras.Input((8, 8, 4)) for k in "ab"}
+        self.pair = keras.Model(i, L.Add()([i["a"], i["b"]]))
+
+    def call(self, x):
+        features, pair = [x], {"a": self.conv(x), "b": x}
+        for _ in range(2):
+            x = ops.relu(L.Concatenate()(features))
+            features.append(x)
+            pair["a"] = self.pair(pair)
+        return L.Concatenate()([x, pair["a"]])
+
+
+def test_lists_that_grow_are_taken_as_they_were():
+    i = keras.Input((8, 8, 4))
+    model = keras.Model(i, L.Dense(2)(Growing()(L.Conv2D(4, 1)(i))))
+    found = opening(model)
+    assert found.opened and not found.closed
+    assert_equal(model, found.model, example(model))
+
+
+def test_layers_that_hold_functions_have_names():
+    i = keras.Input((8, 8, 3))
+    x = L.Lambda(lambda x: x * 2.0, name="twice")(class_zoo.ResidualBlock(3)(i))
+    found = opening(keras.Model(i, x))
+    assert found.opened and found.model.get_layer("twice")
 
 
 # What cannot be followed --------------------------------------------------------------

@@ -163,8 +163,8 @@ class Recording:
                 kind = type(operation).__name__.lower()
                 raise NotFollowed(f"keras.ops.{kind} runs a Python function")
         dense(flat, _flat((call_args, kwargs)))
-        scope = tuple(self.scope)
-        self.steps.append(Step(operation, call_args, kwargs, flat, scope))
+        given = _as_now((tuple(call_args), kwargs))
+        self.steps.append(Step(operation, *given, flat, tuple(self.scope)))
         return None
 
     def symbolic_call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -306,6 +306,15 @@ class Recording:
 
 def _flat(value):
     return keras.tree.flatten(value)
+
+
+def _as_now(value):
+    """A copy of lists and dicts, to which a class may add later."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_as_now, value))
+    if type(value) is dict:
+        return {k: _as_now(v) for k, v in value.items()}
+    return value
 
 
 def _any_symbolic(value):
