@@ -20,6 +20,7 @@ from hh_keras.graph.ledger import Ledger
 from hh_keras.graph.mapping import Entry, channel_map_of
 from hh_keras.graph.measured import count_macs
 from hh_keras.graph.rules import RuleCall, find_rule
+from hh_keras.graph.rules.regularizers import freeze_if_counted
 from hh_keras.graph.table import some
 from hh_keras.graph.trial import try_call
 
@@ -113,6 +114,8 @@ def _effect(op, call, frozen):
     effect = try_call(op, call) if rule is None else rule(op, call)
     if effect.stopped and (rule is None or _may_multiply(op, rule)):
         effect = _costed(op, call, effect)
+    if calls.is_layer(op):
+        freeze_if_counted(op, call, effect)
     why = effect.stopped or effect.held
     if why and rule is None:
         touched = any((x.ids >= 0).any() for x in call.inputs)

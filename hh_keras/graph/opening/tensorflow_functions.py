@@ -35,6 +35,10 @@ class TensorFlowFunction(Operation):
         super().__init__(name=name)
         self.function = function
 
+    @property
+    def rule_name(self) -> str:
+        return f"tf.{self.function}"
+
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return public(self.function)(*args, **kwargs)
 
