@@ -19,6 +19,7 @@ from hh_keras.graph.opening.extra_layers import (
     WithMask,
 )
 from hh_keras.graph.opening.following import Read, Step
+from hh_keras.graph.opening.kernels import products
 from hh_keras.graph.opening.naming import Names
 from hh_keras.graph.opening.openable import dense
 from hh_keras.graph.replaying import replay
@@ -84,10 +85,15 @@ class _Assembly:
             if calls.is_layer(step.op)
             for v in step.op.variables
         }
+        self.products, self.spent = products(
+            self.steps, recording.reads, self.owners, self.uses
+        )
 
     def model(self) -> Any:
         for step in self.steps:
-            layer, (args, kwargs) = self._dense(step)
+            if id(step) in self.spent:
+                continue
+            layer, (args, kwargs) = self._layer(step)
             outputs = layer(*args, **kwargs)
             flat = keras.tree.flatten(outputs)
             dense(flat, keras.tree.flatten((args, kwargs)))
@@ -102,10 +108,14 @@ class _Assembly:
             found = _variables(old, new)
             pairs += found
             steady += found if times[id(old)] == 1 else []
-        pairs += [(read.variable, layer.weights[0]) for read, layer in self.weights]
+        turned = set()
+        for read, layer, is_turned in self.weights:
+            pairs.append((read.variable, layer.weights[0]))
+            turned |= {id(layer.weights[0])} if is_turned else set()
         for old, new in pairs:
-            new.assign(old.value)
-        weights = [(read.variable.path, layer.name) for read, layer in self.weights]
+            value = old.value
+            new.assign(keras.ops.transpose(value) if id(new) in turned else value)
+        weights = [(read.variable.path, layer.name) for read, layer, _ in self.weights]
         return Assembled(model, tuple(weights), pairs, steady)
 
     def _outputs(self):
@@ -166,7 +176,7 @@ class _Assembly:
             trainable=v.trainable and read.layer.trainable,
             name=self.names.within(scope, read.name, read.layer),
         )
-        self.weights.append((read, layer))
+        self.weights.append((read, layer, False))
         return layer(self.anchor)
 
     def _shared(self, owner, read, scope):
@@ -188,34 +198,19 @@ class _Assembly:
         name = self.names.within(scope, "along_batch")
         return AlongBatch(array.shape[1:], value.times, name=name)(x, self.anchor)
 
-    def _dense(self, step):
-        """The copy of an operation and its arguments.
-
-        The product with a weight of two axes is a `Dense` layer.
-        """
-        read = None
-        if type(step.op).__name__ == "Matmul" and len(step.args) == 2:
-            read = self.recording.reads.get(id(step.args[1]))
-        if (
-            not isinstance(read, Read)
-            or len(read.variable.shape) != 2
-            or id(read.variable) in self.owners
-            or self.uses[id(step.args[1])] > 1
-            or not isinstance(step.args[0], keras.KerasTensor)
-        ):
+    def _layer(self, step):
+        """The copy of an operation and its arguments; of some products, a layer."""
+        product = self.products.get(id(step))
+        if product is None:
             filled = self._filled((step.args, step.kwargs), step.scope)
             return self._copy(step), filled
-        v = read.variable
-        layer = keras.layers.Dense(
-            v.shape[1],
-            use_bias=False,
-            kernel_regularizer=v.regularizer,
-            kernel_constraint=v.constraint,
-            dtype=read.layer.dtype_policy,
-            trainable=v.trainable and read.layer.trainable,
-            name=self.names.within(step.scope, read.name, read.layer),
-        )
-        self.weights.append((read, layer))
+        kernel = product.kernel
+        if id(kernel.read.variable) not in self.made:
+            name = self.names.within(step.scope, kernel.read.name, kernel.read.layer)
+            layer = product.layer(name)
+            self.made[id(kernel.read.variable)] = layer
+            self.weights.append((kernel.read, layer, kernel.turned))
+        layer = self.made[id(kernel.read.variable)]
         return layer, (self._filled(step.args[:1], step.scope), {})
 
     def _copy(self, step):
