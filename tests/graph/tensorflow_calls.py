@@ -6,6 +6,8 @@ channel.
 
 CALLS = """
 tf.abs(x - 0.5)
+x[:1] + x
+x[..., : tf.constant(2)]
 tf.add(x, x)
 tf.add_n([x, x, x])
 tf.argmax(x, axis=-1)

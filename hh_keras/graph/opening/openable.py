@@ -97,6 +97,8 @@ def put(container: Any, key: Any, value: Any) -> None:
 def reason(layer: Any, error: Any) -> str:
     """Why a class could not be followed: what happened, and in which line."""
     said = str(error).strip().splitlines() or [type(error).__name__]
+    if isinstance(error, TypeError) and "NoneType" in said[0]:
+        said = ["computes with a size that is not known; inputs of a given size help"]
     packages = [f"/site-packages/{p}/" for p in (*KERAS, "numpy", "optree")]
     packages.append(str(Path(__file__).parent))
     frames = [
