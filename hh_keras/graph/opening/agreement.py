@@ -15,6 +15,7 @@ import tensorflow as tf
 from hh_keras.graph import calls
 from hh_keras.graph.opening.extra_layers import AlongBatch
 from hh_keras.graph.opening.following import Read, Step
+from hh_keras.graph.opening.untrained import in_inference
 
 
 class Differs(Exception):
@@ -47,8 +48,9 @@ def agree(first: Any, second: Any, batches: Any) -> tuple:
     """Merges two recordings of a model.
 
     Returns:
-        `(steps, constants)`: the steps of the first run, numbers that are the batch
-        replaced; id of a symbolic tensor → the array that it stands for.
+        `(steps, constants, untrained)`: the steps of the first run, numbers that are
+        the batch replaced; id of a symbolic tensor → the array that it stands for; ids
+        of the operations that are called with `training=False` even in training.
 
     Raises:
         Differs: the runs do not agree; `layer` is the innermost class around it.
@@ -64,10 +66,13 @@ def agree(first: Any, second: Any, batches: Any) -> tuple:
             shared = [x for x, y in zip(a.scope, b.scope) if x is y]
             raise Differs(shared[-1], merge.changed)
         steps.append(merge.step(a, b))
+    for op, layer in merge.untrained.items():
+        if id(op) in merge.trained and in_inference(op) is not op:
+            raise Differs(layer, f"calls '{op.name}' with training=False, and without")
     outputs = [keras.tree.flatten(r.outputs) + r.losses for r in (first, second)]
     merge.scope = (first.model,)
     merge.values(*outputs)
-    return steps, merge.constants
+    return steps, merge.constants, set(map(id, merge.untrained))
 
 
 class _Merge:
@@ -78,6 +83,8 @@ class _Merge:
         self.batches = batches
         self.tensors = {}  # id of a tensor of the second run → that of the first
         self.constants = {}
+        self.trained = set()  # ids of operations that are called in training
+        self.untrained = {}  # operation that never is → the class around it
         self.scope = ()
         flat = (keras.tree.flatten(r.inputs) for r in (first, second))
         self._pair(*flat)
@@ -116,8 +123,11 @@ class _Merge:
         seen = [s.kwargs.get("training") for s in (a, b)]
         runs = [self.first.training, self.second.training]
         if seen in (runs, [None, None]):
+            if seen == runs:
+                self.trained.add(id(a.op))
             return
-        if seen == [False, False] and _same_in_training(a.op):
+        if seen == [False, False] and in_inference(a.op) is not None:
+            self.untrained[a.op] = self.scope[-1]
             return
         value = seen[0] if seen[0] == seen[1] else "something of its own"
         raise self.differs(f"calls '{a.op.name}' with training={value}")
@@ -212,7 +222,8 @@ class _Merge:
             batch = self._number(len(a), len(b))
             if (a == a[:1]).all() and (b == a[:1]).all():
                 return Rows(a[:1], batch.times)
-        raise self.differs("makes numbers anew in every call")
+            raise self.differs("computes with the number of examples")
+        raise self.differs("makes other numbers in training, or anew in every call")
 
 
 def _markers(value):
@@ -224,17 +235,3 @@ def _config(layer):
     config = layer.get_config()
     config.pop("name", None)
     return config
-
-
-def _same_in_training(op):
-    """Whether a layer, and all in it, computes the same in training."""
-    if not calls.is_layer(op):
-        return True
-    inner = op._flatten_layers()
-    return all(_steady(x) for x in inner)
-
-
-def _steady(layer):
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return not layer.trainable
-    return not layer._call_has_training_arg or isinstance(layer, keras.Model)

@@ -22,6 +22,7 @@ from hh_keras.graph.opening.following import Read, Step
 from hh_keras.graph.opening.kernels import products
 from hh_keras.graph.opening.naming import Names
 from hh_keras.graph.opening.openable import dense
+from hh_keras.graph.opening.untrained import in_inference
 from hh_keras.graph.replaying import replay
 
 
@@ -34,21 +35,26 @@ class Assembled(NamedTuple):
         pairs: `(variable of the original, its copy)`.
         steady: those pairs whose layers are called once. A layer that is called twice
             updates its statistics in an order that only Keras decides.
+        copies: id of an operation that was noted → that of the model.
     """
 
     model: keras.Model
     weights: tuple
     pairs: list
     steady: list
+    copies: dict
 
 
-def assemble(recording: Any, steps: Any, constants: Any, inputs: Any) -> Any:
+def assemble(
+    recording: Any, steps: Any, constants: Any, untrained: Any, inputs: Any
+) -> Any:
     """Makes the functional model of a recording.
 
     Args:
         recording: the `Recording` whose tensors the steps speak of.
         steps: list of `Step`, the numbers of the batch replaced.
         constants: id of a symbolic tensor → the array that it stands for.
+        untrained: ids of the operations that are never in training.
         inputs: structure of `keras.Input` tensors, as that of the recording.
 
     Returns:
@@ -58,11 +64,12 @@ def assemble(recording: Any, steps: Any, constants: Any, inputs: Any) -> Any:
         Differs: a class uses a weight in a way that has no layer.
         ModelError: a layer cannot be made again.
     """
-    return _Assembly(recording, steps, constants, inputs).model()
+    return _Assembly(recording, steps, constants, untrained, inputs).model()
 
 
 class _Assembly:
-    def __init__(self, recording, steps, constants, inputs):
+    def __init__(self, recording, steps, constants, untrained, inputs):
+        self.untrained = untrained
         self.recording, self.constants, self.inputs = recording, constants, inputs
         self.anchor = keras.tree.flatten(inputs)[0]
         olds = keras.tree.flatten(recording.inputs)
@@ -116,7 +123,7 @@ class _Assembly:
             value = old.value
             new.assign(keras.ops.transpose(value) if id(new) in turned else value)
         weights = [(read.variable.path, layer.name) for read, layer, _ in self.weights]
-        return Assembled(model, tuple(weights), pairs, steady)
+        return Assembled(model, tuple(weights), pairs, steady, self.made)
 
     def _outputs(self):
         scope = (self.recording.model,)
@@ -218,7 +225,8 @@ class _Assembly:
         if id(op) not in self.made:
             name = self.names.of(op, step.scope)
             if calls.is_layer(op):
-                new = _layer_like(op)
+                new = in_inference(op) if id(op) in self.untrained else op
+                new = _layer_like(op) if new is op else new
                 self.pairs.append((op, new))
             else:
                 new = object.__new__(type(op))
@@ -244,12 +252,16 @@ def _layer_like(op):
 
 
 def _variables(old, new):
-    if len(old.variables) != len(new.variables):
+    mine, yours = old.variables, new.variables
+    if len(mine) > len(yours):  # one that drops nothing draws no numbers
+        mine = [v for v in mine if not v.path.endswith("seed_generator_state")]
+        yours = [v for v in yours if not v.path.endswith("seed_generator_state")]
+    if len(mine) != len(yours):
         raise ModelError(
             f"layer '{old.name}' ({type(old).__name__}), made again from its config, "
             f"has {len(new.variables)} weights instead of {len(old.variables)}."
         )
-    return list(zip(old.variables, new.variables))
+    return list(zip(mine, yours))
 
 
 def _needed(steps, ends):

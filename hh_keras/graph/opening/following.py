@@ -19,6 +19,7 @@ from keras.src.ops import operation as keras_operation
 
 from hh_keras.graph import calls
 from hh_keras.graph.opening import tensorflow_functions
+from hh_keras.graph.opening.dropping import as_dropout
 from hh_keras.graph.opening.openable import (
     SEQUENTIAL,
     dense,
@@ -68,6 +69,7 @@ class Recording:
         losses: symbolic losses that classes add on the way.
         opened: the layers whose insides were followed.
         closed: layer → why it could not be followed.
+        dropouts: layer that drops something by hand → the `Dropout` in its place.
     """
 
     def __init__(self, model: Any, inputs: Any, training: Any, wanted: Any) -> None:
@@ -78,6 +80,7 @@ class Recording:
         self.reads: dict = {}
         self.opened: dict = {}
         self.closed: dict = {}
+        self.dropouts: dict = {}
         self.scope: list = []
         self.inside = 0  # how many closed layers are being called
         self._done: list = []  # opened layers whose node Keras is about to make
@@ -174,7 +177,8 @@ class Recording:
         marks = len(self.steps), len(self.losses), len(self._done), len(self.scope)
         self.scope.append(layer)
         try:
-            outputs = self._regularized(layer, self._body(layer)(*args, **kwargs))
+            body = self._dropout(layer, args) or self._body(layer)
+            outputs = self._regularized(layer, body(*args, **kwargs))
         except Exception as error:
             if layer is self.model:
                 raise
@@ -196,6 +200,20 @@ class Recording:
             }
         with self._closed_call(layer):
             return layer.compute_output_spec(*args, **kwargs)
+
+    def _dropout(self, layer, args):
+        """What a layer does that drops something in training by hand, or None."""
+        if len(args) != 1 or not isinstance(args[0], keras.KerasTensor):
+            return None
+        self.inside += 1
+        try:
+            dropout = as_dropout(layer, len(args[0].shape))
+        finally:
+            self.inside -= 1
+        if dropout is None:
+            return None
+        self.dropouts[layer] = dropout
+        return lambda x, **kwargs: dropout(x)
 
     def _body(self, layer):
         if isinstance(layer, keras.Sequential) and type(layer).call is SEQUENTIAL:
@@ -280,6 +298,8 @@ class Recording:
         def read(variable):
             if not self.inside:
                 path = variable.path
+                if path.endswith("seed_generator_state"):
+                    raise NotFollowed("draws random numbers by itself")
                 raise NotFollowed(f"reads or changes the value of '{path}' in Python")
             return value.fget(variable)
 

@@ -17,6 +17,7 @@ from hh_keras.graph import calls
 from hh_keras.graph.opening.agreement import Differs, agree
 from hh_keras.graph.opening.assembly import assemble
 from hh_keras.graph.opening.comparing import difference, example
+from hh_keras.graph.opening.dropping import nothing_dropped
 from hh_keras.graph.opening.following import Recording
 from hh_keras.graph.opening.openable import is_graph, opens, reason
 from hh_keras.graph.opening.own_training import with_own_training
@@ -133,20 +134,28 @@ def _open(model, struct, wanted, shut):
     ]
     for run in runs:
         shut.update(run.closed)
+    if not wanted(model, False):
+        return Opening(model, closed=_account(shut))
     if runs[0].closed.keys() != runs[1].closed.keys():
         return _open(model, struct, wanted, shut)
-    steps, constants = agree(*runs, _BATCHES)
+    steps, constants, untrained = agree(*runs, _BATCHES)
     inputs = [_input(x, path) for path, x in keras.tree.flatten_with_path(struct)]
     inputs = keras.tree.pack_sequence_as(struct, inputs)
-    made = assemble(runs[0], steps, constants, inputs)
-    what = difference(model, made.model, example(struct), made.steady)
+    made = assemble(runs[0], steps, constants, untrained, inputs)
+    dropouts = {
+        old: made.copies[id(new)]
+        for old, new in runs[0].dropouts.items()
+        if id(new) in made.copies
+    }
+    with nothing_dropped(dropouts):
+        what = difference(model, made.model, example(struct), made.steady)
     if what:
         raise _Mismatch(what, [x for x in runs[0].opened if x is not model])
     used = {id(old) for old, _ in made.pairs}
     unused = tuple(v.path for v in model.weights if id(v) not in used)
     names = tuple((x.name, type(x).__name__) for x in runs[0].opened)
     opened, lost = with_own_training(model, made.model)
-    notes = tuple(x for x in (lost, _untrained(model)) if x)
+    notes = tuple(x for x in (lost, _untrained(model), _redrawn(dropouts)) if x)
     return Opening(opened, names, _account(shut), made.weights, unused, notes)
 
 
@@ -158,6 +167,14 @@ def _untrained(model):
         f"{type(model).__name__}.call takes no 'training', so fit() left its dropout "
         "and batch statistics out; the opened model trains with them"
     )
+
+
+def _redrawn(dropouts):
+    kinds = sorted({type(x).__name__ for x in dropouts})
+    if not kinds:
+        return None
+    names = ", ".join(kinds)
+    return f"{names}: keras.layers.Dropout draws what is dropped in training instead"
 
 
 def _without_one(model, struct, wanted, shut, error):
