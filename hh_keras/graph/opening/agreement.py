@@ -111,7 +111,9 @@ class _Merge:
             step.args = (args[0], self.first_input)
             step.kwargs = {}
         elif _markers((args, kwargs)):
-            raise self.differs("computes with the number of examples")
+            both = min(len(a), len(b))
+            if (a[:both] == b[:both]).all():
+                raise self.differs("computes with the number of examples")
         return step
 
     @property
