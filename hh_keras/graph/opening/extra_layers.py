@@ -168,7 +168,7 @@ class WithMask(keras.layers.Layer):
         return y
 
 
-class _Scaled:
+class _Scaled(keras.layers.Layer):
     """A layer whose kernel is multiplied by a number wherever it is used.
 
     So do networks with an equalised learning rate (Karras et al., arXiv:1710.10196).

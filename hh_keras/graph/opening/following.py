@@ -166,8 +166,8 @@ class Recording:
                 kind = type(operation).__name__.lower()
                 raise NotFollowed(f"keras.ops.{kind} runs a Python function")
         dense(flat, _flat((call_args, kwargs)))
-        given = _as_now((tuple(call_args), kwargs))
-        self.steps.append(Step(operation, *given, flat, tuple(self.scope)))
+        args, kwargs = _as_now((tuple(call_args), kwargs))
+        self.steps.append(Step(operation, args, kwargs, flat, tuple(self.scope)))
         return None
 
     def symbolic_call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:

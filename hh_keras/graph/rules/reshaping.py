@@ -286,12 +286,12 @@ def get_item(op: Any, call: RuleCall) -> Effect:
 def slice_operation(op: Any, call: RuleCall) -> Effect:
     """A block of a tensor: an axis of channels is taken whole, or cut at a place."""
     x = call.x
-    starts = call.args[1] if len(call.args) > 1 else call.kwargs.get("start_indices")
-    known = isinstance(starts, (list, tuple))
-    if not known or not all(isinstance(n, (int, np.integer)) for n in starts):
+    given = call.args[1] if len(call.args) > 1 else call.kwargs.get("start_indices")
+    starts = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not all(isinstance(n, (int, np.integer)) for n in starts):
         return call.stops("takes channels from a place that is computed")
     ids = x.ids
-    starts, sizes = list(starts), list(op.shape)
+    sizes = list(op.shape)
     for axis in x.varying:
         first, n = starts[axis], call.shape[axis]
         along = call.along(x, axis)
