@@ -286,6 +286,27 @@ def test_layers_that_hold_functions_have_names():
     assert found.opened and found.model.get_layer("twice")
 
 
+def test_files_hold_the_gelu_that_was_used(tmp_path):
+    class Block(L.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            i = keras.Input((6,))
+            self.inner = keras.Model(i, L.Dense(6, activation=ops.gelu)(i))
+            self.outer = L.Dense(6, activation=ops.gelu)
+
+        def call(self, x):
+            return self.inner(self.outer(x))
+
+    i = keras.Input((6,))
+    model = randomize(keras.Model(i, Block()(i)))
+    opened, x = inline(model), example(model)
+    assert_equal(model, opened, x)
+    for each in (opened, hh.rebuild(opened, random_plan(opened, 2.0))):
+        each.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(model(x), loaded(x))
+
+
 # What cannot be followed --------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from hh_keras.graph.opening.extra_layers import (
     Constant,
     Weight,
     WithMask,
+    approximate_gelu,
 )
 from hh_keras.graph.opening.following import Read, Step
 from hh_keras.graph.opening.kernels import products
@@ -248,7 +249,10 @@ def _in_order(model):
 def _layer_like(op):
     if calls.is_graph(op):
         return replay(op, lambda path, inner: _layer_like(inner))
-    return clone_op(op)
+    new = clone_op(op)
+    if getattr(new, "activation", None) is keras.ops.gelu:
+        new.activation = approximate_gelu
+    return new
 
 
 def _variables(old, new):

@@ -168,6 +168,15 @@ class WithMask(keras.layers.Layer):
         return y
 
 
+@_registered
+def approximate_gelu(x: Any) -> Any:
+    """`keras.ops.gelu`, which files hold as if it were `keras.activations.gelu`.
+
+    That one does not approximate: a layer would give other numbers once it is loaded.
+    """
+    return ops.gelu(x, approximate=True)
+
+
 class _Scaled(keras.layers.Layer):
     """A layer whose kernel is multiplied by a number wherever it is used.
 
