@@ -228,6 +228,9 @@ class _Assembly:
             if calls.is_layer(op):
                 new = in_inference(op) if id(op) in self.untrained else op
                 new = _layer_like(op) if new is op else new
+                for each in new._flatten_layers():
+                    if getattr(each, "activation", None) is keras.ops.gelu:
+                        each.activation = approximate_gelu
                 self.pairs.append((op, new))
             else:
                 new = object.__new__(type(op))
@@ -249,10 +252,7 @@ def _in_order(model):
 def _layer_like(op):
     if calls.is_graph(op):
         return replay(op, lambda path, inner: _layer_like(inner))
-    new = clone_op(op)
-    if getattr(new, "activation", None) is keras.ops.gelu:
-        new.activation = approximate_gelu
-    return new
+    return clone_op(op)
 
 
 def _variables(old, new):
