@@ -274,6 +274,60 @@ def test_masks_reach_the_loss():
     np.testing.assert_array_equal(mask, ids != 0)
 
 
+class Growing(L.Layer):
+    """Keeps features in a list, and in a dict, to which it adds as it goes."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = L.Conv2D(4, 3, padding="same")
+        i = {k: keras.Input((8, 8, 4)) for k in "ab"}
+        self.pair = keras.Model(i, L.Add()([i["a"], i["b"]]))
+
+    def call(self, x):
+        features, pair = [x], {"a": self.conv(x), "b": x}
+        for _ in range(2):
+            x = ops.relu(L.Concatenate()(features))
+            features.append(x)
+            pair["a"] = self.pair(pair)
+        return L.Concatenate()([x, pair["a"]])
+
+
+def test_lists_that_grow_are_taken_as_they_were():
+    i = keras.Input((8, 8, 4))
+    model = keras.Model(i, L.Dense(2)(Growing()(L.Conv2D(4, 1)(i))))
+    found = opening(model)
+    assert found.opened and not found.closed
+    assert_equal(model, found.model, example(model))
+
+
+def test_layers_that_hold_functions_have_names():
+    i = keras.Input((8, 8, 3))
+    x = L.Lambda(lambda x: x * 2.0, name="twice")(class_zoo.ResidualBlock(3)(i))
+    found = opening(keras.Model(i, x))
+    assert found.opened and found.model.get_layer("twice")
+
+
+def test_files_hold_the_gelu_that_was_used(tmp_path):
+    class Block(L.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            i = keras.Input((6,))
+            self.inner = keras.Model(i, L.Dense(6, activation=ops.gelu)(i))
+            self.outer = L.Dense(6, activation=ops.gelu)
+
+        def call(self, x):
+            return self.inner(self.outer(x))
+
+    i = keras.Input((6,))
+    model = randomize(keras.Model(i, Block()(i)))
+    opened, x = inline(model), example(model)
+    assert_equal(model, opened, x)
+    for each in (opened, hh.rebuild(opened, random_plan(opened, 2.0))):
+        each.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(model(x), loaded(x))
+
+
 # What cannot be followed --------------------------------------------------------------
 
 

@@ -18,10 +18,13 @@ from hh_keras.graph.opening.extra_layers import (
     Constant,
     Weight,
     WithMask,
+    approximate_gelu,
 )
 from hh_keras.graph.opening.following import Read, Seed, Step
+from hh_keras.graph.opening.kernels import products
 from hh_keras.graph.opening.naming import Names
 from hh_keras.graph.opening.openable import dense
+from hh_keras.graph.opening.untrained import in_inference
 from hh_keras.graph.replaying import replay
 
 
@@ -34,21 +37,26 @@ class Assembled(NamedTuple):
         pairs: `(variable of the original, its copy)`.
         steady: those pairs whose layers are called once. A layer that is called twice
             updates its statistics in an order that only Keras decides.
+        copies: id of an operation that was noted → that of the model.
     """
 
     model: keras.Model
     weights: tuple
     pairs: list
     steady: list
+    copies: dict
 
 
-def assemble(recording: Any, steps: Any, constants: Any, inputs: Any) -> Any:
+def assemble(
+    recording: Any, steps: Any, constants: Any, untrained: Any, inputs: Any
+) -> Any:
     """Makes the functional model of a recording.
 
     Args:
         recording: the `Recording` whose tensors the steps speak of.
         steps: list of `Step`, the numbers of the batch replaced.
         constants: id of a symbolic tensor → the array that it stands for.
+        untrained: ids of the operations that are never in training.
         inputs: structure of `keras.Input` tensors, as that of the recording.
 
     Returns:
@@ -58,11 +66,12 @@ def assemble(recording: Any, steps: Any, constants: Any, inputs: Any) -> Any:
         Differs: a class uses a weight in a way that has no layer.
         ModelError: a layer cannot be made again.
     """
-    return _Assembly(recording, steps, constants, inputs).model()
+    return _Assembly(recording, steps, constants, untrained, inputs).model()
 
 
 class _Assembly:
-    def __init__(self, recording, steps, constants, inputs):
+    def __init__(self, recording, steps, constants, untrained, inputs):
+        self.untrained = untrained
         self.recording, self.constants, self.inputs = recording, constants, inputs
         self.anchor = keras.tree.flatten(inputs)[0]
         olds = keras.tree.flatten(recording.inputs)
@@ -86,10 +95,15 @@ class _Assembly:
             if calls.is_layer(step.op)
             for v in step.op.variables
         }
+        self.products, self.spent = products(
+            self.steps, recording.reads, self.owners, self.uses
+        )
 
     def model(self) -> Any:
         for step in self.steps:
-            layer, (args, kwargs) = self._dense(step)
+            if id(step) in self.spent:
+                continue
+            layer, (args, kwargs) = self._layer(step)
             outputs = layer(*args, **kwargs)
             flat = keras.tree.flatten(outputs)
             dense(flat, keras.tree.flatten((args, kwargs)))
@@ -104,13 +118,17 @@ class _Assembly:
             found = _variables(old, new)
             pairs += found
             steady += found if times[id(old)] == 1 else []
-        pairs += [(read.variable, layer.weights[0]) for read, layer in self.weights]
         pairs += self.states
         steady += self.states
+        turned = set()
+        for read, layer, is_turned in self.weights:
+            pairs.append((read.variable, layer.weights[0]))
+            turned |= {id(layer.weights[0])} if is_turned else set()
         for old, new in pairs:
-            new.assign(old.value)
-        weights = [(read.variable.path, layer.name) for read, layer in self.weights]
-        return Assembled(model, tuple(weights), pairs, steady)
+            value = old.value
+            new.assign(keras.ops.transpose(value) if id(new) in turned else value)
+        weights = [(read.variable.path, layer.name) for read, layer, _ in self.weights]
+        return Assembled(model, tuple(weights), pairs, steady, self.made)
 
     def _outputs(self):
         scope = (self.recording.model,)
@@ -172,7 +190,7 @@ class _Assembly:
             trainable=v.trainable and read.layer.trainable,
             name=self.names.within(scope, read.name, read.layer),
         )
-        self.weights.append((read, layer))
+        self.weights.append((read, layer, False))
         return layer(self.anchor)
 
     def _seed(self, read, scope):
@@ -211,34 +229,19 @@ class _Assembly:
         name = self.names.within(scope, "along_batch")
         return AlongBatch(array.shape[1:], value.times, name=name)(x, self.anchor)
 
-    def _dense(self, step):
-        """The copy of an operation and its arguments.
-
-        The product with a weight of two axes is a `Dense` layer.
-        """
-        read = None
-        if type(step.op).__name__ == "Matmul" and len(step.args) == 2:
-            read = self.recording.reads.get(id(step.args[1]))
-        if (
-            not isinstance(read, Read)
-            or len(read.variable.shape) != 2
-            or id(read.variable) in self.owners
-            or self.uses[id(step.args[1])] > 1
-            or not isinstance(step.args[0], keras.KerasTensor)
-        ):
+    def _layer(self, step):
+        """The copy of an operation and its arguments; of some products, a layer."""
+        product = self.products.get(id(step))
+        if product is None:
             filled = self._filled((step.args, step.kwargs), step.scope)
             return self._copy(step), filled
-        v = read.variable
-        layer = keras.layers.Dense(
-            v.shape[1],
-            use_bias=False,
-            kernel_regularizer=v.regularizer,
-            kernel_constraint=v.constraint,
-            dtype=read.layer.dtype_policy,
-            trainable=v.trainable and read.layer.trainable,
-            name=self.names.within(step.scope, read.name, read.layer),
-        )
-        self.weights.append((read, layer))
+        kernel = product.kernel
+        if id(kernel.read.variable) not in self.made:
+            name = self.names.within(step.scope, kernel.read.name, kernel.read.layer)
+            layer = product.layer(name)
+            self.made[id(kernel.read.variable)] = layer
+            self.weights.append((kernel.read, layer, kernel.turned))
+        layer = self.made[id(kernel.read.variable)]
         return layer, (self._filled(step.args[:1], step.scope), {})
 
     def _copy(self, step):
@@ -246,7 +249,11 @@ class _Assembly:
         if id(op) not in self.made:
             name = self.names.of(op, step.scope)
             if calls.is_layer(op):
-                new = _layer_like(op)
+                new = in_inference(op) if id(op) in self.untrained else op
+                new = _layer_like(op) if new is op else new
+                for each in new._flatten_layers():
+                    if getattr(each, "activation", None) is keras.ops.gelu:
+                        each.activation = approximate_gelu
                 self.pairs.append((op, new))
             else:
                 new = object.__new__(type(op))
@@ -272,12 +279,16 @@ def _layer_like(op):
 
 
 def _variables(old, new):
-    if len(old.variables) != len(new.variables):
+    mine, yours = old.variables, new.variables
+    if len(mine) > len(yours):  # one that drops nothing draws no numbers
+        mine = [v for v in mine if not v.path.endswith("seed_generator_state")]
+        yours = [v for v in yours if not v.path.endswith("seed_generator_state")]
+    if len(mine) != len(yours):
         raise ModelError(
             f"layer '{old.name}' ({type(old).__name__}), made again from its config, "
             f"has {len(new.variables)} weights instead of {len(old.variables)}."
         )
-    return list(zip(old.variables, new.variables))
+    return list(zip(mine, yours))
 
 
 def _needed(steps, ends):

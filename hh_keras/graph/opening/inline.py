@@ -20,6 +20,7 @@ from hh_keras.graph.opening.agreement import Differs, agree
 from hh_keras.graph.opening.assembly import assemble
 from hh_keras.graph.opening.comparing import difference, example
 from hh_keras.graph.opening.draws import Seeds
+from hh_keras.graph.opening.dropping import nothing_dropped
 from hh_keras.graph.opening.following import Recording
 from hh_keras.graph.opening.modes import agree_by_mode
 from hh_keras.graph.opening.openable import drawing_together, is_graph, opens, reason
@@ -148,13 +149,16 @@ class _Mismatch(Exception):
         self.suspects = suspects
 
 
-def _open(model, struct, wanted, shut):
+def _open(model, struct, wanted, shut, dropouts=None):
+    dropouts = {} if dropouts is None else dropouts
+
     def record(batch, training):
-        return Recording(model, _sized(struct, batch), training, wanted).run()
+        sized = _sized(struct, batch)
+        return Recording(model, sized, training, wanted, dropouts).run()
 
     runs = [record(*each) for each in zip(_BATCHES, (False, True))]
-    if _closed_in_some(runs, shut):
-        return _open(model, struct, wanted, shut)
+    if _unsettled(runs, shut, dropouts):
+        return _open(model, struct, wanted, shut, dropouts)
     for layer, why in shut.items():
         closed.close(layer, why)
     names = tuple(
@@ -163,33 +167,39 @@ def _open(model, struct, wanted, shut):
     if not names:
         return Opening(model, closed=_account(shut))
     try:
-        steps, constants = agree(*runs, _BATCHES)
+        steps, constants, untrained = agree(*runs, _BATCHES)
     except Differs:
         usual = runs[0], record(_BATCHES[1], False)
         training = record(_BATCHES[0], True), runs[1]
-        if _closed_in_some((*usual, *training), shut):
-            return _open(model, struct, wanted, shut)
-        steps, constants = agree_by_mode(usual, training, _BATCHES)
+        if _unsettled((*usual, *training), shut, dropouts):
+            return _open(model, struct, wanted, shut, dropouts)
+        steps, constants, untrained = agree_by_mode(usual, training, _BATCHES)
     runs[0].draws = [run.drawn for run in runs]
     inputs = [_input(x, path) for path, x in keras.tree.flatten_with_path(struct)]
     inputs = keras.tree.pack_sequence_as(struct, inputs)
-    made = assemble(runs[0], steps, constants, inputs)
-    what = difference(model, made.model, example(struct), made.steady)
+    made = assemble(runs[0], steps, constants, untrained, inputs)
+    copies = ((old, made.copies.get(id(new))) for old, new in dropouts.items())
+    dropouts = {old: new for old, new in copies if new is not None}
+    with nothing_dropped(dropouts):
+        what = difference(model, made.model, example(struct), made.steady)
     if what:
         raise _Mismatch(what, [x for x in runs[0].opened if x is not model])
     used = {id(old) for old, _ in made.pairs}
     unused = tuple(v.path for v in model.weights if id(v) not in used)
     opened, lost = with_own_training(model, made.model)
-    notes = lost, _untrained(model, made.model), _left_out(unused)
+    notes = lost, _untrained(model, made.model), _redrawn(dropouts), _left_out(unused)
     notes = tuple(note for note in notes if note)
     return Opening(opened, names, _account(shut), made.weights, unused, notes)
 
 
-def _closed_in_some(runs, shut):
-    """Whether a layer could be followed in some of the runs only."""
+def _unsettled(runs, shut, dropouts):
+    """Whether a layer could be followed in some of the runs only, or is a `Dropout`."""
     for run in runs:
         shut.update(run.closed)
-    return any(run.closed.keys() != runs[0].closed.keys() for run in runs)
+        for layer, arguments in run.dropping.items():
+            dropouts[layer] = keras.layers.Dropout(**arguments)
+    closed_in_all = all(run.closed.keys() == runs[0].closed.keys() for run in runs)
+    return not closed_in_all or any(run.dropping for run in runs)
 
 
 def _left_out(unused):
@@ -212,6 +222,14 @@ def _trains(layer):
         return layer.draws[0] != layer.draws[1]
     keeps = layer._non_trainable_variables or layer._seed_generators
     return layer._call_has_training_arg and bool(keeps)
+
+
+def _redrawn(dropouts):
+    kinds = sorted({type(x).__name__ for x in dropouts})
+    if not kinds:
+        return None
+    names = ", ".join(kinds)
+    return f"{names}: keras.layers.Dropout draws what is dropped in training instead"
 
 
 def _without_one(model, struct, wanted, shut, error):

@@ -111,6 +111,8 @@ def reason(layer: Any, error: Any) -> str:
     said = said.partition(". ")[0].rstrip(".")
     if "KerasTensor is symbolic" in said or "used as a boolean" in said:
         said = "Python needs the values of a tensor, which no graph knows"
+    if isinstance(error, TypeError) and "NoneType" in said:
+        said = "computes with a size that is not known; inputs of a given size help"
     packages = [f"/site-packages/{p}/" for p in (*KERAS, "numpy", "optree")]
     packages += [str(Path(__file__).parent), contextlib.__file__]
     frames = [

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.src.ops.operation import Operation
 from tensorflow.python.util import dispatch, tf_decorator
@@ -37,6 +38,10 @@ class TensorFlowFunction(Operation):
     def __init__(self, function: Any, name: Any = None) -> None:
         super().__init__(name=name)
         self.function = function
+
+    @property
+    def rule_name(self) -> str:
+        return f"tf.{self.function}"
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return public(self.function)(*args, **kwargs)
@@ -69,12 +74,35 @@ def accepted(active: Any) -> Any:
     )
     # Without it numpy would make an array of objects of `array * tensor`.
     keras.KerasTensor.__array_ufunc__ = None
+    item = keras.KerasTensor.__getitem__
+    keras.KerasTensor.__getitem__ = lambda x, key: item(x, _key(key))
+    keras.KerasTensor.assign = _assign
     try:
         yield
     finally:
+        keras.KerasTensor.__getitem__ = item
+        del keras.KerasTensor.assign
         dispatch._GLOBAL_DISPATCHERS.remove(dispatcher)
         keras.KerasTensor.shape = shape
         del keras.KerasTensor.get_shape, keras.KerasTensor.__array_ufunc__
+
+
+def _key(key):
+    """What stands in brackets, as Keras takes it: it knows no slice alone."""
+
+    def plain(k):
+        if isinstance(k, slice):
+            return slice(plain(k.start), plain(k.stop), plain(k.step))
+        whole = isinstance(k, np.integer) or tf.is_tensor(k) and k.dtype.is_integer
+        return int(k) if whole and not k.shape else k
+
+    if isinstance(key, (tuple, list)):
+        return type(key)(map(plain, key))
+    return (plain(key),) if isinstance(key, slice) or key is ... else plain(key)
+
+
+def _assign(tensor, *args, **kwargs):
+    raise ValueError("changes a weight in its call")
 
 
 class Shape(tuple):

@@ -119,7 +119,7 @@ def as_keras(name: Any, given: Any, args: Any) -> Any:
         args: arguments that have no names.
     """
     if name == "einsum" and args:
-        return ops.einsum(*args)
+        return ops.einsum(_small_letters(args[0]), *args[1:])
     if args:
         return None
     if _SAME.get(name) and set(given) <= {
@@ -141,6 +141,16 @@ def as_keras(name: Any, given: Any, args: Any) -> Any:
     if name in _SPECIAL:
         return _SPECIAL[name](**given)
     return None
+
+
+def _small_letters(equation):
+    """The same sum: of several capital letters Keras makes one axis."""
+    letters = dict.fromkeys(c for c in equation if c.isalpha())
+    return "".join(
+        chr(ord("a") + list(letters).index(c)) if c in letters else c
+        for c in equation
+        if c != " "
+    )
 
 
 def means(*names: Any) -> Callable:
