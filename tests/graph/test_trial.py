@@ -195,3 +195,17 @@ def test_looking_up_classes_of_an_input_ends_in_no_error():
     x = L.GlobalAveragePooling1D()(ops.one_hot(i, 9))
     model = keras.Model(i, L.Dense(2)(L.Dense(5, name="free")(x)))
     assert hh.trace(model).group("free").frozen is None
+
+
+def test_what_is_random_now_and_then_only_is_random():
+    class Path(L.Layer):
+        """Drops an example's channels, seldom."""
+
+        def call(self, x, training=False):
+            if not training:
+                return x
+            seed = keras.random.uniform((ops.shape(x)[0], *[1] * (len(x.shape) - 1)))
+            return ops.where(seed > 0.05, x, 0.0)
+
+    for _ in range(8):  # it shows, or not, by chance
+        assert traced(Path())[0].frozen is None

@@ -19,17 +19,21 @@ from hh_keras.graph.trial.subject import (
 _SCALES = (1.0, 100.0, 0.01)
 
 
-def passing_axes(subject: Subject, op: Any) -> tuple:
+def passing_axes(subject: Subject, op: Any, modes: list | None = None) -> tuple:
     """On which axis of each output every channel depends on itself alone.
 
     Half of the channels are changed, by the bits of their numbers, each way round: no
     output of the others may move by a bit.
 
+    Args:
+        modes: values of `training`, if it is known which ones.
+
     Returns:
         `(axes, None)`, or `(None, what was seen)`.
     """
     places: list = []
-    for training, scale in itertools.product(_modes(subject, op), _SCALES):
+    modes = modes or _modes(subject, op)
+    for training, scale in itertools.product(modes, _SCALES):
         values = subject.scaled(scale)
         base = subject.run(op, values, training)
         places = places or [
@@ -40,6 +44,8 @@ def passing_axes(subject: Subject, op: Any) -> tuple:
             changed = subject.run(op, subject.changed(values, chosen, scale), training)
             moved = [~equal(a, b) for a, b in zip(base, changed)]
             places = [_unmoved(*each, chosen) for each in zip(places, moved)]
+            if not all(places) and training and _draws(subject, op, values):
+                return passing_axes(subject, op, [False])
             if not all(places):
                 k = [not axes for axes in places].index(True)
                 which = "every output depends" if moved[k].all() else "outputs depend"
@@ -57,8 +63,14 @@ def _modes(subject, op):
     """Inference; and training, unless it is random there."""
     if not getattr(op, "_call_has_training_arg", False):
         return [None]
-    first, second = (subject.run(op, subject.values, True) for _ in range(2))
-    return [False, True] if all(map(same, first, second)) else [False]
+    return [False] if _draws(subject, op, subject.values, 2) else [False, True]
+
+
+def _draws(subject, op, values, runs=32):
+    """Whether a layer is random in training; it may be so now and then only."""
+    first = subject.run(op, values, True)
+    again = (subject.run(op, values, True) for _ in range(runs - 1))
+    return not all(all(map(same, first, other)) for other in again)
 
 
 def _halves(size):
