@@ -62,10 +62,10 @@ def agree(first: Any, second: Any, batches: Any) -> tuple:
     for a, b in zip(first.steps, second.steps):
         if a.scope != b.scope:
             shared = [x for x, y in zip(a.scope, b.scope) if x is y]
-            raise Differs(shared[-1], merge.changed)
+            raise Differs(shared[-1], f"{merge.changed}: {a.line}")
         steps.append(merge.step(a, b))
     outputs = [keras.tree.flatten(r.outputs) + r.losses for r in (first, second)]
-    merge.scope = (first.model,)
+    merge.scope, merge.line = (first.model,), ""
     merge.values(*outputs)
     return steps, merge.constants
 
@@ -79,6 +79,7 @@ class _Merge:
         self.tensors = {}  # id of a tensor of the second run → that of the first
         self.constants = {}
         self.scope = ()
+        self.line = ""
         flat = (keras.tree.flatten(r.inputs) for r in (first, second))
         self._pair(*flat)
 
@@ -86,10 +87,11 @@ class _Merge:
         self.tensors.update((id(y), x) for x, y in zip(ours, theirs))
 
     def differs(self, why: Any = None) -> Any:
-        return Differs(self.scope[-1], why or self.changed)
+        line = f": {self.line}" if self.line else ""
+        return Differs(self.scope[-1], f"{why or self.changed}{line}")
 
     def step(self, a: Any, b: Any) -> Any:
-        self.scope = a.scope
+        self.scope, self.line = a.scope, a.line
         if len(a.outputs) != len(b.outputs) or type(a.op) is not type(b.op):
             raise self.differs()
         kwargs = {k: v for k, v in a.kwargs.items() if k != "training"}
@@ -212,7 +214,7 @@ class _Merge:
             batch = self._number(len(a), len(b))
             if (a == a[:1]).all() and (b == a[:1]).all():
                 return Rows(a[:1], batch.times)
-        raise self.differs("makes numbers anew in every call")
+        raise self.differs("makes numbers anew in every call, or others in training")
 
 
 def _markers(value):

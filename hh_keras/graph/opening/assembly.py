@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 from keras.src import backend
+from keras.src.layers.merging.base_merge import Merge
+from keras.src.ops.core import Cast
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
@@ -20,7 +22,9 @@ from hh_keras.graph.opening.extra_layers import (
 )
 from hh_keras.graph.opening.following import Read, Step
 from hh_keras.graph.opening.naming import Names
-from hh_keras.graph.opening.openable import dense
+from hh_keras.graph.opening.openable import dense, of_keras, small_padding
+from hh_keras.graph.opening.raw_weights import layer_with
+from hh_keras.graph.opening.tensorflow_functions import TensorFlowFunction
 from hh_keras.graph.replaying import replay
 
 
@@ -60,6 +64,10 @@ def assemble(recording: Any, steps: Any, constants: Any, inputs: Any) -> Any:
     return _Assembly(recording, steps, constants, inputs).model()
 
 
+# Keras' layers that ask tensors for their masks, whatever masks they are given.
+_READ_MASKS = (keras.layers.MultiHeadAttention, Merge)
+
+
 class _Assembly:
     def __init__(self, recording, steps, constants, inputs):
         self.recording, self.constants, self.inputs = recording, constants, inputs
@@ -73,6 +81,11 @@ class _Assembly:
         self.steps = _needed(steps, [*self.ends, *self.masks])
         self.made = {}  # id of an operation → its copy
         self.pairs, self.weights = [], []
+        self.own_leaves = any(
+            isinstance(op, TensorFlowFunction)
+            or (calls.is_layer(op) and not of_keras(op))
+            for op in (step.op for step in self.steps)
+        )
         self.names = Names(
             x._keras_history.operation.name for x in self.values.values()
         )
@@ -87,10 +100,12 @@ class _Assembly:
 
     def model(self) -> Any:
         for step in self.steps:
-            layer, (args, kwargs) = self._dense(step)
+            layer, (args, kwargs) = self._with_weight(step)
             outputs = layer(*args, **kwargs)
             flat = keras.tree.flatten(outputs)
-            dense(flat, keras.tree.flatten((args, kwargs)))
+            wrong = dense(flat, keras.tree.flatten((args, kwargs)))
+            if wrong and self.own_leaves:
+                flat = [self._as_dense(x, step.scope) for x in flat]
             self.values.update((id(t), x) for t, x in zip(step.outputs, flat))
         outputs = self._outputs()
         model = keras.Model(self.inputs, outputs, name=self.recording.model.name)
@@ -107,6 +122,13 @@ class _Assembly:
             new.assign(old.value)
         weights = [(read.variable.path, layer.name) for read, layer in self.weights]
         return Assembled(model, tuple(weights), pairs, steady)
+
+    def _as_dense(self, x, scope):
+        """Makes a graph that is made again, by Keras, know that a tensor is dense.
+
+        A user's layer may not take another, and Keras asks it for a shape.
+        """
+        return Cast(x.dtype, name=self.names.within(scope, "dense"))(x)
 
     def _outputs(self):
         scope = (self.recording.model,)
@@ -126,6 +148,10 @@ class _Assembly:
                     "outputs; a functional model has tensors only."
                 )
             return self._constant(np.asarray(old), scope, "output")
+        return self._masked(old, scope)
+
+    def _masked(self, old, scope):
+        """The new tensor with the mask that the old one has."""
         new, mask = self._filled(old, scope), backend.get_keras_mask(old)
         if mask is not None and backend.get_keras_mask(new) is None:
             layer = WithMask(name=self.names.free("with_mask"))
@@ -188,29 +214,37 @@ class _Assembly:
         name = self.names.within(scope, "along_batch")
         return AlongBatch(array.shape[1:], value.times, name=name)(x, self.anchor)
 
-    def _dense(self, step):
+    def _with_weight(self, step):
         """The copy of an operation and its arguments.
 
-        The product with a weight of two axes is a `Dense` layer.
+        A product, or a convolution, with a weight is the layer that holds it.
         """
-        read = None
-        if type(step.op).__name__ == "Matmul" and len(step.args) == 2:
+        read = found = None
+        if len(step.args) == 2 and isinstance(step.args[0], keras.KerasTensor):
             read = self.recording.reads.get(id(step.args[1]))
         if (
-            not isinstance(read, Read)
-            or len(read.variable.shape) != 2
-            or id(read.variable) in self.owners
-            or self.uses[id(step.args[1])] > 1
-            or not isinstance(step.args[0], keras.KerasTensor)
+            isinstance(read, Read)
+            and id(read.variable) not in self.owners
+            and self.uses[id(step.args[1])] == 1
         ):
+            found = layer_with(step.op, step.args[0], read.variable)
+        if found is None:
             filled = self._filled((step.args, step.kwargs), step.scope)
+            if isinstance(step.op, _READ_MASKS):
+                filled = keras.tree.map_structure(
+                    lambda x: (self._masked if _symbolic(x) else self._filled)(
+                        x, step.scope
+                    ),
+                    (step.args, step.kwargs),
+                )
             return self._copy(step), filled
+        kind, sizes, kernel = found
         v = read.variable
-        layer = keras.layers.Dense(
-            v.shape[1],
+        layer = kind(
+            **sizes,
+            **{f"{kernel}_regularizer": v.regularizer},
+            **{f"{kernel}_constraint": v.constraint},
             use_bias=False,
-            kernel_regularizer=v.regularizer,
-            kernel_constraint=v.constraint,
             dtype=read.layer.dtype_policy,
             trainable=v.trainable and read.layer.trainable,
             name=self.names.within(step.scope, read.name, read.layer),
@@ -233,6 +267,10 @@ class _Assembly:
         return self.made[id(op)]
 
 
+def _symbolic(value):
+    return isinstance(value, keras.KerasTensor)
+
+
 def _in_order(model):
     """Shared layers that keep statistics update them in the order of the class.
 
@@ -245,7 +283,10 @@ def _in_order(model):
 def _layer_like(op):
     if calls.is_graph(op):
         return replay(op, lambda path, inner: _layer_like(inner))
-    return clone_op(op)
+    new, small = clone_op(op), small_padding(op)
+    if small:
+        new.padding = small
+    return new
 
 
 def _variables(old, new):

@@ -8,6 +8,7 @@ which are not touched, a list of *steps* grows.
 
 import contextlib
 import dataclasses
+import traceback
 from typing import Any
 
 import keras
@@ -25,8 +26,10 @@ from hh_keras.graph.opening.openable import (
     in_turn,
     is_array,
     is_graph,
+    own_line,
     put,
     reason,
+    small_padding,
     variables_in,
 )
 
@@ -39,7 +42,8 @@ class NotFollowed(Exception):
 class Step:
     """One use of one operation: as `calls.Call`, but not yet part of a graph.
 
-    `scope` are the classes being opened around it, the outermost first.
+    `scope` are the classes being opened around it, the outermost first; `line` is
+    where their code asks for it, for instance `"blocks.py:12"`.
     """
 
     op: Any
@@ -47,6 +51,7 @@ class Step:
     kwargs: dict
     outputs: list
     scope: tuple
+    line: str = ""
 
 
 @dataclasses.dataclass(eq=False)
@@ -164,7 +169,8 @@ class Recording:
                 raise NotFollowed(f"keras.ops.{kind} runs a Python function")
         dense(flat, _flat((call_args, kwargs)))
         scope = tuple(self.scope)
-        self.steps.append(Step(operation, call_args, kwargs, flat, scope))
+        line = own_line(traceback.walk_stack(None))
+        self.steps.append(Step(operation, call_args, kwargs, flat, scope, line))
         return None
 
     def symbolic_call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -180,7 +186,7 @@ class Recording:
                 raise
             del self.steps[marks[0] :], self.losses[marks[1] :], self._done[marks[2] :]
             del self.scope[marks[3] :]
-            self.closed[layer] = reason(layer, error)
+            self.closed[layer] = reason(layer, error, (args, kwargs))
             return self._leaf(layer, args, kwargs)
         self.scope.pop()
         self.opened[layer] = None
@@ -194,7 +200,7 @@ class Recording:
                 for k, v in kwargs.items()
                 if (k == "mask" or k.endswith("_mask")) and _any_symbolic(v)
             }
-        with self._closed_call(layer):
+        with self._closed_call(layer), _padding_in_small(layer):
             return layer.compute_output_spec(*args, **kwargs)
 
     def _body(self, layer):
@@ -202,8 +208,7 @@ class Recording:
             return lambda x, training=None, mask=None: in_turn(layer, x, mask)
         if is_graph(layer):
             return lambda x, training=None, mask=None: self._through(layer, x, training)
-        # What tf.function compiles is Python all the same.
-        return getattr(layer.call, "python_function", layer.call)
+        return layer.call
 
     def _through(self, model, inputs, training):
         values = {}
@@ -302,6 +307,20 @@ class Recording:
                 setattr(owner, name, new)
             stack.enter_context(tensorflow_functions.accepted(lambda: not self.inside))
             yield
+
+
+@contextlib.contextmanager
+def _padding_in_small(layer):
+    """Keras' pooling runs with `"SAME"`, but knows the shape for `"same"` only."""
+    padding = getattr(layer, "padding", None)
+    small = small_padding(layer)
+    if small:
+        layer.padding = small
+    try:
+        yield
+    finally:
+        if small:
+            layer.padding = padding
 
 
 def _flat(value):

@@ -11,6 +11,7 @@ import dataclasses
 from typing import Any
 
 import keras
+from keras.src.models.functional import Functional
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
@@ -22,6 +23,9 @@ from hh_keras.graph.opening.openable import is_graph, opens, reason
 from hh_keras.graph.opening.own_training import with_own_training
 
 _BATCHES = (5, 7)
+
+# Operations whose result holds the numbers of their first argument.
+_SAME_NUMBERS = ("Cast", "ExpandDims", "GetItem", "Reshape", "Squeeze", "Transpose")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,7 +98,7 @@ def opening(
     if not wanted(model, False):
         return Opening(model)
     struct = _inputs(model, inputs)
-    if inputs is None and not is_graph(model):
+    if inputs is None and not (is_graph(model) or isinstance(model, Functional)):
         struct = _with_integers(model, struct, wanted)
     while wanted(model, False):
         try:
@@ -114,7 +118,7 @@ def opening(
         except ModelError as error:
             return _unopened(model, shut, str(error), error)
         except Exception as error:
-            return _unopened(model, shut, reason(model, error), error)
+            return _unopened(model, shut, reason(model, error, struct), error)
     return Opening(model, closed=_account(shut))
 
 
@@ -191,6 +195,8 @@ def _inputs(model, inputs):
         return keras.tree.map_structure(_open_batch, inputs)
     if calls.is_graph(model):
         return calls.as_graph(model)._inputs_struct
+    if isinstance(model, Functional):  # with a `call` or `__call__` of its own
+        return model._inputs_struct
     shapes = getattr(model, "_build_shapes_dict", None)
     if not shapes:
         raise ModelError(
@@ -211,8 +217,11 @@ def _with_integers(model, struct, wanted):
         return struct
     looked_up = set()
     for step in reversed(run.steps):
-        cast = type(step.op).__name__ == "Cast" and id(step.outputs[0]) in looked_up
-        if cast or isinstance(step.op, keras.layers.Embedding):
+        kind = type(step.op).__name__
+        if kind in ("Take", "TakeAlongAxis"):
+            looked_up.update(map(id, step.args[1:2]))
+        same = kind in _SAME_NUMBERS and id(step.outputs[0]) in looked_up
+        if same or kind == "OneHot" or isinstance(step.op, keras.layers.Embedding):
             looked_up.add(id(step.args[0]))
     flat = [
         keras.KerasTensor(x.shape, "int32" if id(seen) in looked_up else x.dtype)

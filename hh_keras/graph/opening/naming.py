@@ -11,6 +11,7 @@ from keras.src.utils.naming import to_snake_case
 
 from hh_keras.graph import calls
 from hh_keras.graph.opening.openable import is_graph
+from hh_keras.graph.opening.tensorflow_functions import TensorFlowFunction
 
 
 class Names:
@@ -50,7 +51,8 @@ def _path(scope):
 def _label(op, scope):
     """What somebody who reads the innermost class would call it."""
     kind = to_snake_case(type(op).__name__)
-    kind = getattr(op, "function", "").split(".")[-1] or kind
+    if isinstance(op, TensorFlowFunction):
+        kind = op.function.split(".")[-1]
     if all(is_graph(s) for s in scope):
         return op.name
     automatic = re.fullmatch(rf"{to_snake_case(type(op).__name__)}(_\d+)?", op.name)

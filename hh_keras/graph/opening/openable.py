@@ -24,7 +24,8 @@ def opens(layer: Any, nested: Any, leaves: Any, wanted: Any) -> bool:
 
     Layers of Keras itself and those that have a rule are not. Functional and Sequential
     models are, if something in them is; a Sequential model in a class is in any case,
-    for its input may have been fixed by whatever it was called on first.
+    for its input may have been fixed by whatever it was called on first, and so is a
+    Lambda, which is a part of the class's own code.
 
     Args:
         nested: whether it stands in such a class.
@@ -33,12 +34,12 @@ def opens(layer: Any, nested: Any, leaves: Any, wanted: Any) -> bool:
     """
     if find_rule(layer) is not None:
         return False
-    if isinstance(layer, keras.Sequential) and nested:
+    if isinstance(layer, (keras.Sequential, keras.layers.Lambda)) and nested:
         return True
     if is_graph(layer):
         inner = layer._flatten_layers(include_self=False, recursive=False)
         return any(wanted(x, False) for x in inner)
-    if _of_keras(layer):
+    if of_keras(layer):
         return False
     inner = list(layer._flatten_layers(include_self=False))
     return bool(inner) or leaves or isinstance(layer, keras.Model)
@@ -50,10 +51,11 @@ def is_graph(layer: Any) -> bool:
     )
 
 
-def _of_keras(layer):
+def of_keras(layer: Any) -> bool:
     """Whether what a layer computes was written by Keras."""
-    owner = next(c for c in type(layer).__mro__ if "call" in vars(c))
-    return owner.__module__.split(".")[0] in KERAS
+    kinds = type(layer).__mro__
+    owners = [next(c for c in kinds if n in vars(c)) for n in ("call", "__call__")]
+    return all(owner.__module__.split(".")[0] in KERAS for owner in owners)
 
 
 def in_turn(model: Any, x: Any, mask: Any) -> Any:
@@ -94,25 +96,55 @@ def put(container: Any, key: Any, value: Any) -> None:
     kind.__setitem__(container, key, value)
 
 
-def reason(layer: Any, error: Any) -> str:
-    """Why a class could not be followed: what happened, and in which line."""
-    said = str(error).strip().splitlines() or [type(error).__name__]
-    packages = [f"/site-packages/{p}/" for p in (*KERAS, "numpy", "optree")]
-    packages.append(str(Path(__file__).parent))
-    frames = [
-        f"{Path(frame.filename).name}:{frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not any(p in frame.filename for p in packages)
-    ]
-    where = f" in {frames[-1]}" if frames else ""
-    return f"{type(layer).__name__}.call{where}: {said[0]}"
+def small_padding(layer: Any) -> str | None:
+    """The padding of a layer of Keras in small letters, if it is not."""
+    padding = getattr(layer, "padding", None)
+    small = isinstance(padding, str) and padding.lower()
+    return small if small and small != padding and of_keras(layer) else None
 
 
-def dense(outputs: Any, inputs: Any) -> None:
-    """Takes back that Keras calls `2 * x` sparse whatever `x` is."""
-    if not any(getattr(x, "sparse", False) for x in inputs):
+_PACKAGES = [f"/site-packages/{p}/" for p in (*KERAS, "numpy", "optree")]
+_PACKAGES.append(str(Path(__file__).parent))
+
+
+def own_line(frames: Any) -> str:
+    """The first line that is neither of Keras and its like nor of this package.
+
+    Args:
+        frames: `(frame, line number)`, the innermost first.
+    """
+    for frame, number in frames:
+        name = frame.f_code.co_filename
+        if not any(p in name for p in _PACKAGES):
+            return f"{Path(name).name}:{number}"
+    return ""
+
+
+def reason(layer: Any, error: Any, inputs: Any) -> str:
+    """Why a class could not be followed: what happened, and in which line.
+
+    Args:
+        inputs: what it was called on; of the batch the size is always known.
+    """
+    said = [s for s in str(error).splitlines() if s.strip()] or [type(error).__name__]
+    causes = [k for k, s in enumerate(said[:-1], 1) if s.endswith("Error encountered:")]
+    said = said[causes[-1] :] if causes else said  # Keras wraps what it met
+    line = own_line(reversed(list(traceback.walk_tb(error.__traceback__))))
+    where = f" in {line}" if line else ""
+    shapes = [tuple(getattr(x, "shape", ())) for x in keras.tree.flatten(inputs)]
+    unknown = [s for s in shapes if None in s[1:]]
+    sizes = f" (called on {unknown[0]}: say the sizes in `inputs`)" if unknown else ""
+    return f"{type(layer).__name__}.call{where}: {said[0].strip()}{sizes}"
+
+
+def dense(outputs: Any, inputs: Any) -> bool:
+    """Takes back that Keras calls `2 * x` sparse whatever `x` is; whether it did."""
+    wrong = not any(getattr(x, "sparse", False) for x in inputs)
+    wrong = wrong and any(x.sparse for x in outputs)
+    if wrong:
         for x in outputs:
             x._sparse = False
+    return wrong
 
 
 def is_array(value: Any) -> bool:

@@ -9,12 +9,15 @@ import contextlib
 import functools
 import inspect
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.src.ops.operation import Operation
+from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
+from tensorflow.python.eager.polymorphic_function.tf_method_target import TfMethodTarget
 from tensorflow.python.util import dispatch, tf_decorator
 
 from hh_keras.graph.opening import tensorflow_images  # noqa: F401  (its functions)
@@ -65,11 +68,47 @@ def accepted(active: Any) -> Any:
     # Without it numpy would make an array of objects of `array * tensor`.
     keras.KerasTensor.__array_ufunc__ = None
     try:
-        yield
+        with uncompiled(lambda args: active() and _any_symbolic(args)):
+            yield
     finally:
         dispatch._GLOBAL_DISPATCHERS.remove(dispatcher)
         keras.KerasTensor.shape = shape
         del keras.KerasTensor.get_shape, keras.KerasTensor.__array_ufunc__
+
+
+@contextlib.contextmanager
+def uncompiled(wanted: Any) -> Any:
+    """Runs what tf.function compiles as the Python that it is, if `wanted(args)`.
+
+    Functions of Keras itself stay: some of them run compiled only.
+    """
+    compiled = Function.__call__
+
+    def call(function, *args, **kwargs):
+        if wanted((args, kwargs)):
+            python = _python(function)
+            if not python.__module__.startswith("keras."):
+                return python(*args, **kwargs)
+        return compiled(function, *args, **kwargs)
+
+    Function.__call__ = call
+    try:
+        yield
+    finally:
+        Function.__call__ = compiled
+
+
+def _any_symbolic(value):
+    return any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(value))
+
+
+def _python(function):
+    """The Python function in a tf.function, as it was before AutoGraph changed it."""
+    plain = tf_decorator.unwrap(function.python_function)[1]
+    owner = getattr(plain, "__self__", None)
+    if isinstance(owner, TfMethodTarget):
+        return types.MethodType(plain.__func__, owner.target)
+    return plain
 
 
 class Shape(tuple):
@@ -117,8 +156,7 @@ def _called_by_tensorflow():
 
 def symbolic(op: Any, args: Any, kwargs: Any) -> Any:
     """What a function of TensorFlow is on symbolic tensors, or NOT_SUPPORTED."""
-    flat = keras.tree.flatten((args, kwargs))
-    if not any(isinstance(x, keras.KerasTensor) for x in flat):
+    if not _any_symbolic((args, kwargs)):
         return _NOT_SUPPORTED
     name = public_name(op)
     if name is None:
