@@ -258,6 +258,15 @@ def test_unknown_sizes_are_named():
     opening(net, numbers(2, 4, 2))
 
 
+def test_variables_that_keras_does_not_train_are_named():
+    x, factor = numbers(2, 3), tf.Variable(numbers(4))
+    net = model(lambda s, x: s.dense(x) * s.factor, dense=L.Dense(4), factor=factor)
+    y = net(x)
+    (_, note) = opening(net).notes
+    assert "Own.factor" in note and "add_weight" in note
+    np.testing.assert_array_equal(y, opening(net).model(x))
+
+
 class Told(L.Layer):
     """A layer whose config Keras notes down, and that takes nothing else."""
 

@@ -19,7 +19,7 @@ from hh_keras.graph.opening.agreement import Differs, agree
 from hh_keras.graph.opening.assembly import assemble
 from hh_keras.graph.opening.comparing import difference, example
 from hh_keras.graph.opening.following import Recording
-from hh_keras.graph.opening.openable import is_graph, opens, reason
+from hh_keras.graph.opening.openable import is_graph, opens, reason, untracked
 from hh_keras.graph.opening.own_training import with_own_training
 
 _BATCHES = (5, 7)
@@ -150,7 +150,8 @@ def _open(model, struct, wanted, shut):
     unused = tuple(v.path for v in model.weights if id(v) not in used)
     names = tuple((x.name, type(x).__name__) for x in runs[0].opened)
     opened, lost = with_own_training(model, made.model)
-    notes = tuple(x for x in (lost, _untrained(model)) if x)
+    notes = (lost, _untrained(model), untracked(runs[0].opened))
+    notes = tuple(note for note in notes if note)
     return Opening(opened, names, _account(shut), made.weights, unused, notes)
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from hh_keras.graph import calls
 from hh_keras.graph.rules import find_rule
+from hh_keras.graph.table import some
 
 KERAS = ("keras", "tensorflow", "tf_keras")
 _BOOKS = {"_trainable_variables", "_non_trainable_variables", "_layers", "_metrics"}
@@ -89,6 +90,22 @@ def variables_in(layer: Any, variable_of: Any = None) -> Iterator[tuple]:
             found = variable_of(item)
             if found is not None:
                 yield layer, value, key, found
+
+
+def untracked(layers: Any) -> str | None:
+    """Says which variables of TensorFlow layers name, which Keras does not train."""
+    names = [
+        f"{type(layer).__name__}.{name}"
+        for layer in layers
+        for name, value in vars(layer).items()
+        if isinstance(value, tf.Variable)
+    ]
+    if not names:
+        return None
+    return (
+        f"{some(names)}: Keras trains no tf.Variable, and in the opened model its "
+        "numbers are constants; add_weight makes a weight"
+    )
 
 
 def put(container: Any, key: Any, value: Any) -> None:
