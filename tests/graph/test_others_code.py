@@ -247,6 +247,19 @@ def test_what_stays_closed_is_told_with_the_line():
         opening(net)
 
 
+def test_a_class_that_changes_a_weight_says_so():
+    def call(self, x):
+        self.dense.kernel.assign(self.dense.kernel * 0.5)
+        return self.dense(x)
+
+    net = model(call, dense=L.Dense(3))
+    net.dense.build((2, 3))
+    net(numbers(2, 3))
+    with pytest.raises(ModelError, match=r"others_code.py:\d+: changes a variable"):
+        opening(net)
+    assert not hasattr(keras.KerasTensor, "assign")
+
+
 def test_unknown_sizes_are_named():
     net = model(
         lambda s, x: ops.reshape(s.dense(x), (-1, 3 * ops.shape(x)[1])),

@@ -50,6 +50,13 @@ def public(name: Any) -> Any:
         return None
 
 
+_CHANGES = ("assign", "assign_add", "assign_sub")
+
+
+def _changed(*args, **kwargs):
+    raise TypeError("changes a variable in its call")
+
+
 @contextlib.contextmanager
 def accepted(active: Any) -> Any:
     """Takes symbolic tensors in TensorFlow's functions, as long as `active()`."""
@@ -67,13 +74,16 @@ def accepted(active: Any) -> Any:
     keras.KerasTensor.shape = property(lambda x: Shape(shape.fget(x)), shape.fset)
     # Without it numpy would make an array of objects of `array * tensor`.
     keras.KerasTensor.__array_ufunc__ = None
+    for name in _CHANGES:
+        setattr(keras.KerasTensor, name, _changed)
     try:
         with uncompiled(lambda args: active() and _any_symbolic(args)):
             yield
     finally:
         dispatch._GLOBAL_DISPATCHERS.remove(dispatcher)
         keras.KerasTensor.shape = shape
-        del keras.KerasTensor.get_shape, keras.KerasTensor.__array_ufunc__
+        for name in ("get_shape", "__array_ufunc__", *_CHANGES):
+            delattr(keras.KerasTensor, name)
 
 
 @contextlib.contextmanager
