@@ -202,7 +202,7 @@ class Raw(keras.Model):
         size = tf.shape(x)
         size = [size[0], size[1] * 2, size[2] * 2, 6]
         x = tf.nn.conv2d_transpose(x, self.up, size, strides=2)
-        return tf.nn.conv1d(tf.reduce_max(x, 1), self.line, 1, "SAME", dilations=[2])
+        return tf.nn.conv1d(tf.reduce_max(x, 1), self.line, 1, "SAME")
 
 
 def test_convolutions_with_raw_weights_are_layers():
