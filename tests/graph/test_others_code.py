@@ -169,6 +169,17 @@ def test_einsum_with_blanks_and_capitals():
     shrinks(net, x)
 
 
+def test_sizes_that_einsum_dense_does_not_say_are_known():
+    x = numbers(2, 3, 4)
+
+    def call(self, x):
+        x = self.heads(x)
+        return self.last(x * ops.cast(ops.arange(ops.shape(x)[1]), "float32")[:, None])
+
+    heads = L.EinsumDense("abc,cd->abd", output_shape=(None, 6))
+    shrinks(opened(model(call, heads=heads, last=L.Dense(2)), x), x)
+
+
 def test_indices_are_integers():
     table = ops.convert_to_tensor(numbers(9, 4))
     net = model(

@@ -201,7 +201,11 @@ class Recording:
                 if (k == "mask" or k.endswith("_mask")) and _any_symbolic(v)
             }
         with self._closed_call(layer), _padding_in_small(layer):
-            return layer.compute_output_spec(*args, **kwargs)
+            spec = layer.compute_output_spec(*args, **kwargs)
+            if isinstance(layer, keras.layers.EinsumDense) and None in spec.shape:
+                # Sizes that its `output_shape` does not say follow from its input.
+                spec = keras.src.backend.compute_output_spec(layer.call, *args)
+            return spec
 
     def _body(self, layer):
         if isinstance(layer, keras.Sequential) and type(layer).call is SEQUENTIAL:
