@@ -240,3 +240,17 @@ def test_what_is_known_of_a_layer_is_explained():
     )
     assert found["conv"] == ("rule", "makes 6; reads 3")
     assert set(found) == {"conv", "norm", "own"}
+
+
+def test_what_is_random_now_and_then_only_is_random():
+    class Path(L.Layer):
+        """Drops an example's channels, seldom."""
+
+        def call(self, x, training=False):
+            if not training:
+                return x
+            seed = keras.random.uniform((ops.shape(x)[0], *[1] * (len(x.shape) - 1)))
+            return ops.where(seed > 0.05, x, 0.0)
+
+    for _ in range(8):  # it shows, or not, by chance
+        assert traced(Path())[0].frozen is None

@@ -65,10 +65,10 @@ def agree(first: Any, second: Any, batches: Any) -> tuple:
     for a, b in zip(first.steps, second.steps):
         if a.scope != b.scope:
             shared = [x for x, y in zip(a.scope, b.scope) if x is y]
-            raise Differs(shared[-1], merge.changed)
+            raise Differs(shared[-1], f"{merge.changed}: {a.line}")
         steps.append(merge.step(a, b))
     outputs = [keras.tree.flatten(r.outputs) + r.losses for r in (first, second)]
-    merge.scope = (first.model,)
+    merge.scope, merge.line = (first.model,), ""
     merge.values(*outputs)
     return steps, merge.constants, merge.never_trained()
 
@@ -86,6 +86,7 @@ class Merge:
         self.trained = set()  # ids of operations that are called in training
         self.untrained = {}  # operation that never is → the class around it
         self.scope = ()
+        self.line = ""
         flat = (keras.tree.flatten(r.inputs) for r in (first, second))
         self._pair(*flat)
 
@@ -93,10 +94,11 @@ class Merge:
         self.tensors.update((id(y), x) for x, y in zip(ours, theirs))
 
     def differs(self, why: Any = None) -> Any:
-        return Differs(self.scope[-1], why or self.changed)
+        line = f": {self.line}" if self.line else ""
+        return Differs(self.scope[-1], f"{why or self.changed}{line}")
 
     def step(self, a: Any, b: Any) -> Any:
-        self.scope = a.scope
+        self.scope, self.line = a.scope, a.line
         if len(a.outputs) != len(b.outputs) or type(a.op) is not type(b.op):
             raise self.differs()
         kwargs = {k: v for k, v in a.kwargs.items() if k != "training"}
@@ -106,7 +108,7 @@ class Merge:
         kwargs = self.values(kwargs, others)
         op = self._operation(a, b)
         self._pair(a.outputs, b.outputs)
-        step = Step(op, args, {**kwargs, **handed}, a.outputs, a.scope)
+        step = Step(op, args, {**kwargs, **handed}, a.outputs, a.scope, a.line)
         if isinstance(op, Draw) and any((n or 0) < 0 for n in op.shape or ()):
             step.kwargs["like"] = self.first_input
         if isinstance(op, AlongBatch):

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 from keras.src import backend
+from keras.src.layers.merging.base_merge import Merge
+from keras.src.ops.core import Cast
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
@@ -23,7 +25,8 @@ from hh_keras.graph.opening.extra_layers import (
 from hh_keras.graph.opening.following import Read, Seed, Step
 from hh_keras.graph.opening.kernels import products
 from hh_keras.graph.opening.naming import Names
-from hh_keras.graph.opening.openable import dense
+from hh_keras.graph.opening.openable import dense, of_keras, small_padding
+from hh_keras.graph.opening.tensorflow_functions import TensorFlowFunction
 from hh_keras.graph.opening.untrained import in_inference
 from hh_keras.graph.replaying import replay
 
@@ -69,6 +72,10 @@ def assemble(
     return _Assembly(recording, steps, constants, untrained, inputs).model()
 
 
+# Keras' layers that ask tensors for their masks, whatever masks they are given.
+_READ_MASKS = (keras.layers.MultiHeadAttention, Merge)
+
+
 class _Assembly:
     def __init__(self, recording, steps, constants, untrained, inputs):
         self.untrained = untrained
@@ -84,6 +91,11 @@ class _Assembly:
         self.made = {}  # id of an operation → its copy
         self.pairs, self.weights = [], []
         self.seeds, self.states = {}, []
+        self.own_leaves = any(
+            isinstance(op, TensorFlowFunction)
+            or (calls.is_layer(op) and not of_keras(op))
+            for op in (step.op for step in self.steps)
+        )
         self.names = Names(
             x._keras_history.operation.name for x in self.values.values()
         )
@@ -106,7 +118,9 @@ class _Assembly:
             layer, (args, kwargs) = self._layer(step)
             outputs = layer(*args, **kwargs)
             flat = keras.tree.flatten(outputs)
-            dense(flat, keras.tree.flatten((args, kwargs)))
+            wrong = dense(flat, keras.tree.flatten((args, kwargs)))
+            if wrong and self.own_leaves:
+                flat = [self._as_dense(x, step.scope) for x in flat]
             self.values.update((id(t), x) for t, x in zip(step.outputs, flat))
         outputs = self._outputs()
         model = keras.Model(self.inputs, outputs, name=self.recording.model.name)
@@ -130,6 +144,13 @@ class _Assembly:
         weights = [(read.variable.path, layer.name) for read, layer, _ in self.weights]
         return Assembled(model, tuple(weights), pairs, steady, self.made)
 
+    def _as_dense(self, x, scope):
+        """Makes a graph that is made again, by Keras, know that a tensor is dense.
+
+        A user's layer may not take another, and Keras asks it for a shape.
+        """
+        return Cast(x.dtype, name=self.names.within(scope, "dense"))(x)
+
     def _outputs(self):
         scope = (self.recording.model,)
         struct = self.recording.outputs
@@ -148,6 +169,10 @@ class _Assembly:
                     "outputs; a functional model has tensors only."
                 )
             return self._constant(np.asarray(old), scope, "output")
+        return self._masked(old, scope)
+
+    def _masked(self, old, scope):
+        """The new tensor with the mask that the old one has."""
         new, mask = self._filled(old, scope), backend.get_keras_mask(old)
         if mask is not None and backend.get_keras_mask(new) is None:
             layer = WithMask(name=self.names.free("with_mask"))
@@ -234,6 +259,13 @@ class _Assembly:
         product = self.products.get(id(step))
         if product is None:
             filled = self._filled((step.args, step.kwargs), step.scope)
+            if isinstance(step.op, _READ_MASKS):
+                filled = keras.tree.map_structure(
+                    lambda x: (self._masked if _symbolic(x) else self._filled)(
+                        x, step.scope
+                    ),
+                    (step.args, step.kwargs),
+                )
             return self._copy(step), filled
         kernel = product.kernel
         if id(kernel.read.variable) not in self.made:
@@ -263,6 +295,10 @@ class _Assembly:
         return self.made[id(op)]
 
 
+def _symbolic(value):
+    return isinstance(value, keras.KerasTensor)
+
+
 def _in_order(model):
     """Shared layers that keep statistics update them in the order of the class.
 
@@ -275,7 +311,10 @@ def _in_order(model):
 def _layer_like(op):
     if calls.is_graph(op):
         return replay(op, lambda path, inner: _layer_like(inner))
-    return clone_op(op)
+    new, small = clone_op(op), small_padding(op)
+    if small:
+        new.padding = small
+    return new
 
 
 def _variables(old, new):

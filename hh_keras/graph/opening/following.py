@@ -10,6 +10,7 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import traceback
 from typing import Any
 
 import keras
@@ -36,8 +37,10 @@ from hh_keras.graph.opening.openable import (
     in_turn,
     is_array,
     is_graph,
+    own_line,
     put,
     reason,
+    small_padding,
     variables_in,
 )
 
@@ -50,7 +53,8 @@ class NotFollowed(Exception):
 class Step:
     """One use of one operation: as `calls.Call`, but not yet part of a graph.
 
-    `scope` are the classes being opened around it, the outermost first.
+    `scope` are the classes being opened around it, the outermost first; `line` is
+    where their code asks for it, for instance `"blocks.py:12"`.
     """
 
     op: Any
@@ -58,6 +62,7 @@ class Step:
     kwargs: dict
     outputs: list
     scope: tuple
+    line: str = ""
 
 
 @dataclasses.dataclass(eq=False)
@@ -202,7 +207,8 @@ class Recording:
                 raise NotFollowed(f"keras.ops.{kind} runs a Python function")
         dense(flat, _flat((call_args, kwargs)))
         args, kwargs = _as_now((tuple(call_args), kwargs))
-        self.steps.append(Step(operation, args, kwargs, flat, tuple(self.scope)))
+        scope, line = tuple(self.scope), own_line(traceback.walk_stack(None))
+        self.steps.append(Step(operation, args, kwargs, flat, scope, line))
         return None
 
     def symbolic_call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -223,7 +229,7 @@ class Recording:
             self.drawn = drawn
             dropout = self._dropout(layer, args, error)
             if dropout is None:
-                self.closed[layer] = reason(layer, error)
+                self.closed[layer] = reason(layer, error, (args, kwargs))
             else:
                 self.dropping[layer] = dropout
             return self._leaf(layer, args, kwargs)
@@ -239,8 +245,16 @@ class Recording:
                 for k, v in kwargs.items()
                 if (k == "mask" or k.endswith("_mask")) and _any_symbolic(v)
             }
-        with self._closed_call(layer), chance.noticed(refused=False):
-            return layer.compute_output_spec(*args, **kwargs)
+        with (
+            self._closed_call(layer),
+            chance.noticed(refused=False),
+            _padding_in_small(layer),
+        ):
+            spec = layer.compute_output_spec(*args, **kwargs)
+            if isinstance(layer, keras.layers.EinsumDense) and None in spec.shape:
+                # Sizes that its `output_shape` does not say follow from its input.
+                spec = keras.src.backend.compute_output_spec(layer.call, *args)
+            return spec
 
     def _dropout(self, layer, args, error):
         """The `Dropout` that a layer is whose draws could not be followed, or None."""
@@ -261,8 +275,7 @@ class Recording:
             return lambda x, training=None, mask=None: in_turn(layer, x, mask)
         if is_graph(layer):
             return lambda x, training=None, mask=None: self._through(layer, x, training)
-        # What tf.function compiles is Python all the same.
-        return getattr(layer.call, "python_function", layer.call)
+        return layer.call
 
     def _through(self, model, inputs, training):
         values = {}
@@ -387,6 +400,20 @@ class Recording:
                 setattr(owner, name, new)
             stack.enter_context(tensorflow_functions.accepted(lambda: not self.inside))
             yield
+
+
+@contextlib.contextmanager
+def _padding_in_small(layer):
+    """Keras' pooling runs with `"SAME"`, but knows the shape for `"same"` only."""
+    padding = getattr(layer, "padding", None)
+    small = small_padding(layer)
+    if small:
+        layer.padding = small
+    try:
+        yield
+    finally:
+        if small:
+            layer.padding = padding
 
 
 def _flat(value):

@@ -13,6 +13,7 @@ import warnings
 from typing import Any
 
 import keras
+from keras.src.models.functional import Functional
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls, closed
@@ -23,11 +24,20 @@ from hh_keras.graph.opening.draws import Seeds
 from hh_keras.graph.opening.dropping import nothing_dropped
 from hh_keras.graph.opening.following import Recording
 from hh_keras.graph.opening.modes import agree_by_mode
-from hh_keras.graph.opening.openable import drawing_together, is_graph, opens, reason
+from hh_keras.graph.opening.openable import (
+    drawing_together,
+    is_graph,
+    opens,
+    reason,
+    untracked,
+)
 from hh_keras.graph.opening.own_training import with_own_training
 from hh_keras.graph.table import some
 
 _BATCHES = (5, 7)
+
+# Operations whose result holds the numbers of their first argument.
+_SAME_NUMBERS = ("Cast", "ExpandDims", "GetItem", "Reshape", "Squeeze", "Transpose")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,7 +127,7 @@ def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
     if not wanted(model, False):
         return Opening(model, closed=_account(shut))
     struct = _inputs(model, inputs)
-    if inputs is None and not is_graph(model):
+    if inputs is None and not (is_graph(model) or isinstance(model, Functional)):
         struct = _with_integers(model, struct, wanted)
     while wanted(model, False):
         try:
@@ -137,7 +147,7 @@ def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
         except ModelError as error:
             return _unopened(model, shut, str(error), error)
         except Exception as error:
-            return _unopened(model, shut, reason(model, error), error)
+            return _unopened(model, shut, reason(model, error, struct), error)
     return Opening(model, closed=_account(shut))
 
 
@@ -187,7 +197,13 @@ def _open(model, struct, wanted, shut, dropouts=None):
     used = {id(old) for old, _ in made.pairs}
     unused = tuple(v.path for v in model.weights if id(v) not in used)
     opened, lost = with_own_training(model, made.model)
-    notes = lost, _untrained(model, made.model), _redrawn(dropouts), _left_out(unused)
+    notes = (
+        lost,
+        _untrained(model, made.model),
+        untracked(runs[0].opened),
+        _redrawn(dropouts),
+        _left_out(unused),
+    )
     notes = tuple(note for note in notes if note)
     return Opening(opened, names, _account(shut), made.weights, unused, notes)
 
@@ -277,6 +293,8 @@ def _inputs(model, inputs):
         return keras.tree.map_structure(_open_batch, inputs)
     if calls.is_graph(model):
         return calls.as_graph(model)._inputs_struct
+    if isinstance(model, Functional):  # with a `call` or `__call__` of its own
+        return model._inputs_struct
     shapes = getattr(model, "_build_shapes_dict", None)
     if not shapes:
         raise ModelError(
@@ -298,8 +316,11 @@ def _with_integers(model, struct, wanted):
         return struct
     looked_up = set()
     for step in reversed(run.steps):
-        cast = type(step.op).__name__ == "Cast" and id(step.outputs[0]) in looked_up
-        if cast or isinstance(step.op, keras.layers.Embedding):
+        kind = type(step.op).__name__
+        if kind in ("Take", "TakeAlongAxis"):
+            looked_up.update(map(id, step.args[1:2]))
+        same = kind in _SAME_NUMBERS and id(step.outputs[0]) in looked_up
+        if same or kind == "OneHot" or isinstance(step.op, keras.layers.Embedding):
             looked_up.add(id(step.args[0]))
     flat = [
         keras.KerasTensor(x.shape, "int32" if id(seen) in looked_up else x.dtype)

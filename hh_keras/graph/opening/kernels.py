@@ -15,6 +15,7 @@ from hh_keras.graph.opening.following import Read
 
 _L = keras.layers
 _CONV = {3: _L.Conv1D, 4: _L.Conv2D, 5: _L.Conv3D}
+_TRANSPOSE = {3: _L.Conv1DTranspose, 4: _L.Conv2DTranspose, 5: _L.Conv3DTranspose}
 _DEPTHWISE = {3: _L.DepthwiseConv1D, 4: _L.DepthwiseConv2D}
 
 
@@ -179,9 +180,20 @@ def _depthwise(step, kernel):
     return _DEPTHWISE[rank], {**settings, "depth_multiplier": multiplier}
 
 
+def _transpose(step, kernel):
+    rank = len(step.args[0].shape)
+    settings = _windows(step.op, kernel, rank)
+    if settings is None or rank not in _TRANSPOSE or kernel.scale is not None:
+        return None
+    filters = kernel.read.variable.shape[-2]
+    more = {"filters": filters, "output_padding": step.op.output_padding}
+    return _TRANSPOSE[rank], {**settings, **more}
+
+
 _MAKERS = {
     "Matmul": _dense,
     "Tensordot": _dense,
     "Conv": _conv,
+    "ConvTranspose": _transpose,
     "DepthwiseConv": _depthwise,
 }

@@ -98,7 +98,7 @@ class _Modes(Merge):
                 self._alone(a, False)
             for b in theirs[k:m]:
                 self._alone(b, True)
-        self.scope = (self.first.model,)
+        self.scope, self.line = (self.first.model,), ""
         first, second = self.first, self.second
         first.outputs = self.values(first.outputs, second.outputs)
         theirs = [self._ours(x) for x in second.losses]
@@ -127,7 +127,7 @@ class _Modes(Merge):
 
     def _alone(self, step, training):
         """A step of one mode is made in both, so it must not change anything."""
-        self.scope = step.scope
+        self.scope, self.line = step.scope, step.line
         handed = step.kwargs.get("training")
         inner = step.op._flatten_layers() if calls.is_layer(step.op) else ()
         for layer in inner:
@@ -146,7 +146,7 @@ class _Modes(Merge):
         op = step.op
         if isinstance(op, Draw) and training:
             op = Draw(op.function, op.shape, op.arguments, in_training=True)
-        self.steps.append(Step(op, args, kwargs, step.outputs, step.scope))
+        self.steps.append(Step(op, args, kwargs, step.outputs, step.scope, step.line))
 
     def _ours(self, value):
         return keras.tree.map_structure(lambda y: self.tensors.get(id(y), y), value)

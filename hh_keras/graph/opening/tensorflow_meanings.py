@@ -1,5 +1,6 @@
 """Which functions of TensorFlow mean the same as a `keras.ops`."""
 
+import string
 from collections.abc import Callable
 from typing import Any
 
@@ -143,14 +144,12 @@ def as_keras(name: Any, given: Any, args: Any) -> Any:
     return None
 
 
-def _small_letters(equation):
-    """The same sum: of several capital letters Keras makes one axis."""
-    letters = dict.fromkeys(c for c in equation if c.isalpha())
-    return "".join(
-        chr(ord("a") + list(letters).index(c)) if c in letters else c
-        for c in equation
-        if c != " "
-    )
+def _small_letters(subscripts):
+    """Axes of an einsum as Keras wants them: without blanks and capitals."""
+    subscripts = "".join(subscripts.split())
+    free = (c for c in string.ascii_lowercase if c not in subscripts)
+    capitals = sorted({c for c in subscripts if c.isupper()})
+    return subscripts.translate({ord(c): next(free) for c in capitals})
 
 
 def means(*names: Any) -> Callable:
