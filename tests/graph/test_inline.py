@@ -14,7 +14,7 @@ from hh_keras.graph.opening.inline import inline, opening
 from tests import class_zoo
 from tests.class_zoo import CLASS_ZOO
 from tests.graph.tensorflow_calls import CALLS
-from tests.surgery.test_invariants import random_plan
+from tests.surgery.test_invariants import assert_same, random_plan
 from tests.zoo import ZOO, example, randomize
 
 pytestmark = [
@@ -402,3 +402,48 @@ def test_what_is_lost_of_a_way_of_training_is_said():
     found = opening(model)
     assert any("Own.train_step uses self." in note for note in found.notes)
     assert type(found.model).train_step is keras.Model.train_step
+
+
+# Layers that hold no layers -----------------------------------------------------------
+
+
+class GatedHalves(L.Layer):
+    def call(self, x):
+        a, b = ops.split(x, 2, axis=-1)
+        return a * b
+
+
+class Shuffled(L.Layer):
+    def call(self, x):
+        n = x.shape[-1]
+        x = ops.reshape(x, (-1, *x.shape[1:-1], 2, n // 2))
+        return ops.reshape(ops.swapaxes(x, -1, -2), (-1, *x.shape[1:-2], n))
+
+
+class Softened(L.Layer):
+    def call(self, x):
+        return ops.softmax(x - ops.max(x, -1, keepdims=True))
+
+
+@pytest.mark.parametrize("kind", [GatedHalves, Shuffled, Softened])
+def test_what_no_trial_takes_is_opened(kind):
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(6, 3, name="after")(kind(name="own")(L.Conv2D(8, 3, name="conv")(i)))
+    model = keras.Model(i, L.Dense(2)(L.GlobalAveragePooling2D()(x)))
+    channels = hh.trace(model)
+    assert (channels.group("conv").frozen is None) == (kind is not Softened)
+    assert any(name.startswith("own.") for name in channels.sites)
+    plan, x = random_plan(model), example(model)
+    assert_same(hh.mask(model, plan)(x), hh.rebuild(model, plan)(x))
+
+
+class Doubled(L.Layer):
+    def call(self, x):
+        return 2.0 * x
+
+
+def test_what_a_trial_takes_stays_what_it_is():
+    i = keras.Input((8, 8, 3))
+    model = keras.Model(i, L.Conv2D(3, 1)(Doubled(name="own")(L.Conv2D(4, 1)(i))))
+    assert "own" in hh.trace(model).sites
+    assert opening(model, leaves=False).model is model

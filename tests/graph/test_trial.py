@@ -10,6 +10,7 @@ from keras import layers as L
 from keras import ops
 
 import hh_keras as hh
+from hh_keras.graph.closed import all_closed
 
 
 def traced(layer, shape=(8, 8, 3)):
@@ -19,7 +20,8 @@ def traced(layer, shape=(8, 8, 3)):
     x = L.Dense(3)(layer(x))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        group = hh.trace(keras.Model(i, x)).group("before")
+        with all_closed():
+            group = hh.trace(keras.Model(i, x)).group("before")
     return group, [str(w.message) for w in seen if "frozen" in str(w.message)]
 
 
@@ -224,7 +226,7 @@ def test_what_is_known_of_a_layer_is_explained():
         own = layer(MIXES.get(name) or PASSES[name])
         own.name = "own"
         x = L.GlobalMaxPooling2D()(own(x))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), all_closed():
             warnings.simplefilter("ignore")
             text = hh.trace(keras.Model(i, L.Dense(2)(x))).explain("[nco]*")
         lines = [line.split(None, 3) for line in text.splitlines()[2:]]
@@ -263,7 +265,7 @@ def test_a_layer_that_was_changed_is_tried_again():
     model = keras.Model(i, L.Dense(3)(own(L.Dense(8, name="before")(i))))
     assert hh.trace(model).group("before").frozen is None
     own.share = 1.0
-    with pytest.warns(UserWarning, match="not their own"):
+    with all_closed(), pytest.warns(UserWarning, match="not their own"):
         assert hh.trace(model).group("before").frozen
 
 

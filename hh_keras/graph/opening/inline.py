@@ -32,6 +32,7 @@ from hh_keras.graph.opening.openable import (
     untracked,
 )
 from hh_keras.graph.opening.own_training import with_own_training
+from hh_keras.graph.opening.rejected import rejected
 from hh_keras.graph.table import some
 
 _BATCHES = (5, 7)
@@ -85,9 +86,9 @@ def inline(model: keras.Model, inputs: Any = None, leaves: bool = True) -> keras
             built, by a call or by `model.build(input_shape)`.
         inputs: for a subclassed model, what it is called on (arrays, or
             `keras.KerasTensor`s, in its structure) if that is not known.
-        leaves: whether layers of one's own that hold no layers are opened too, so that
-            the result needs none of their classes. `trace` and all that shrinks do
-            without: it tries such layers as they are.
+        leaves: whether all layers of one's own that hold no layers are opened too, so
+            that the result needs none of their classes. `trace` and all that shrinks
+            try such layers as they are, and open those of which a trial proves nothing.
 
     Returns:
         A `keras.Model`; the very same one if there is nothing to open. What cannot be
@@ -108,7 +109,7 @@ def ordinary(model: Any) -> Any:
     return opening(model, leaves=False).model
 
 
-def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
+def opening(model: Any, inputs: Any = None, leaves: bool = True) -> Opening:
     """As `inline`, with an account of what was opened and what was not.
 
     Returns:
@@ -116,12 +117,27 @@ def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
     """
     if not isinstance(model, keras.Model):
         return Opening(model)
+    found = _opening(model, inputs, leaves)
+    odd = set() if leaves or not is_graph(found.model) else rejected(found.model)
+    if not odd:
+        return found
+    more = _opening(found.model, None, odd)
+    kept = {f.name: getattr(found, f.name) for f in dataclasses.fields(Opening)}
+    joined = {k: v + getattr(more, k) for k, v in kept.items() if k != "model"}
+    joined["closed"] = found.closed + tuple(set(more.closed) - set(found.closed))
+    joined["notes"] = tuple(dict.fromkeys(joined["notes"]))
+    return Opening(more.model, **joined)
+
+
+def _opening(model, inputs, leaves):
+    """Opens a model's classes; of layers that hold no layers all, none, or a set."""
     shut = _closed_before(model, leaves)
     tied = set() if leaves else drawing_together(model)
 
     def wanted(layer, nested):
         mine = layer not in shut and closed.why_closed(layer) is None
-        leaf = leaves or layer in tied or (nested and bool(layer._seed_generators))
+        leaf = layer in leaves if isinstance(leaves, set) else leaves
+        leaf = leaf or layer in tied or (nested and bool(layer._seed_generators))
         return mine and opens(layer, nested, leaf, wanted)
 
     if not wanted(model, False):
