@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras.src import backend
 from keras.src.layers.merging.base_merge import Merge
 from keras.src.ops.core import Cast
@@ -66,7 +67,8 @@ def assemble(
         An `Assembled`.
 
     Raises:
-        Differs: a class uses a weight in a way that has no layer.
+        Differs: a class uses a weight in a way that has no layer, or one that it does
+            not hold.
         ModelError: a layer cannot be made again.
     """
     return _Assembly(recording, steps, constants, untrained, inputs).model()
@@ -187,11 +189,19 @@ class _Assembly:
             return {k: self._filled(v, scope) for k, v in value.items()}
         if isinstance(value, Rows):
             return self._constant(value, scope, "constant")
+        if isinstance(value, keras.Variable):
+            raise self._hidden(value, scope)
+        if isinstance(value, tf.Variable):
+            return tf.identity(value)  # what is made is no part of the original
         if not isinstance(value, keras.KerasTensor):
             return value
         if id(value) not in self.values:
             self.values[id(value)] = self._source(value, scope)
         return self.values[id(value)]
+
+    def _hidden(self, variable, scope):
+        why = f"uses weight '{variable.path}', which no layer names or holds in a list"
+        return Differs(scope[-1], f"{why}, dict or tuple of its own")
 
     def _source(self, tensor, scope):
         """A tensor that comes from no step: a weight, or a constant."""
@@ -288,6 +298,9 @@ class _Assembly:
                         each.activation = approximate_gelu
                 self.pairs.append((op, new))
             else:
+                for held in keras.tree.flatten(vars(op)):
+                    if isinstance(held, keras.Variable):
+                        raise self._hidden(held, step.scope)
                 new = object.__new__(type(op))
                 vars(new).update(vars(op), _inbound_nodes=[], _outbound_nodes=[])
             new.name = name

@@ -40,8 +40,10 @@ from hh_keras.graph.opening.openable import (
     own_line,
     put,
     reason,
+    replaced,
     small_padding,
     variables_in,
+    variables_of,
 )
 
 
@@ -126,18 +128,27 @@ class Recording:
         self._done: list = []  # opened layers whose node Keras is about to make
         self._masks: dict = {}
         self._symbols: dict = {}  # id of a variable → (it, the tensor in its place)
+        self._tuples: dict = {}  # id of a tuple of such tensors → that of the variables
 
     def run(self) -> "Recording":
         layers = list(self.model._flatten_layers())
         places = [p for layer in layers for p in variables_in(layer)]
-        for *place, variable in places:
-            if id(variable) not in self._symbols:
-                self._symbols[id(variable)] = variable, self._symbol(variable, *place)
+        for layer, _, key, value in places:
+            for variable in variables_of(value):
+                if id(variable) not in self._symbols:
+                    tensor = self._symbol(variable, layer, key)
+                    self._symbols[id(variable)] = variable, tensor
+        tensors = {k: tensor for k, (_, tensor) in self._symbols.items()}
+        for *_, value in places:
+            if id(value) not in self._symbols:  # a tuple
+                new = replaced(value, tensors)
+                self._symbols[id(value)] = value, new
+                self._tuples[id(new)] = value
         with self._patched(), self._swapped(places):
             self.outputs = self.model(self.inputs, training=self.training)
         return self
 
-    def _symbol(self, variable, layer, container, key):
+    def _symbol(self, variable, layer, key):
         floating = keras.backend.is_float_dtype(variable.dtype)
         cast = floating and variable._autocast
         dtype = layer.compute_dtype if cast else variable._dtype
@@ -152,9 +163,9 @@ class Recording:
         """Puts symbolic tensors in the places of variables, or the variables back."""
 
         def swap(back):
-            for _, container, key, variable in places:
-                variable, tensor = self._symbols[id(variable)]
-                put(container, key, variable if back else tensor)
+            for _, container, key, value in places:
+                value, new = self._symbols[id(value)]
+                put(container, key, value if back else new)
 
         swap(back)
         try:
@@ -168,7 +179,7 @@ class Recording:
         places = []
         if not self.inside:
             for each in layer._flatten_layers():
-                places += variables_in(each, self._variable_of)
+                places += variables_in(each, self._original)
         self.inside += 1
         try:
             with self._swapped(places, back=True):
@@ -176,9 +187,10 @@ class Recording:
         finally:
             self.inside -= 1
 
-    def _variable_of(self, value):
+    def _original(self, value):
+        """The variable, or the tuple of variables, in whose place a value is."""
         read = self.reads.get(id(value))
-        return read.variable if isinstance(read, Read) else None
+        return read.variable if isinstance(read, Read) else self._tuples.get(id(value))
 
     def opens(self, layer: Any) -> bool:
         """Whether a layer's `call` is to be followed."""
