@@ -219,7 +219,9 @@ class Recording:
                 raise NotFollowed(f"keras.ops.{kind} runs a Python function")
         dense(flat, _flat((call_args, kwargs)))
         args, kwargs = _as_now((tuple(call_args), kwargs))
-        scope, line = tuple(self.scope), own_line(traceback.walk_stack(None))
+        # Keras casts the inputs of a model before it calls it.
+        scope = tuple(self.scope) or (self.model,)
+        line = own_line(traceback.walk_stack(None))
         self.steps.append(Step(operation, args, kwargs, flat, scope, line))
         return None
 
