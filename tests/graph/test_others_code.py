@@ -370,3 +370,24 @@ def test_an_array_that_is_the_same_for_all_channels_combines_with_them():
         lambda s, x: s.last(s.dense(x) * apart), dense=L.Dense(6), last=L.Dense(2)
     )
     assert not free(opened(net, x))
+
+
+class Adapted(L.Layer):
+    """Normalises by what it has seen, and by numbers that were given."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.norm, self.given = L.Normalization(), L.Normalization(mean=1.0, variance=4)
+        self.norm.adapt(seen)
+        self.given.build(seen.shape)
+        self.inner = keras.Sequential([L.Normalization(axis=1), L.Dense(6)])
+        self.inner.layers[0].adapt(seen)
+
+    def call(self, x):
+        return self.inner(self.given(self.norm(x)))
+
+
+def test_what_was_adapted_stays_adapted():
+    x = 3 + 2 * numbers(9, 4)
+    net = model(lambda s, x: s.dense(s.block(x)), block=Adapted(x), dense=L.Dense(2))
+    shrinks(opened(net, x), x)

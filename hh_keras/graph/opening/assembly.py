@@ -143,6 +143,9 @@ class _Assembly:
         for old, new in pairs:
             value = old.value
             new.assign(keras.ops.transpose(value) if id(new) in turned else value)
+        for layer in model._flatten_layers():
+            if hasattr(layer, "finalize_state") and layer.weights:
+                layer.finalize_state()  # a Normalization keeps copies of its weights
         weights = [(read.variable.path, layer.name) for read, layer, _ in self.weights]
         return Assembled(model, tuple(weights), pairs, steady, self.made)
 
