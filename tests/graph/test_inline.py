@@ -1,5 +1,7 @@
 """Opening classes: what comes out is the same network, made of ordinary layers."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -402,3 +404,49 @@ def test_what_is_lost_of_a_way_of_training_is_said():
     found = opening(model)
     assert any("Own.train_step uses self." in note for note in found.notes)
     assert type(found.model).train_step is keras.Model.train_step
+
+
+class Flips(L.Layer):
+    def call(self, x):
+        return -x if ops.max(x) > 1 else x
+
+
+class FlipsItsShape(Flips):
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class Outer(L.Layer):
+    def __init__(self, inner):
+        super().__init__()
+        self.dense, self.inner = L.Dense(4), inner
+
+    def call(self, x):
+        return self.inner(self.dense(x))
+
+
+class AroundClosed(keras.Model):
+    def __init__(self, inner):
+        super().__init__()
+        self.outer, self.head = Outer(inner), L.Dense(2)
+
+    def call(self, x):
+        return self.head(self.outer(x))
+
+
+def test_a_closed_layer_must_say_its_shape():
+    x = np.ones((2, 3), "float32")
+    model = AroundClosed(FlipsItsShape(name="flips"))
+    model(x)
+    found = opening(randomize(model), x)
+    assert [n for n, *_ in found.closed] == ["flips"]
+    assert_equal(model, found.model, x)
+    model = AroundClosed(Flips(name="flips"))
+    model(x)
+    with pytest.raises(ModelError) as error:
+        opening(model, x)
+    said = (
+        r"'flips' has to stay closed \(Flips.call in test_inline.py:\d+: Python needs"
+    )
+    assert re.search(said, str(error.value))
+    assert "compute_output_shape" in str(error.value)

@@ -21,6 +21,7 @@ from keras.src.backend.common import variables as keras_variables
 from keras.src.layers import layer as keras_layer
 from keras.src.ops import operation as keras_operation
 from keras.src.random.seed_generator import SeedGenerator
+from keras.src.utils.python_utils import is_default
 
 from hh_keras.graph import calls
 from hh_keras.graph.opening import chance, tensorflow_functions
@@ -37,6 +38,7 @@ from hh_keras.graph.opening.openable import (
     in_turn,
     is_array,
     is_graph,
+    of_keras,
     own_line,
     put,
     reason,
@@ -121,6 +123,7 @@ class Recording:
         self.drawn: collections.Counter = collections.Counter()
         self.opened: dict = {}
         self.closed: dict = {}
+        self.shapeless: Any = None  # why a closed layer cannot even be called
         self.dropouts = dropouts or {}  # layer → the `Dropout` in its place
         self.dropping: dict = {}
         self.scope: list = []
@@ -264,11 +267,29 @@ class Recording:
             chance.noticed(refused=False),
             _padding_in_small(layer),
         ):
-            spec = layer.compute_output_spec(*args, **kwargs)
+            try:
+                spec = layer.compute_output_spec(*args, **kwargs)
+            except Exception as error:
+                raise self._shapeless(layer, error, (args, kwargs)) from error
             if isinstance(layer, keras.layers.EinsumDense) and None in spec.shape:
                 # Sizes that its `output_shape` does not say follow from its input.
                 spec = keras.src.backend.compute_output_spec(layer.call, *args)
             return spec
+
+    def _shapeless(self, layer, error, inputs):
+        """What is wrong with a closed layer of which Keras cannot say what it gives.
+
+        Of those within each other, the innermost one is to be mended.
+        """
+        if not is_default(layer.compute_output_shape) or of_keras(layer):
+            return error
+        if self.shapeless is None:
+            why = self.closed.get(layer) or reason(layer, error, inputs)
+            self.shapeless = NotFollowed(
+                f"'{layer.name}' has to stay closed ({why}), which takes a "
+                "compute_output_shape in its class"
+            )
+        return self.shapeless
 
     def _dropout(self, layer, args, error):
         """The `Dropout` that a layer is whose draws could not be followed, or None."""

@@ -191,7 +191,8 @@ def reason(layer: Any, error: Any, inputs: Any) -> str:
     causes = [0] + [k for k, s in ends if s.endswith("Error encountered:")]
     said = lines[causes[-1]].strip()  # Keras wraps what it met
     said = said.partition(". ")[0].rstrip(".")
-    if "KerasTensor is symbolic" in said or "used as a boolean" in said:
+    known = ("KerasTensor is symbolic", "used as a boolean", "as a Python `bool`")
+    if any(text in said for text in known):
         said = "Python needs the values of a tensor, which no graph knows"
     if isinstance(error, TypeError) and "NoneType" in said:
         said = "computes with a size that is not known"
