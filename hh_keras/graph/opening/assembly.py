@@ -28,7 +28,7 @@ from hh_keras.graph.opening.kernels import products
 from hh_keras.graph.opening.naming import Names
 from hh_keras.graph.opening.openable import dense, of_keras, small_padding
 from hh_keras.graph.opening.tensorflow_functions import TensorFlowFunction
-from hh_keras.graph.opening.untrained import in_inference
+from hh_keras.graph.opening.untrained import in_mode
 from hh_keras.graph.replaying import replay
 
 
@@ -52,7 +52,7 @@ class Assembled(NamedTuple):
 
 
 def assemble(
-    recording: Any, steps: Any, constants: Any, untrained: Any, inputs: Any
+    recording: Any, steps: Any, constants: Any, fixed: Any, inputs: Any
 ) -> Any:
     """Makes the functional model of a recording.
 
@@ -60,7 +60,7 @@ def assemble(
         recording: the `Recording` whose tensors the steps speak of.
         steps: list of `Step`, the numbers of the batch replaced.
         constants: id of a symbolic tensor → the array that it stands for.
-        untrained: ids of the operations that are never in training.
+        fixed: id of an operation that is always in training, or never → whether it is.
         inputs: structure of `keras.Input` tensors, as that of the recording.
 
     Returns:
@@ -71,7 +71,7 @@ def assemble(
             not hold.
         ModelError: a layer cannot be made again.
     """
-    return _Assembly(recording, steps, constants, untrained, inputs).model()
+    return _Assembly(recording, steps, constants, fixed, inputs).model()
 
 
 # Keras' layers that ask tensors for their masks, whatever masks they are given.
@@ -79,8 +79,8 @@ _READ_MASKS = (keras.layers.MultiHeadAttention, Merge)
 
 
 class _Assembly:
-    def __init__(self, recording, steps, constants, untrained, inputs):
-        self.untrained = untrained
+    def __init__(self, recording, steps, constants, fixed, inputs):
+        self.fixed = fixed
         self.recording, self.constants, self.inputs = recording, constants, inputs
         self.anchor = keras.tree.flatten(inputs)[0]
         olds = keras.tree.flatten(recording.inputs)
@@ -294,7 +294,7 @@ class _Assembly:
         if id(op) not in self.made:
             name = self.names.of(op, step.scope)
             if calls.is_layer(op):
-                new = in_inference(op) if id(op) in self.untrained else op
+                new = in_mode(op, self.fixed[id(op)]) if id(op) in self.fixed else op
                 new = _layer_like(op) if new is op else new
                 for each in new._flatten_layers():
                     if getattr(each, "activation", None) is keras.ops.gelu:

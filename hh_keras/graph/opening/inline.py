@@ -24,6 +24,7 @@ from hh_keras.graph.opening.draws import Seeds
 from hh_keras.graph.opening.dropping import nothing_dropped
 from hh_keras.graph.opening.following import Recording
 from hh_keras.graph.opening.modes import agree_by_mode
+from hh_keras.graph.opening.one_mode import ALWAYS, STILL
 from hh_keras.graph.opening.openable import (
     drawing_together,
     is_graph,
@@ -177,17 +178,17 @@ def _open(model, struct, wanted, shut, dropouts=None):
     if not names:
         return Opening(model, closed=_account(shut))
     try:
-        steps, constants, untrained = agree(*runs, _BATCHES)
+        steps, constants, fixed = agree(*runs, _BATCHES)
     except Differs:
         usual = runs[0], record(_BATCHES[1], False)
         training = record(_BATCHES[0], True), runs[1]
         if _unsettled((*usual, *training), shut, dropouts):
             return _open(model, struct, wanted, shut, dropouts)
-        steps, constants, untrained = agree_by_mode(usual, training, _BATCHES)
+        steps, constants, fixed = agree_by_mode(usual, training, _BATCHES)
     runs[0].draws = [run.drawn for run in runs]
     inputs = [_input(x, path) for path, x in keras.tree.flatten_with_path(struct)]
     inputs = keras.tree.pack_sequence_as(struct, inputs)
-    made = assemble(runs[0], steps, constants, untrained, inputs)
+    made = assemble(runs[0], steps, constants, fixed, inputs)
     copies = ((old, made.copies.get(id(new))) for old, new in dropouts.items())
     dropouts = {old: new for old, new in copies if new is not None}
     with nothing_dropped(dropouts):
@@ -234,6 +235,8 @@ def _untrained(model, made):
 
 def _trains(layer):
     """Whether a layer does something else in training: it draws, or keeps state."""
+    if type(layer) in (*STILL.values(), *ALWAYS.values()):
+        return False
     if isinstance(layer, Seeds):
         return layer.draws[0] != layer.draws[1]
     keeps = layer._non_trainable_variables or layer._seed_generators
