@@ -450,3 +450,38 @@ def test_a_closed_layer_must_say_its_shape():
     )
     assert re.search(said, str(error.value))
     assert "compute_output_shape" in str(error.value)
+
+
+class Picky(keras.Model):
+    """Takes positive numbers only."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = L.Dense(3)
+
+    def call(self, x):
+        if hasattr(x, "numpy") and np.min(x) <= 0:
+            raise ValueError("positive numbers only")
+        return self.dense(ops.log(x))
+
+
+class Noisy(L.Layer):
+    def call(self, x):
+        return x + tf.random.normal((4,))
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_what_could_not_be_compared_is_said():
+    model, x = Picky(), np.ones((2, 4), "float32")
+    model(x)
+    (note,) = (n for n in opening(model, x).notes if "compared" in n)
+    assert "Picky" in note and "raises ValueError" in note
+    model = AroundClosed(Noisy())
+    model(x)
+    (note,) = (n for n in opening(model, x).notes if "compared" in n)
+    assert "outside training and in training: it gives others every time" in note
+    model = AroundClosed(FlipsItsShape())
+    model(x)
+    assert not opening(model, x).notes

@@ -53,7 +53,8 @@ class Opening:
             and that are layers now.
         unused: paths of weights that no call uses.
         notes: sentences on what is otherwise than in the class: a way of training that
-            is lost, a `training` that its call did not take.
+            is lost, a `training` that its call did not take, why the numbers could not
+            be compared.
     """
 
     model: Any
@@ -192,7 +193,7 @@ def _open(model, struct, wanted, shut, dropouts=None):
     copies = ((old, made.copies.get(id(new))) for old, new in dropouts.items())
     dropouts = {old: new for old, new in copies if new is not None}
     with nothing_dropped(dropouts):
-        what = difference(model, made.model, example(struct), made.steady)
+        what, skipped = difference(model, made.model, example(struct), made.steady)
     if what:
         raise _Mismatch(what, [x for x in runs[0].opened if x is not model])
     used = {id(old) for old, _ in made.pairs}
@@ -204,6 +205,7 @@ def _open(model, struct, wanted, shut, dropouts=None):
         untracked(runs[0].opened),
         _redrawn(dropouts),
         _left_out(unused),
+        _not_compared(model, skipped),
     )
     notes = tuple(note for note in notes if note)
     return Opening(opened, names, _account(shut), made.weights, unused, notes)
@@ -217,6 +219,11 @@ def _unsettled(runs, shut, dropouts):
             dropouts[layer] = keras.layers.Dropout(**arguments)
     closed_in_all = all(run.closed.keys() == runs[0].closed.keys() for run in runs)
     return not closed_in_all or any(run.dropping for run in runs)
+
+
+def _not_compared(model, why):
+    kind = type(model).__name__
+    return why and f"the opened model could not be compared with {kind} {why}"
 
 
 def _left_out(unused):
