@@ -82,3 +82,31 @@ def test_weights_in_any_container_become_layers(how):
 def test_weights_out_of_sight_are_refused_by_name():
     with pytest.raises(ModelError, match=r"Affine uses weight '.*scale'.* no layer"):
         opening(affine("hidden"))
+
+
+class ChannelsFirst(keras.Model):
+    """Layer scale and a bias over axis 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.into, self.back = L.Permute((3, 1, 2)), L.Permute((2, 3, 1))
+        self.conv, self.head = L.Conv2D(8, 3, padding="same"), L.Conv2D(3, 1)
+        self.scale = self.add_weight((8, 1, 1), "ones", name="scale")
+        self.bias = self.add_weight((1, 8, 1, 1), "zeros", name="bias")
+
+    def call(self, x):
+        y = self.into(self.conv(x)) * self.scale + self.bias
+        return self.head(self.back(ops.relu(y)))
+
+
+def test_channels_of_a_raw_weight_lie_on_its_long_axis():
+    model, x = ChannelsFirst(), np.ones((2, 5, 5, 3), "float32")
+    model(x)
+    opened = opening(randomize(model)).model
+    assert_equal(model, opened, x)
+    (group,) = (g for g in hh.trace(opened).groups if len(g) == 8)
+    assert not group.frozen
+    plan = random_plan(opened)
+    small = hh.rebuild(opened, plan)
+    assert small.count_params() < opened.count_params()
+    assert_same(hh.mask(opened, plan)(x), small(x))
