@@ -1,9 +1,9 @@
 """Following a class: its `call` runs on symbolic tensors, and what it does is noted.
 
-While `follow` runs, Keras' own `Layer.__call__` does all that it always does (build,
-dtypes, masks, `training`), except at two points: a class that is to be opened has its
-`call` run where Keras would ask for a shape, and instead of nodes on the user's layers,
-which are not touched, a list of *steps* grows.
+While a `Recording` runs, Keras' own `Layer.__call__` does all that it always does
+(build, dtypes, masks, `training`), except at two points: a class that is to be opened
+has its `call` run where Keras would ask for a shape, and instead of nodes on the user's
+layers, which are not touched, a list of *steps* grows.
 """
 
 import collections
@@ -38,6 +38,7 @@ from hh_keras.graph.opening.openable import (
     in_turn,
     is_array,
     is_graph,
+    masked,
     of_keras,
     own_line,
     put,
@@ -309,7 +310,9 @@ class Recording:
         if isinstance(layer, keras.Sequential) and type(layer).call is SEQUENTIAL:
             return lambda x, training=None, mask=None: in_turn(layer, x, mask)
         if is_graph(layer):
-            return lambda x, training=None, mask=None: self._through(layer, x, training)
+            return lambda x, training=None, mask=None: self._through(
+                layer, masked(x, mask), training
+            )
         return layer.call
 
     def _through(self, model, inputs, training):

@@ -272,6 +272,7 @@ def _without_one(model, struct, wanted, shut, error):
 
 def _unopened(model, shut, why, error=None):
     """A graph stays as it was; of a subclassed model there is none."""
+    why = why.rstrip(".")
     if is_graph(model):
         closed.close(model, why)
         return Opening(model, closed=(*_account(shut), (model.name, "", why)))

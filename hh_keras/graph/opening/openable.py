@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.backend import set_keras_mask
 
 from hh_keras.graph import calls
 from hh_keras.graph.rules import find_rule
@@ -70,7 +71,17 @@ def of_keras(layer: Any) -> bool:
     return all(owner.__module__.split(".")[0] in KERAS for owner in owners)
 
 
+def masked(inputs: Any, mask: Any) -> Any:
+    """Has tensors say the mask that a model was handed, as Keras does."""
+    masks = [] if mask is None else keras.tree.flatten(mask)
+    for x, each in zip(keras.tree.flatten(inputs), masks):
+        if each is not None:
+            set_keras_mask(x, each)
+    return inputs
+
+
 def in_turn(model: Any, x: Any, mask: Any) -> Any:
+    x = masked(x, mask)
     for layer in model.layers:
         x = layer(x)
     return x
