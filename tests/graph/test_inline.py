@@ -1,5 +1,7 @@
 """Opening classes: what comes out is the same network, made of ordinary layers."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -447,3 +449,84 @@ def test_what_a_trial_takes_stays_what_it_is():
     model = keras.Model(i, L.Conv2D(3, 1)(Doubled(name="own")(L.Conv2D(4, 1)(i))))
     assert "own" in hh.trace(model).sites
     assert opening(model, leaves=False).model is model
+
+
+class Flips(L.Layer):
+    def call(self, x):
+        return -x if ops.max(x) > 1 else x
+
+
+class FlipsItsShape(Flips):
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class Outer(L.Layer):
+    def __init__(self, inner):
+        super().__init__()
+        self.dense, self.inner = L.Dense(4), inner
+
+    def call(self, x):
+        return self.inner(self.dense(x))
+
+
+class AroundClosed(keras.Model):
+    def __init__(self, inner):
+        super().__init__()
+        self.outer, self.head = Outer(inner), L.Dense(2)
+
+    def call(self, x):
+        return self.head(self.outer(x))
+
+
+def test_a_closed_layer_must_say_its_shape():
+    x = np.ones((2, 3), "float32")
+    model = AroundClosed(FlipsItsShape(name="flips"))
+    model(x)
+    found = opening(randomize(model), x)
+    assert [n for n, *_ in found.closed] == ["flips"]
+    assert_equal(model, found.model, x)
+    model = AroundClosed(Flips(name="flips"))
+    model(x)
+    with pytest.raises(ModelError) as error:
+        opening(model, x)
+    said = (
+        r"'flips' has to stay closed \(Flips.call in test_inline.py:\d+: Python needs"
+    )
+    assert re.search(said, str(error.value))
+    assert "compute_output_shape" in str(error.value)
+
+
+class Picky(keras.Model):
+    """Takes positive numbers only."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = L.Dense(3)
+
+    def call(self, x):
+        if hasattr(x, "numpy") and np.min(x) <= 0:
+            raise ValueError("positive numbers only")
+        return self.dense(ops.log(x))
+
+
+class Noisy(L.Layer):
+    def call(self, x):
+        return x + tf.random.normal((4,))
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_what_could_not_be_compared_is_said():
+    model, x = Picky(), np.ones((2, 4), "float32")
+    model(x)
+    (note,) = (n for n in opening(model, x).notes if "compared" in n)
+    assert "Picky" in note and "raises ValueError" in note
+    model = AroundClosed(Noisy())
+    model(x)
+    (note,) = (n for n in opening(model, x).notes if "compared" in n)
+    assert "outside training and in training: it gives others every time" in note
+    model = AroundClosed(FlipsItsShape())
+    model(x)
+    assert not opening(model, x).notes
