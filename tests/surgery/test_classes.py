@@ -31,7 +31,7 @@ def half(name):
 
 @pytest.fixture(scope="module")
 def networks():
-    """Name → `(model, small)`, each made once."""
+    """Name → `(model, channels, plan, small)`, each made once."""
     made = {}
 
     def network(name):
@@ -40,7 +40,9 @@ def networks():
         if name not in made:
             keras.utils.set_random_seed(0)
             model = randomize(CLASS_ZOO[name]())
-            made[name] = model, hh.rebuild(model, random_plan(model))
+            channels = hh.trace(model)
+            plan = random_plan(channels)
+            made[name] = model, channels, plan, hh.rebuild(model, plan)
         return made[name]
 
     return network
@@ -56,9 +58,9 @@ def outputs(model, x):
 
 
 def test_keeping_all_is_the_class_bit_for_bit(networks, name):
-    model, small = networks(name)
+    model, channels, _, small = networks(name)
     x = example(small)
-    copy = hh.rebuild(model, random_plan(model, share=2.0))
+    copy = hh.rebuild(model, hh.Plan.of(channels, np.ones(channels.size, bool)))
     for a, b in zip(outputs(model, x), outputs(copy, x), strict=True):
         np.testing.assert_array_equal(a, b)
     assert copy.count_params() == model.count_params()
@@ -66,9 +68,8 @@ def test_keeping_all_is_the_class_bit_for_bit(networks, name):
 
 
 def test_masked_equals_rebuilt(networks, name):
-    model, small = networks(name)
+    model, _, plan, small = networks(name)
     x = example(small)
-    plan = random_plan(model)
     if name in RANDOM:  # both begin with the model's own state
         small = hh.rebuild(model, plan)
     masked = hh.mask(model, plan)
@@ -76,7 +77,7 @@ def test_masked_equals_rebuilt(networks, name):
 
 
 def test_small_networks_are_exported(networks, name, tmp_path):
-    _, small = networks(name)
+    *_, small = networks(name)
     x = example(small)
     wanted = outputs(small, x)
     tolerance = 5e-2 if half(name) else 1e-4
@@ -96,7 +97,7 @@ def test_small_networks_are_exported(networks, name, tmp_path):
 
 def test_convolutional_networks_lose_most_of_their_channels(networks):
     shares = {
-        name: hh.trace(networks(name)[0]).removable_share
+        name: networks(name)[1].removable_share
         for name in sorted(CONVOLUTIONAL)
         if not name.startswith("keras_hub")
     }
@@ -120,7 +121,7 @@ def test_files_load_in_a_process_that_knows_no_class(networks, tmp_path):
     names = [n for n in sorted(CLASS_ZOO) if not n.startswith("keras_hub")]
     names = [n for n in names if n not in NEED_CLASSES]
     for name in names:
-        small = hh.inline(networks(name)[1])
+        small = hh.inline(networks(name)[3])
         small.save(tmp_path / f"{name}.keras")
         x = example(small)
         x = dict(x) if isinstance(x, dict) else x

@@ -34,7 +34,7 @@ def saved(model, tmp_path):
 
 
 def random_plan(model, share=0.6, seed=0):
-    channels = hh.trace(model)
+    channels = model if isinstance(model, hh.ChannelMap) else hh.trace(model)
     rng = np.random.default_rng(seed)
     keep = np.ones(channels.size, bool)
     for group in channels.groups:
