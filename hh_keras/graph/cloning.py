@@ -114,12 +114,16 @@ def _check_methods(op, new):
 
 def replaced_methods(op: Any) -> set:
     """Names of the methods of this very object that its class has otherwise."""
-    kind = type(op)
-    return {
-        name
-        for name, value in vars(op).items()
-        if name not in OWN and callable(value) and callable(getattr(kind, name, None))
-    }
+    kind: Any = type(op)
+    held = vars(op)
+    return {name for name in held.keys() & _methods(kind) if callable(held[name])}
+
+
+@functools.lru_cache(maxsize=4096)
+def _methods(kind):
+    """Names of what can be called of a class, but for what each object has anew."""
+    names = (name for name in dir(kind) if name not in OWN)
+    return frozenset(n for n in names if callable(getattr(kind, n, None)))
 
 
 def _from_config(op, changes):

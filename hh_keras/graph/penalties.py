@@ -28,7 +28,9 @@ def bound_channels(op: Any, effect: Effect) -> Iterator[tuple]:
                 shape = [_BATCH if n is None else n for n in x.shape]
                 if not _takes(activity, shape, axis):
                     yield x.ids, _reason("activity regulariser", activity)
-    held = variables(op) if effect.weights else {}
+    if not effect.weights or not _holds(op):
+        return
+    held = variables(op)
     for name, axes in effect.weights.items():
         for kind in ("regularizer", "constraint"):
             function = getattr(held.get(name), kind, None)
@@ -37,6 +39,14 @@ def bound_channels(op: Any, effect: Effect) -> Iterator[tuple]:
             for axis, ids in enumerate(axes):
                 if ids is not None and not _takes(function, held[name].shape, axis):
                     yield ids, _reason(f"{kind} of '{name}'", function)
+
+
+def _holds(layer):
+    """Whether a weight in the layer has a regulariser or a constraint."""
+    for variable in layer._trainable_variables:
+        if variable.regularizer or variable.constraint:
+            return True
+    return bool(layer._layers) and any(map(_holds, layer._layers))
 
 
 def _is_users(function):
