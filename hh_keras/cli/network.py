@@ -15,7 +15,7 @@ from hh_keras.data import ImageData
 from hh_keras.errors import ModelError
 from hh_keras.flag import given
 from hh_keras.graph.calls import as_graph, is_graph
-from hh_keras.graph.opening.inline import opening, ordinary
+from hh_keras.graph.opening.inline import opening
 from hh_keras.models import sources
 from hh_keras.models.saving import check_can_be_saved
 from hh_keras.tasks import registry
@@ -84,15 +84,15 @@ def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> kera
         model = models.build(
             args.model, shape, num_classes, pretrained, model_args, scale
         )
-        return ordinary(model)
+        return _opened(model, shape, tell=False)
 
 
-def _opened(model, shape):
+def _opened(model, shape, tell=True):
     """The model with its classes opened; says so."""
     known = is_graph(model) or getattr(model, "_build_shapes_dict", None)
     inputs = None if known else keras.KerasTensor((None, *shape))
     found = opening(model, inputs, leaves=False)
-    if found.opened or found.closed:
+    if tell and (found.opened or found.closed):
         print(textwrap.indent(str(found), "  "), flush=True)
     return found.model
 

@@ -126,7 +126,7 @@ def opening(model: Any, inputs: Any = None, leaves: bool = True) -> Opening:
     more = _opening(found.model, None, odd)
     kept = {f.name: getattr(found, f.name) for f in dataclasses.fields(Opening)}
     joined = {k: v + getattr(more, k) for k, v in kept.items() if k != "model"}
-    joined["closed"] = found.closed + tuple(set(more.closed) - set(found.closed))
+    joined["closed"] = tuple(dict.fromkeys(joined["closed"]))
     joined["notes"] = tuple(dict.fromkeys(joined["notes"]))
     return Opening(more.model, **joined)
 
