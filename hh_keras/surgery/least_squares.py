@@ -1,0 +1,99 @@
+"""Least squares on second moments: what of some channels the others can tell.
+
+With `C = E[x xᵀ]` and `P = (C + Λ)⁻¹`, the weights that minimise
+`E‖W x − W' x_S‖² + ‖W' − W_S‖²_Λ` over the channels `S` that stay are
+`W_S − P_SR P_RR⁻¹ W_R`, and what is lost is `W_Rᵀ P_RR⁻¹ W_R` (Hassibi and Stork,
+Optimal Brain Surgeon, 1992, with channels for weights).
+"""
+
+import numpy as np
+
+RIDGES = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+_ONES = 1e-9  # the mean is not drawn to anything
+
+
+def inverse(moment: np.ndarray, ridge: float, ones: bool = True) -> np.ndarray:
+    """`(C + Λ)⁻¹`.
+
+    Args:
+        moment: float `(n, n)`.
+        ridge: Λ, in parts of the mean of the channels' second moments.
+        ones: whether the last row and column are of the ones, whose Λ is 0.
+
+    Returns:
+        float `(n, n)`.
+    """
+    size = len(moment) - ones
+    scale = max(float(np.diag(moment)[:size].mean()), 1e-30)
+    added = np.full(len(moment), ridge * scale)
+    added[size:] = _ONES
+    return np.linalg.inv(moment + np.diag(added))
+
+
+def remove(
+    inverse: np.ndarray, weights: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Takes rows out, the others taking over what they can.
+
+    Args:
+        inverse: float `(n, n)`, see above.
+        weights: float `(n, columns)`.
+        rows: which to take out.
+
+    Returns:
+        `(inverse, weights)` of the same shapes; what was taken out is 0.
+    """
+    across = inverse[:, rows]
+    within = np.linalg.inv(inverse[np.ix_(rows, rows)])
+    share = across @ within
+    weights = weights - share @ weights[rows]
+    inverse = inverse - share @ across.T
+    weights[rows] = 0
+    inverse[rows] = inverse[:, rows] = 0
+    return inverse, weights
+
+
+def best_ridge(
+    halves: np.ndarray, removed: np.ndarray, importance: np.ndarray, ones: bool = True
+) -> float:
+    """The ridge with which each half of the data tells most of the other.
+
+    Args:
+        halves: float `(2, n, n)`, moments.
+        removed: bool `(n,)`, the rows to be told of.
+        importance: float `(removed, removed)`, how much errors matter: `W_R W_Rᵀ`.
+        ones: whether the last row is that of the ones.
+
+    Returns:
+        One of `RIDGES`; infinity if none is better than to predict nothing.
+    """
+    errors, nothing = np.zeros(len(RIDGES)), 0.0
+    kept = ~removed
+    for a, b in (halves, halves[::-1]):
+        unknown = b[np.ix_(removed, removed)]
+        nothing += float((importance * unknown).sum())
+        for k, told in enumerate(_predictions(a, removed, ones)):
+            cross = b[np.ix_(removed, kept)] @ told
+            error = unknown - cross - cross.T + told.T @ b[np.ix_(kept, kept)] @ told
+            errors[k] += float((importance * error).sum())
+    best = int(errors.argmin())
+    return RIDGES[best] if errors[best] < nothing else float("inf")
+
+
+def _predictions(moment, removed, ones):
+    """For each ridge the removed rows in terms of the kept ones, `(kept, removed)`.
+
+    With ones, the ridge acts on the covariance, and the means are told exactly.
+    """
+    size = len(moment) - ones
+    mean = moment[-1, :size] if ones else np.zeros(size)
+    covariance = moment[:size, :size] - np.outer(mean, mean)
+    gone, kept = removed[:size], ~removed[:size]
+    values, vectors = np.linalg.eigh(covariance[np.ix_(kept, kept)])
+    target = vectors.T @ covariance[np.ix_(kept, gone)]
+    scale = max(float(np.diag(moment)[:size].mean()), 1e-30)
+    for ridge in RIDGES:
+        told = vectors @ (target / (np.maximum(values, 0) + ridge * scale)[:, None])
+        if ones:
+            told = np.vstack([told, mean[gone] - mean[kept] @ told])
+        yield told
