@@ -1,10 +1,11 @@
 """Greedy elimination: which channels to remove, given that the others make up for them.
 
 Removing channel `r` costs, at each kernel that reads it,
-`½ Σ_o h_o (w_r,o)² / P_rr`: how much its outputs matter times what the channels that are
-left cannot tell of `r`. The channel with the least cost per multiply-accumulate saved
-goes, the weights and `P` of its readers are updated, and so on (Hassibi and Stork, Optimal
-Brain Surgeon, NIPS 1992; for structures, Kurtic et al., ZipLM, arXiv:2302.04089).
+`½ Σ_o h_o (w_r,o)² / P_rr`: how much its outputs matter times what the channels that
+are left cannot tell of `r`. The channel with the least cost per multiply-accumulate
+saved goes, the weights and `P` of its readers are updated, and so on (Hassibi and Stork,
+Optimal Brain Surgeon, NIPS 1992; for structures, Kurtic et al., ZipLM,
+arXiv:2302.04089).
 """
 
 import dataclasses

@@ -68,32 +68,33 @@ def best_ridge(
         One of `RIDGES`; infinity if none is better than to predict nothing.
     """
     errors, nothing = np.zeros(len(RIDGES)), 0.0
-    kept = ~removed
+    size = halves.shape[1] - ones
+    gone, kept = removed[:size], ~removed[:size]
     for a, b in (halves, halves[::-1]):
-        unknown = b[np.ix_(removed, removed)]
-        nothing += float((importance * unknown).sum())
-        for k, told in enumerate(_predictions(a, removed, ones)):
-            cross = b[np.ix_(removed, kept)] @ told
-            error = unknown - cross - cross.T + told.T @ b[np.ix_(kept, kept)] @ told
-            errors[k] += float((importance * error).sum())
+        mean = a[-1, :size] if ones else np.zeros(size)
+        covariance, seen = _about(a, mean, ones), _about(b, mean, ones)
+        nothing += float(
+            (importance * _about(b, 0 * mean, ones)[np.ix_(gone, gone)]).sum()
+        )
+        values, vectors = np.linalg.eigh(covariance[np.ix_(kept, kept)])
+        target = vectors.T @ covariance[np.ix_(kept, gone)]
+        # The error of each ridge, in the eigenvectors' coordinates.
+        unknown = float((importance * seen[np.ix_(gone, gone)]).sum())
+        across = vectors.T @ seen[np.ix_(kept, gone)]
+        linear = ((target @ importance) * across).sum(1)
+        square = vectors.T @ seen[np.ix_(kept, kept)] @ vectors
+        square *= target @ importance @ target.T
+        scale = max(float(np.diag(a)[:size].mean()), 1e-30)
+        for k, ridge in enumerate(RIDGES):
+            share = 1 / (np.maximum(values, 0) + ridge * scale)
+            errors[k] += unknown - 2 * share @ linear + share @ square @ share
     best = int(errors.argmin())
     return RIDGES[best] if errors[best] < nothing else float("inf")
 
 
-def _predictions(moment, removed, ones):
-    """For each ridge the removed rows in terms of the kept ones, `(kept, removed)`.
-
-    With ones, the ridge acts on the covariance, and the means are told exactly.
-    """
-    size = len(moment) - ones
-    mean = moment[-1, :size] if ones else np.zeros(size)
-    covariance = moment[:size, :size] - np.outer(mean, mean)
-    gone, kept = removed[:size], ~removed[:size]
-    values, vectors = np.linalg.eigh(covariance[np.ix_(kept, kept)])
-    target = vectors.T @ covariance[np.ix_(kept, gone)]
-    scale = max(float(np.diag(moment)[:size].mean()), 1e-30)
-    for ridge in RIDGES:
-        told = vectors @ (target / (np.maximum(values, 0) + ridge * scale)[:, None])
-        if ones:
-            told = np.vstack([told, mean[gone] - mean[kept] @ told])
-        yield told
+def _about(moment, mean, ones):
+    """Second moments about a point instead of about zero, without the ones."""
+    if not ones:
+        return moment
+    own, inner = moment[-1, :-1], moment[:-1, :-1]
+    return inner - np.outer(own, mean) - np.outer(mean, own) + np.outer(mean, mean)
