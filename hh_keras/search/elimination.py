@@ -3,13 +3,12 @@
 Removing channel `r` costs, at each kernel that reads it,
 `½ Σ_o h_o (w_r,o)² / P_rr`: how much its outputs matter times what the channels that
 are left cannot tell of `r`. The channel with the least cost per multiply-accumulate
-saved goes, the weights and `P` of its readers are updated, and so on (Hassibi and Stork,
-Optimal Brain Surgeon, NIPS 1992; for structures, Kurtic et al., ZipLM,
+saved goes, the weights and `P` of its readers are updated, and so on (Hassibi and
+Stork, Optimal Brain Surgeon, NIPS 1992; for structures, Kurtic et al., ZipLM,
 arXiv:2302.04089).
 """
 
 import dataclasses
-from typing import Any
 
 import keras
 import numpy as np
@@ -164,7 +163,7 @@ def _importance(reader, energy, kernel):
     return [matrix[0] for matrix in reader.matrices(like)]
 
 
-def _inverse(moments, rows, matrix, ones, rng) -> Any:
+def _inverse(moments, rows, matrix, ones, rng):
     if len(rows) > LARGEST:
         return 1 / np.maximum(moments.whole[rows], 1e-30)
     at = np.append(rows, -1)

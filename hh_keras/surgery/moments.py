@@ -79,10 +79,13 @@ def collect(
             into[2] = into[2] + energy.numpy()
     if not examples:
         raise SearchError("the calibration data is empty: no batch to learn from.")
-    return {path: _mean(path, *each, examples, distance) for path, each in sums.items()}
+    return {
+        path: _mean(path, moments, counts, energy / examples if distance else None)
+        for path, (moments, counts, energy) in sums.items()
+    }
 
 
-def _mean(path, moments, counts, energy, examples, distance):
+def _mean(path, moments, counts, energy):
     if not all(np.isfinite(each).all() for each in moments):
         raise SearchError(
             f"what layer '{path}' reads is not finite on the calibration data: check "
@@ -91,7 +94,7 @@ def _mean(path, moments, counts, energy, examples, distance):
     if not counts[1]:  # one batch only
         moments, counts = [moments[0], moments[0]], [counts[0] / 2] * 2
     halves = np.stack([m / n for m, n in zip(moments, counts)])
-    return Moments(halves, np.array(counts), energy / examples if distance else None)
+    return Moments(halves, np.array(counts), energy)
 
 
 def _runner(model, readers, distance):

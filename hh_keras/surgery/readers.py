@@ -36,7 +36,7 @@ class Reader:
     axis: int
     ids: np.ndarray
     input: tuple
-    outputs: int | None
+    outputs: Any
     groups: int = 1
 
     def matrices(self, kernel: np.ndarray) -> list[np.ndarray]:
