@@ -10,6 +10,8 @@ from hh_keras.export.checks import reason
 
 _LISTED = re.compile(r"^(?:TF Select|Custom) ops: (.+)$", re.MULTILINE)
 
+_STATE = re.compile(r"node (\S+)/(?:Read|Assign)VariableOp was passed")
+
 
 def conversion_failure(
     model: keras.Model, path: str | Path, function: Any, error: Exception
@@ -28,6 +30,14 @@ def conversion_failure(
     listed = _LISTED.findall(str(error))
     every = {kind.strip() for line in listed for kind in line.split(",")}
     kinds = sorted(every - {"Placeholder"})  # of a table, which is named itself
+    kept = _STATE.search(str(error))
+    if kept:
+        (layer, *_) = [*_layer_of(kept[1], model), kept[1]]
+        return (
+            f"{model.name!r} cannot be converted to {path}: layer {layer!r} keeps a "
+            "state from call to call (of random numbers, for instance), and a .tflite "
+            "file keeps none. Leave it out of the exported model."
+        )
     if not kinds:
         return f"{model.name!r} cannot be converted to {path}: {reason(error)}"
     named = [_with_layers(kind, model, function.graph) for kind in kinds[:4]]

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.saving.serialization_lib import SafeModeScope
+from keras.src.saving.serialization_lib import SafeModeScope, SerializableDict
 
 from hh_keras.errors import ModelError
 from hh_keras.graph.closed import hand_on
@@ -44,6 +44,7 @@ def clone_op(op: Any, changes: dict | None = None) -> Any:
     try:
         new = _from_config(op, changes)
         new.autocast = op.autocast  # not in the config
+        _keep_config(op, new, changes)
         if not type(op).__module__.startswith("keras."):
             _keep_untold(op, new if not changes else _from_config(op, {}), new)
         _check_methods(op, new)
@@ -58,6 +59,16 @@ def clone_op(op: Any, changes: dict | None = None) -> Any:
             f"own config ({type(error).__name__}: {first_line(error)}). "
             "Give the class a get_config() that returns its constructor arguments."
         ) from error
+
+
+def _keep_config(op, new, changes):
+    """Has a layer whose config Keras notes down tell what `op` tells.
+
+    It was made of the live objects of `op`, and Keras notes plain values only.
+    """
+    told = getattr(op, "_auto_config", None)
+    if told is not None:
+        vars(new)["_auto_config"] = SerializableDict(**{**told.config, **changes})
 
 
 def _keep_untold(op, copy, new):
@@ -124,7 +135,12 @@ def _from_config(op, changes):
     kind = type(op)
     with SafeModeScope(False):  # the model is already in memory: trusted
         if _plain(kind):
-            return kind.from_config(live)
+            taken = _taken(kind, live)
+            new = kind.from_config(taken)
+            if taken.keys() != live.keys():
+                new.name, new.trainable = op.name, op.trainable
+                new.dtype_policy = op.dtype_policy
+            return new
         for make in (lambda: kind.from_config(dict(live)), lambda: kind(**live)):
             try:
                 return _hand_over(op, make())
@@ -132,6 +148,15 @@ def _from_config(op, changes):
                 continue
         with keras.saving.CustomObjectScope(_functions(op)):
             return _hand_over(op, kind.from_config({**config, **changes}))
+
+
+def _taken(kind, config):
+    """What a constructor takes; one need not take what Keras says of every layer."""
+    parameters = inspect.signature(kind.__init__).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return config
+    common = ("name", "trainable", "dtype")
+    return {k: v for k, v in config.items() if k in parameters or k not in common}
 
 
 def _config(op):

@@ -47,6 +47,17 @@ def _copied(layer, memo):
     memo.setdefault(id(layer), made_before(layer))
     if memo[id(layer)] is not None:
         return memo[id(layer)]
+    if type(layer) is keras.Sequential:
+        # Its graph is made of its layers; copied, it would be a second set of them.
+        inner = [
+            type(each).from_config(each.get_config())
+            if isinstance(each, keras.layers.InputLayer)
+            else _copied(each, memo)
+            for each in layer._layers
+        ]
+        new = memo[id(layer)] = keras.Sequential(inner, layer.trainable, layer.name)
+        note(layer, new)
+        return new
     new = type(layer).__new__(type(layer))
     keras.Layer.__init__(new, dtype=layer.dtype_policy, name=layer.name)
     begun, memo[id(layer)] = set(vars(new)), new

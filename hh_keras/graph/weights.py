@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,8 @@ def variables(op: Any) -> dict:
     found = {}
     for v in op.variables:
         name = attributes.get(id(v)) or v.path.rsplit("/", 1)[-1]
+        # Keras counts the variables that got no name, over all layers.
+        name = re.sub(r"^variable_\d+$", "variable", name)
         while name in found:
             name += "'"
         found[name] = v

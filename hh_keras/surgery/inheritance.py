@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from hh_keras.errors import ModelError
 from hh_keras.graph import calls, replaying
 from hh_keras.graph.weights import initialize_as_usual, initialize_with, variables
 
@@ -42,8 +43,17 @@ class Inheritance:
             if old.built and not new.built:  # an activation, not called yet
                 new.build_from_config(old.get_build_config() or {})
         for name, target in variables(self.new).items():
-            if name not in self.done:
-                target.assign(self._value(name))
+            if name in self.done:
+                continue
+            value = self._value(name) if name in self.olds else None
+            if value is None or value.shape != tuple(target.shape):
+                raise ModelError(
+                    f"layer '{self.old.name}' ({type(self.old).__name__}), made again "
+                    f"from its config, has another weight '{name}' "
+                    f"{tuple(target.shape)}. Give the class a get_config() that "
+                    "returns its constructor arguments."
+                )
+            target.assign(value)
 
     def _initial(self, name, shape):
         key = self.keys.get(name)

@@ -6,6 +6,8 @@ channel.
 
 CALLS = """
 tf.abs(x - 0.5)
+x[:1] + x
+x[..., : tf.constant(2)]
 tf.add(x, x)
 tf.add_n([x, x, x])
 tf.argmax(x, axis=-1)
@@ -23,6 +25,7 @@ tf.cos(x)
 tf.cumsum(x, axis=1)
 tf.divide(x, x + 1.0)
 tf.einsum("bhwc,bhwd->bcd", x, x)
+tf.einsum("bhwc, bHWc->bhwHW", x, x)
 tf.equal(x, x)
 tf.exp(x)
 tf.expand_dims(x, axis=1)

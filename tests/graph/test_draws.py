@@ -265,7 +265,7 @@ class OfTensorFlow(L.Layer):
 
 class OfSymbols(L.Layer):
     def call(self, x, training=None):
-        return tf.nn.dropout(x, 0.3) if training else x
+        return tf.nn.dropout(x, 0.3) - x if training else x
 
 
 class OfTensorFlowsGenerator(L.Layer):

@@ -126,7 +126,7 @@ def test_a_layer_without_a_config_is_copied_as_it_is():
             return self.inner(x + self.rows)
 
     i = keras.Input((5, 8))
-    table = Table((5, 8), L.Dense(8, kernel_regularizer="l2"))
+    table = hh.keep_closed(Table((5, 8), L.Dense(8, kernel_regularizer="l2")))
     x = L.Dense(8)(L.Dense(16, "relu", name="free")(table(i)))
     model = keras.Model(i, L.Dense(2)(L.GlobalMaxPooling1D()(x)))
     with pytest.warns(UserWarning, match="'table'"):

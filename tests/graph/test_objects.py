@@ -133,7 +133,8 @@ def test_tied_embeddings_stay_tied_and_whole():
     embedding = L.Embedding(20, 8, name="words")
     i = keras.Input((7,), dtype="int32")
     x = L.Dense(8)(L.Dense(16, "relu", name="free")(embedding(i)))
-    model = keras.Model(i, Decoder(embedding, name="decoder")(x))
+    decoder = hh.keep_closed(Decoder(embedding, name="decoder"))
+    model = keras.Model(i, decoder(x))
     channels = hh.trace(model)
     assert "shares 'embeddings'" in channels.group("words").frozen
     scores = np.arange(channels.size, dtype=float)

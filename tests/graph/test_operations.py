@@ -4,11 +4,15 @@ import inspect
 import warnings
 
 import keras
+import numpy as np
 import pytest
 from keras import layers as L
 from keras import ops
 
 import hh_keras as hh
+from hh_keras.graph.opening.tensorflow_functions import TensorFlowFunction
+from tests.surgery.test_invariants import assert_same, random_plan
+from tests.zoo import example, randomize
 
 PASSES = """
     abs absolute add angle arange arccos arcsin arcsinh arctan arctan2 arctanh array
@@ -136,3 +140,77 @@ def test_layers_of_keras_let_channels_leave_or_say_why_not(name):
     model = keras.Model(i, L.Dense(2)(L.Flatten()(L.Dense(3)(y))))
     group = hh.trace(model).group("conv")
     assert bool(group.frozen) == (name in STAY)
+
+
+def built(i, *layers):
+    x = i
+    for each in layers:
+        x = each(x)
+    return randomize(keras.Model(i, x))
+
+
+def rebuilt_like_masked(model):
+    plan, x = random_plan(model, 0.5), example(model)
+    assert_same(hh.mask(model, plan)(x), hh.rebuild(model, plan)(x))
+    same = hh.rebuild(model, random_plan(model, 2.0))
+    np.testing.assert_array_equal(model(x), same(x))
+
+
+@pytest.mark.parametrize("channels", [(0, 8), (3, 4)])
+def test_blocks_of_channels_are_taken_out(channels):
+    def block(x):
+        return ops.slice(x, (0, 1, channels[0]), (2, 3, channels[1]))
+
+    i = keras.Input(batch_shape=(2, 6, 5))
+    model = built(i, L.Dense(8, name="dense"), block, L.Dense(2))
+    assert hh.trace(model).group("dense").frozen is None
+    rebuilt_like_masked(model)
+
+
+def test_patches_of_tensorflow_pass_channels_on():
+    def patches(x):
+        return TensorFlowFunction("image.extract_patches")(
+            x, [1, 2, 2, 1], [1, 2, 2, 1], [1, 1, 1, 1], "VALID"
+        )
+
+    i = keras.Input((6, 6, 3))
+    model = built(i, L.Conv2D(5, 3, name="conv"), patches, L.Conv2D(4, 1))
+    assert hh.trace(model).group("conv").frozen is None
+    rebuilt_like_masked(model)
+
+
+def test_axes_of_size_one_that_nobody_names():
+    """What Keras says of the shape of attention scores is not always so."""
+
+    class Odd(L.Layer):
+        def call(self, x):
+            return ops.mean(x, axis=(1, 2), keepdims=True)[..., :1] * ops.ones((3,))
+
+        def compute_output_shape(self, shape):
+            return (shape[0], 1, 1, 1)
+
+    i = keras.Input((6, 6, 3))
+    rebuilt_like_masked(built(i, L.Conv2D(5, 3), Odd(), ops.squeeze))
+
+
+class Paired(keras.regularizers.Regularizer):
+    """Written for eight numbers."""
+
+    def __call__(self, x):
+        return ops.sum(ops.square(ops.reshape(x, (-1, 2, 8 // 2))))
+
+
+class Any(Paired):
+    def __call__(self, x):
+        return ops.sum(ops.abs(x))
+
+
+@pytest.mark.parametrize("argument", ["activity_regularizer", "kernel_regularizer"])
+@pytest.mark.parametrize("kind, stays", [(Paired, True), (Any, False)])
+def test_channels_that_a_regularizer_counts_stay(argument, kind, stays):
+    dense = L.Dense(8, name="dense", **{argument: kind()})
+    model = built(keras.Input((3,)), dense, L.Dense(2))
+    frozen = hh.trace(model).group("dense").frozen
+    assert (frozen is not None and "Paired" in frozen) == stays
+    rebuilt_like_masked(model)
+    hh.rebuild(model, random_plan(model, 0.5))(example(model), training=True)

@@ -66,6 +66,26 @@ def test_random_layers_are_noticed():
     assert "other numbers at every call" in traced(noisy)[0].frozen
 
 
+@pytest.mark.parametrize("rate", [0.5, 0.1, 0.02])
+def test_layers_that_drop_now_and_then_in_training_pass_channels(rate):
+    def call(self, x, training=False):
+        if not training:
+            return x
+        shape = (ops.shape(x)[0], 1, 1, 1)
+        return x * ops.floor(1 - rate + keras.random.uniform(shape)) / (1 - rate)
+
+    for _ in range(5):
+        group, seen = traced(layer(call))
+        assert group.frozen is None and not seen
+
+
+def test_what_mixes_channels_in_training_alone_is_frozen():
+    def call(self, x, training=False):
+        return x - ops.mean(x, -1, keepdims=True) if training else x
+
+    assert "not their own" in traced(layer(call))[0].frozen
+
+
 def test_a_trial_leaves_the_layer_as_it_is():
     class Counted(L.Layer):
         ran = 0
@@ -220,3 +240,17 @@ def test_what_is_known_of_a_layer_is_explained():
     )
     assert found["conv"] == ("rule", "makes 6; reads 3")
     assert set(found) == {"conv", "norm", "own"}
+
+
+def test_what_is_random_now_and_then_only_is_random():
+    class Path(L.Layer):
+        """Drops an example's channels, seldom."""
+
+        def call(self, x, training=False):
+            if not training:
+                return x
+            seed = keras.random.uniform((ops.shape(x)[0], *[1] * (len(x.shape) - 1)))
+            return ops.where(seed > 0.05, x, 0.0)
+
+    for _ in range(8):  # it shows, or not, by chance
+        assert traced(Path())[0].frozen is None

@@ -16,6 +16,7 @@ from hh_keras.graph import calls
 from hh_keras.graph.opening.draws import Draw
 from hh_keras.graph.opening.extra_layers import AlongBatch
 from hh_keras.graph.opening.following import Read, Seed, Step
+from hh_keras.graph.opening.untrained import in_inference
 
 
 class Differs(Exception):
@@ -48,8 +49,9 @@ def agree(first: Any, second: Any, batches: Any) -> tuple:
     """Merges two recordings of a model.
 
     Returns:
-        `(steps, constants)`: the steps of the first run, numbers that are the batch
-        replaced; id of a symbolic tensor → the array that it stands for.
+        `(steps, constants, untrained)`: the steps of the first run, numbers that are
+        the batch replaced; id of a symbolic tensor → the array that it stands for; ids
+        of the operations that are called with `training=False` even in training.
 
     Raises:
         Differs: the runs do not agree; `layer` is the innermost class around it.
@@ -63,12 +65,12 @@ def agree(first: Any, second: Any, batches: Any) -> tuple:
     for a, b in zip(first.steps, second.steps):
         if a.scope != b.scope:
             shared = [x for x, y in zip(a.scope, b.scope) if x is y]
-            raise Differs(shared[-1], merge.changed)
+            raise Differs(shared[-1], f"{merge.changed}: {a.line}")
         steps.append(merge.step(a, b))
     outputs = [keras.tree.flatten(r.outputs) + r.losses for r in (first, second)]
-    merge.scope = (first.model,)
+    merge.scope, merge.line = (first.model,), ""
     merge.values(*outputs)
-    return steps, merge.constants
+    return steps, merge.constants, merge.never_trained()
 
 
 class Merge:
@@ -81,7 +83,10 @@ class Merge:
         self.batches = batches
         self.tensors = {}  # id of a tensor of the second run → that of the first
         self.constants = {}
+        self.trained = set()  # ids of operations that are called in training
+        self.untrained = {}  # operation that never is → the class around it
         self.scope = ()
+        self.line = ""
         flat = (keras.tree.flatten(r.inputs) for r in (first, second))
         self._pair(*flat)
 
@@ -89,10 +94,11 @@ class Merge:
         self.tensors.update((id(y), x) for x, y in zip(ours, theirs))
 
     def differs(self, why: Any = None) -> Any:
-        return Differs(self.scope[-1], why or self.changed)
+        line = f": {self.line}" if self.line else ""
+        return Differs(self.scope[-1], f"{why or self.changed}{line}")
 
     def step(self, a: Any, b: Any) -> Any:
-        self.scope = a.scope
+        self.scope, self.line = a.scope, a.line
         if len(a.outputs) != len(b.outputs) or type(a.op) is not type(b.op):
             raise self.differs()
         kwargs = {k: v for k, v in a.kwargs.items() if k != "training"}
@@ -102,7 +108,7 @@ class Merge:
         kwargs = self.values(kwargs, others)
         op = self._operation(a, b)
         self._pair(a.outputs, b.outputs)
-        step = Step(op, args, {**kwargs, **handed}, a.outputs, a.scope)
+        step = Step(op, args, {**kwargs, **handed}, a.outputs, a.scope, a.line)
         if isinstance(op, Draw) and any((n or 0) < 0 for n in op.shape or ()):
             step.kwargs["like"] = self.first_input
         if isinstance(op, AlongBatch):
@@ -126,11 +132,26 @@ class Merge:
         if runs[0] == runs[1] and seen[0] == seen[1]:
             return {} if seen[0] is None else {"training": seen[0]}
         if seen in (runs, [None, None]):
+            if seen == runs:
+                self.trained.add(id(a.op))
             return {}
-        if seen == [False, False] and same_in_training(a.op):
+        if seen == [False, False] and in_inference(a.op) is not None:
+            self.untrained[a.op] = self.scope[-1]
             return {}
         value = seen[0] if seen[0] == seen[1] else "something of its own"
         raise self.differs(f"calls '{a.op.name}' with training={value}")
+
+    def never_trained(self) -> set:
+        """Ids of the operations that are called with `training=False` even in training.
+
+        Raises:
+            Differs: one of them is also called otherwise, which no copy could do.
+        """
+        for op, layer in self.untrained.items():
+            if id(op) in self.trained and in_inference(op) is not op:
+                why = f"calls '{op.name}' with training=False, and without"
+                raise Differs(layer, why)
+        return set(map(id, self.untrained))
 
     def _operation(self, a, b):
         if a.op is b.op:
@@ -234,7 +255,10 @@ class Merge:
             batch = self._number(len(a), len(b))
             if (a == a[:1]).all() and (b == a[:1]).all():
                 return Rows(a[:1], batch.times)
-        raise self.differs("makes numbers anew in every call")
+            both = min(len(a), len(b))
+            if (a[:both] == b[:both]).all():
+                raise self.differs("computes with the number of examples")
+        raise self.differs("makes other numbers in training, or anew in every call")
 
 
 def _markers(value):
@@ -246,17 +270,3 @@ def _config(layer):
     config = layer.get_config()
     config.pop("name", None)
     return config
-
-
-def same_in_training(op: Any) -> bool:
-    """Whether a layer, and all in it, computes the same in training."""
-    if not calls.is_layer(op):
-        return True
-    inner = op._flatten_layers()
-    return all(_steady(x) for x in inner)
-
-
-def _steady(layer):
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return not layer.trainable
-    return not layer._call_has_training_arg or isinstance(layer, keras.Model)

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 from keras.src import backend
+from keras.src.layers.merging.base_merge import Merge
+from keras.src.ops.core import Cast
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
@@ -18,10 +20,14 @@ from hh_keras.graph.opening.extra_layers import (
     Constant,
     Weight,
     WithMask,
+    approximate_gelu,
 )
 from hh_keras.graph.opening.following import Read, Seed, Step
+from hh_keras.graph.opening.kernels import products
 from hh_keras.graph.opening.naming import Names
-from hh_keras.graph.opening.openable import dense
+from hh_keras.graph.opening.openable import dense, of_keras, small_padding
+from hh_keras.graph.opening.tensorflow_functions import TensorFlowFunction
+from hh_keras.graph.opening.untrained import in_inference
 from hh_keras.graph.replaying import replay
 
 
@@ -34,21 +40,26 @@ class Assembled(NamedTuple):
         pairs: `(variable of the original, its copy)`.
         steady: those pairs whose layers are called once. A layer that is called twice
             updates its statistics in an order that only Keras decides.
+        copies: id of an operation that was noted → that of the model.
     """
 
     model: keras.Model
     weights: tuple
     pairs: list
     steady: list
+    copies: dict
 
 
-def assemble(recording: Any, steps: Any, constants: Any, inputs: Any) -> Any:
+def assemble(
+    recording: Any, steps: Any, constants: Any, untrained: Any, inputs: Any
+) -> Any:
     """Makes the functional model of a recording.
 
     Args:
         recording: the `Recording` whose tensors the steps speak of.
         steps: list of `Step`, the numbers of the batch replaced.
         constants: id of a symbolic tensor → the array that it stands for.
+        untrained: ids of the operations that are never in training.
         inputs: structure of `keras.Input` tensors, as that of the recording.
 
     Returns:
@@ -58,11 +69,16 @@ def assemble(recording: Any, steps: Any, constants: Any, inputs: Any) -> Any:
         Differs: a class uses a weight in a way that has no layer.
         ModelError: a layer cannot be made again.
     """
-    return _Assembly(recording, steps, constants, inputs).model()
+    return _Assembly(recording, steps, constants, untrained, inputs).model()
+
+
+# Keras' layers that ask tensors for their masks, whatever masks they are given.
+_READ_MASKS = (keras.layers.MultiHeadAttention, Merge)
 
 
 class _Assembly:
-    def __init__(self, recording, steps, constants, inputs):
+    def __init__(self, recording, steps, constants, untrained, inputs):
+        self.untrained = untrained
         self.recording, self.constants, self.inputs = recording, constants, inputs
         self.anchor = keras.tree.flatten(inputs)[0]
         olds = keras.tree.flatten(recording.inputs)
@@ -75,6 +91,11 @@ class _Assembly:
         self.made = {}  # id of an operation → its copy
         self.pairs, self.weights = [], []
         self.seeds, self.states = {}, []
+        self.own_leaves = any(
+            isinstance(op, TensorFlowFunction)
+            or (calls.is_layer(op) and not of_keras(op))
+            for op in (step.op for step in self.steps)
+        )
         self.names = Names(
             x._keras_history.operation.name for x in self.values.values()
         )
@@ -86,13 +107,20 @@ class _Assembly:
             if calls.is_layer(step.op)
             for v in step.op.variables
         }
+        self.products, self.spent = products(
+            self.steps, recording.reads, self.owners, self.uses
+        )
 
     def model(self) -> Any:
         for step in self.steps:
-            layer, (args, kwargs) = self._dense(step)
+            if id(step) in self.spent:
+                continue
+            layer, (args, kwargs) = self._layer(step)
             outputs = layer(*args, **kwargs)
             flat = keras.tree.flatten(outputs)
-            dense(flat, keras.tree.flatten((args, kwargs)))
+            wrong = dense(flat, keras.tree.flatten((args, kwargs)))
+            if wrong and self.own_leaves:
+                flat = [self._as_dense(x, step.scope) for x in flat]
             self.values.update((id(t), x) for t, x in zip(step.outputs, flat))
         outputs = self._outputs()
         model = keras.Model(self.inputs, outputs, name=self.recording.model.name)
@@ -104,13 +132,24 @@ class _Assembly:
             found = _variables(old, new)
             pairs += found
             steady += found if times[id(old)] == 1 else []
-        pairs += [(read.variable, layer.weights[0]) for read, layer in self.weights]
         pairs += self.states
         steady += self.states
+        turned = set()
+        for read, layer, is_turned in self.weights:
+            pairs.append((read.variable, layer.weights[0]))
+            turned |= {id(layer.weights[0])} if is_turned else set()
         for old, new in pairs:
-            new.assign(old.value)
-        weights = [(read.variable.path, layer.name) for read, layer in self.weights]
-        return Assembled(model, tuple(weights), pairs, steady)
+            value = old.value
+            new.assign(keras.ops.transpose(value) if id(new) in turned else value)
+        weights = [(read.variable.path, layer.name) for read, layer, _ in self.weights]
+        return Assembled(model, tuple(weights), pairs, steady, self.made)
+
+    def _as_dense(self, x, scope):
+        """Makes a graph that is made again, by Keras, know that a tensor is dense.
+
+        A user's layer may not take another, and Keras asks it for a shape.
+        """
+        return Cast(x.dtype, name=self.names.within(scope, "dense"))(x)
 
     def _outputs(self):
         scope = (self.recording.model,)
@@ -130,6 +169,10 @@ class _Assembly:
                     "outputs; a functional model has tensors only."
                 )
             return self._constant(np.asarray(old), scope, "output")
+        return self._masked(old, scope)
+
+    def _masked(self, old, scope):
+        """The new tensor with the mask that the old one has."""
         new, mask = self._filled(old, scope), backend.get_keras_mask(old)
         if mask is not None and backend.get_keras_mask(new) is None:
             layer = WithMask(name=self.names.free("with_mask"))
@@ -172,7 +215,7 @@ class _Assembly:
             trainable=v.trainable and read.layer.trainable,
             name=self.names.within(scope, read.name, read.layer),
         )
-        self.weights.append((read, layer))
+        self.weights.append((read, layer, False))
         return layer(self.anchor)
 
     def _seed(self, read, scope):
@@ -211,34 +254,26 @@ class _Assembly:
         name = self.names.within(scope, "along_batch")
         return AlongBatch(array.shape[1:], value.times, name=name)(x, self.anchor)
 
-    def _dense(self, step):
-        """The copy of an operation and its arguments.
-
-        The product with a weight of two axes is a `Dense` layer.
-        """
-        read = None
-        if type(step.op).__name__ == "Matmul" and len(step.args) == 2:
-            read = self.recording.reads.get(id(step.args[1]))
-        if (
-            not isinstance(read, Read)
-            or len(read.variable.shape) != 2
-            or id(read.variable) in self.owners
-            or self.uses[id(step.args[1])] > 1
-            or not isinstance(step.args[0], keras.KerasTensor)
-        ):
+    def _layer(self, step):
+        """The copy of an operation and its arguments; of some products, a layer."""
+        product = self.products.get(id(step))
+        if product is None:
             filled = self._filled((step.args, step.kwargs), step.scope)
+            if isinstance(step.op, _READ_MASKS):
+                filled = keras.tree.map_structure(
+                    lambda x: (self._masked if _symbolic(x) else self._filled)(
+                        x, step.scope
+                    ),
+                    (step.args, step.kwargs),
+                )
             return self._copy(step), filled
-        v = read.variable
-        layer = keras.layers.Dense(
-            v.shape[1],
-            use_bias=False,
-            kernel_regularizer=v.regularizer,
-            kernel_constraint=v.constraint,
-            dtype=read.layer.dtype_policy,
-            trainable=v.trainable and read.layer.trainable,
-            name=self.names.within(step.scope, read.name, read.layer),
-        )
-        self.weights.append((read, layer))
+        kernel = product.kernel
+        if id(kernel.read.variable) not in self.made:
+            name = self.names.within(step.scope, kernel.read.name, kernel.read.layer)
+            layer = product.layer(name)
+            self.made[id(kernel.read.variable)] = layer
+            self.weights.append((kernel.read, layer, kernel.turned))
+        layer = self.made[id(kernel.read.variable)]
         return layer, (self._filled(step.args[:1], step.scope), {})
 
     def _copy(self, step):
@@ -246,7 +281,11 @@ class _Assembly:
         if id(op) not in self.made:
             name = self.names.of(op, step.scope)
             if calls.is_layer(op):
-                new = _layer_like(op)
+                new = in_inference(op) if id(op) in self.untrained else op
+                new = _layer_like(op) if new is op else new
+                for each in new._flatten_layers():
+                    if getattr(each, "activation", None) is keras.ops.gelu:
+                        each.activation = approximate_gelu
                 self.pairs.append((op, new))
             else:
                 new = object.__new__(type(op))
@@ -254,6 +293,10 @@ class _Assembly:
             new.name = name
             self.made[id(op)] = new
         return self.made[id(op)]
+
+
+def _symbolic(value):
+    return isinstance(value, keras.KerasTensor)
 
 
 def _in_order(model):
@@ -268,16 +311,23 @@ def _in_order(model):
 def _layer_like(op):
     if calls.is_graph(op):
         return replay(op, lambda path, inner: _layer_like(inner))
-    return clone_op(op)
+    new, small = clone_op(op), small_padding(op)
+    if small:
+        new.padding = small
+    return new
 
 
 def _variables(old, new):
-    if len(old.variables) != len(new.variables):
+    mine, yours = old.variables, new.variables
+    if len(mine) > len(yours):  # one that drops nothing draws no numbers
+        mine = [v for v in mine if not v.path.endswith("seed_generator_state")]
+        yours = [v for v in yours if not v.path.endswith("seed_generator_state")]
+    if len(mine) != len(yours):
         raise ModelError(
             f"layer '{old.name}' ({type(old).__name__}), made again from its config, "
             f"has {len(new.variables)} weights instead of {len(old.variables)}."
         )
-    return list(zip(old.variables, new.variables))
+    return list(zip(mine, yours))
 
 
 def _needed(steps, ends):

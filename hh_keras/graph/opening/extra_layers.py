@@ -13,6 +13,8 @@ from keras import ops
 
 from hh_keras.graph.ids import IdTensor, on_axis
 from hh_keras.graph.rules import Effect, register_rule
+from hh_keras.graph.rules.convolution import conv
+from hh_keras.graph.rules.dense import dense
 
 _registered = keras.saving.register_keras_serializable(package="hh_keras")
 
@@ -164,6 +166,68 @@ class WithMask(keras.layers.Layer):
         y = keras.KerasTensor(x.shape, x.dtype)
         keras.src.backend.set_keras_mask(y, keep)
         return y
+
+
+@_registered
+def approximate_gelu(x: Any) -> Any:
+    """`keras.ops.gelu`, which files hold as if it were `keras.activations.gelu`.
+
+    That one does not approximate: a layer would give other numbers once it is loaded.
+    """
+    return ops.gelu(x, approximate=True)
+
+
+class _Scaled(keras.layers.Layer):
+    """A layer whose kernel is multiplied by a number wherever it is used.
+
+    So do networks with an equalised learning rate (Karras et al., arXiv:1710.10196).
+    """
+
+    def __init__(self, scale: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        return super().convolution_op(inputs, ops.multiply(kernel, self.scale))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "scale": self.scale}
+
+
+@_registered
+class ScaledDense(_Scaled, keras.layers.Dense):
+    """A `Dense` layer whose kernel is multiplied by `scale`."""
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        x = ops.matmul(inputs, ops.multiply(self.kernel, self.scale))
+        x = x + self.bias if self.use_bias else x
+        return x if self.activation is None else self.activation(x)
+
+
+@_registered
+class ScaledConv1D(_Scaled, keras.layers.Conv1D):
+    """A `Conv1D` layer whose kernel is multiplied by `scale`."""
+
+
+@_registered
+class ScaledConv2D(_Scaled, keras.layers.Conv2D):
+    """A `Conv2D` layer whose kernel is multiplied by `scale`."""
+
+
+@_registered
+class ScaledConv3D(_Scaled, keras.layers.Conv3D):
+    """A `Conv3D` layer whose kernel is multiplied by `scale`."""
+
+
+SCALED = {
+    keras.layers.Dense: ScaledDense,
+    keras.layers.Conv1D: ScaledConv1D,
+    keras.layers.Conv2D: ScaledConv2D,
+    keras.layers.Conv3D: ScaledConv3D,
+}
+
+register_rule(ScaledDense)(dense)
+register_rule(ScaledConv1D, ScaledConv2D, ScaledConv3D)(conv)
 
 
 @register_rule(Weight)

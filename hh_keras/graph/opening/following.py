@@ -10,6 +10,7 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import traceback
 from typing import Any
 
 import keras
@@ -29,14 +30,17 @@ from hh_keras.graph.opening.draws import (
     global_state_variable,
     noted,
 )
+from hh_keras.graph.opening.dropping import as_dropout
 from hh_keras.graph.opening.openable import (
     SEQUENTIAL,
     dense,
     in_turn,
     is_array,
     is_graph,
+    own_line,
     put,
     reason,
+    small_padding,
     variables_in,
 )
 
@@ -49,7 +53,8 @@ class NotFollowed(Exception):
 class Step:
     """One use of one operation: as `calls.Call`, but not yet part of a graph.
 
-    `scope` are the classes being opened around it, the outermost first.
+    `scope` are the classes being opened around it, the outermost first; `line` is
+    where their code asks for it, for instance `"blocks.py:12"`.
     """
 
     op: Any
@@ -57,6 +62,7 @@ class Step:
     kwargs: dict
     outputs: list
     scope: tuple
+    line: str = ""
 
 
 @dataclasses.dataclass(eq=False)
@@ -93,9 +99,18 @@ class Recording:
         losses: symbolic losses that classes add on the way.
         opened: the layers whose insides were followed.
         closed: layer → why it could not be followed.
+        dropping: layer that could not be followed as it drops something by chance → the
+            arguments of a `Dropout` that does the same.
     """
 
-    def __init__(self, model: Any, inputs: Any, training: Any, wanted: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        inputs: Any,
+        training: Any,
+        wanted: Any,
+        dropouts: Any = None,
+    ) -> None:
         self.model, self.inputs, self.training = model, inputs, training
         self.wanted = wanted
         self.steps: list = []
@@ -104,6 +119,8 @@ class Recording:
         self.drawn: collections.Counter = collections.Counter()
         self.opened: dict = {}
         self.closed: dict = {}
+        self.dropouts = dropouts or {}  # layer → the `Dropout` in its place
+        self.dropping: dict = {}
         self.scope: list = []
         self.inside = 0  # how many closed layers are being called
         self._done: list = []  # opened layers whose node Keras is about to make
@@ -189,8 +206,9 @@ class Recording:
                 kind = type(operation).__name__.lower()
                 raise NotFollowed(f"keras.ops.{kind} runs a Python function")
         dense(flat, _flat((call_args, kwargs)))
-        scope = tuple(self.scope)
-        self.steps.append(Step(operation, call_args, kwargs, flat, scope))
+        args, kwargs = _as_now((tuple(call_args), kwargs))
+        scope, line = tuple(self.scope), own_line(traceback.walk_stack(None))
+        self.steps.append(Step(operation, args, kwargs, flat, scope, line))
         return None
 
     def symbolic_call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -209,7 +227,11 @@ class Recording:
             del self.steps[marks[0] :], self.losses[marks[1] :], self._done[marks[2] :]
             del self.scope[marks[3] :]
             self.drawn = drawn
-            self.closed[layer] = reason(layer, error)
+            dropout = self._dropout(layer, args, error)
+            if dropout is None:
+                self.closed[layer] = reason(layer, error, (args, kwargs))
+            else:
+                self.dropping[layer] = dropout
             return self._leaf(layer, args, kwargs)
         self.scope.pop()
         self.opened[layer] = None
@@ -223,16 +245,37 @@ class Recording:
                 for k, v in kwargs.items()
                 if (k == "mask" or k.endswith("_mask")) and _any_symbolic(v)
             }
-        with self._closed_call(layer), chance.noticed(refused=False):
-            return layer.compute_output_spec(*args, **kwargs)
+        with (
+            self._closed_call(layer),
+            chance.noticed(refused=False),
+            _padding_in_small(layer),
+        ):
+            spec = layer.compute_output_spec(*args, **kwargs)
+            if isinstance(layer, keras.layers.EinsumDense) and None in spec.shape:
+                # Sizes that its `output_shape` does not say follow from its input.
+                spec = keras.src.backend.compute_output_spec(layer.call, *args)
+            return spec
+
+    def _dropout(self, layer, args, error):
+        """The `Dropout` that a layer is whose draws could not be followed, or None."""
+        one = len(args) == 1 and isinstance(args[0], keras.KerasTensor)
+        if not one or not isinstance(error, chance.Drawn):
+            return None
+        self.inside += 1
+        try:
+            with chance.noticed(refused=False):
+                return as_dropout(layer, len(args[0].shape))
+        finally:
+            self.inside -= 1
 
     def _body(self, layer):
+        if layer in self.dropouts:
+            return lambda x, training=None: self.dropouts[layer](x)
         if isinstance(layer, keras.Sequential) and type(layer).call is SEQUENTIAL:
             return lambda x, training=None, mask=None: in_turn(layer, x, mask)
         if is_graph(layer):
             return lambda x, training=None, mask=None: self._through(layer, x, training)
-        # What tf.function compiles is Python all the same.
-        return getattr(layer.call, "python_function", layer.call)
+        return layer.call
 
     def _through(self, model, inputs, training):
         values = {}
@@ -359,8 +402,31 @@ class Recording:
             yield
 
 
+@contextlib.contextmanager
+def _padding_in_small(layer):
+    """Keras' pooling runs with `"SAME"`, but knows the shape for `"same"` only."""
+    padding = getattr(layer, "padding", None)
+    small = small_padding(layer)
+    if small:
+        layer.padding = small
+    try:
+        yield
+    finally:
+        if small:
+            layer.padding = padding
+
+
 def _flat(value):
     return keras.tree.flatten(value)
+
+
+def _as_now(value):
+    """A copy of lists and dicts, to which a class may add later."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_as_now, value))
+    if type(value) is dict:
+        return {k: _as_now(v) for k, v in value.items()}
+    return value
 
 
 def _any_symbolic(value):

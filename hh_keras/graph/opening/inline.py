@@ -13,6 +13,7 @@ import warnings
 from typing import Any
 
 import keras
+from keras.src.models.functional import Functional
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls, closed
@@ -20,13 +21,23 @@ from hh_keras.graph.opening.agreement import Differs, agree
 from hh_keras.graph.opening.assembly import assemble
 from hh_keras.graph.opening.comparing import difference, example
 from hh_keras.graph.opening.draws import Seeds
+from hh_keras.graph.opening.dropping import nothing_dropped
 from hh_keras.graph.opening.following import Recording
 from hh_keras.graph.opening.modes import agree_by_mode
-from hh_keras.graph.opening.openable import drawing_together, is_graph, opens, reason
+from hh_keras.graph.opening.openable import (
+    drawing_together,
+    is_graph,
+    opens,
+    reason,
+    untracked,
+)
 from hh_keras.graph.opening.own_training import with_own_training
 from hh_keras.graph.table import some
 
 _BATCHES = (5, 7)
+
+# Operations whose result holds the numbers of their first argument.
+_SAME_NUMBERS = ("Cast", "ExpandDims", "GetItem", "Reshape", "Squeeze", "Transpose")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,7 +127,7 @@ def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
     if not wanted(model, False):
         return Opening(model, closed=_account(shut))
     struct = _inputs(model, inputs)
-    if inputs is None and not is_graph(model):
+    if inputs is None and not (is_graph(model) or isinstance(model, Functional)):
         struct = _with_integers(model, struct, wanted)
     while wanted(model, False):
         try:
@@ -136,7 +147,7 @@ def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
         except ModelError as error:
             return _unopened(model, shut, str(error), error)
         except Exception as error:
-            return _unopened(model, shut, reason(model, error), error)
+            return _unopened(model, shut, reason(model, error, struct), error)
     return Opening(model, closed=_account(shut))
 
 
@@ -148,13 +159,16 @@ class _Mismatch(Exception):
         self.suspects = suspects
 
 
-def _open(model, struct, wanted, shut):
+def _open(model, struct, wanted, shut, dropouts=None):
+    dropouts = {} if dropouts is None else dropouts
+
     def record(batch, training):
-        return Recording(model, _sized(struct, batch), training, wanted).run()
+        sized = _sized(struct, batch)
+        return Recording(model, sized, training, wanted, dropouts).run()
 
     runs = [record(*each) for each in zip(_BATCHES, (False, True))]
-    if _closed_in_some(runs, shut):
-        return _open(model, struct, wanted, shut)
+    if _unsettled(runs, shut, dropouts):
+        return _open(model, struct, wanted, shut, dropouts)
     for layer, why in shut.items():
         closed.close(layer, why)
     names = tuple(
@@ -163,33 +177,45 @@ def _open(model, struct, wanted, shut):
     if not names:
         return Opening(model, closed=_account(shut))
     try:
-        steps, constants = agree(*runs, _BATCHES)
+        steps, constants, untrained = agree(*runs, _BATCHES)
     except Differs:
         usual = runs[0], record(_BATCHES[1], False)
         training = record(_BATCHES[0], True), runs[1]
-        if _closed_in_some((*usual, *training), shut):
-            return _open(model, struct, wanted, shut)
-        steps, constants = agree_by_mode(usual, training, _BATCHES)
+        if _unsettled((*usual, *training), shut, dropouts):
+            return _open(model, struct, wanted, shut, dropouts)
+        steps, constants, untrained = agree_by_mode(usual, training, _BATCHES)
     runs[0].draws = [run.drawn for run in runs]
     inputs = [_input(x, path) for path, x in keras.tree.flatten_with_path(struct)]
     inputs = keras.tree.pack_sequence_as(struct, inputs)
-    made = assemble(runs[0], steps, constants, inputs)
-    what = difference(model, made.model, example(struct), made.steady)
+    made = assemble(runs[0], steps, constants, untrained, inputs)
+    copies = ((old, made.copies.get(id(new))) for old, new in dropouts.items())
+    dropouts = {old: new for old, new in copies if new is not None}
+    with nothing_dropped(dropouts):
+        what = difference(model, made.model, example(struct), made.steady)
     if what:
         raise _Mismatch(what, [x for x in runs[0].opened if x is not model])
     used = {id(old) for old, _ in made.pairs}
     unused = tuple(v.path for v in model.weights if id(v) not in used)
     opened, lost = with_own_training(model, made.model)
-    notes = lost, _untrained(model, made.model), _left_out(unused)
+    notes = (
+        lost,
+        _untrained(model, made.model),
+        untracked(runs[0].opened),
+        _redrawn(dropouts),
+        _left_out(unused),
+    )
     notes = tuple(note for note in notes if note)
     return Opening(opened, names, _account(shut), made.weights, unused, notes)
 
 
-def _closed_in_some(runs, shut):
-    """Whether a layer could be followed in some of the runs only."""
+def _unsettled(runs, shut, dropouts):
+    """Whether a layer could be followed in some of the runs only, or is a `Dropout`."""
     for run in runs:
         shut.update(run.closed)
-    return any(run.closed.keys() != runs[0].closed.keys() for run in runs)
+        for layer, arguments in run.dropping.items():
+            dropouts[layer] = keras.layers.Dropout(**arguments)
+    closed_in_all = all(run.closed.keys() == runs[0].closed.keys() for run in runs)
+    return not closed_in_all or any(run.dropping for run in runs)
 
 
 def _left_out(unused):
@@ -212,6 +238,14 @@ def _trains(layer):
         return layer.draws[0] != layer.draws[1]
     keeps = layer._non_trainable_variables or layer._seed_generators
     return layer._call_has_training_arg and bool(keeps)
+
+
+def _redrawn(dropouts):
+    kinds = sorted({type(x).__name__ for x in dropouts})
+    if not kinds:
+        return None
+    names = ", ".join(kinds)
+    return f"{names}: keras.layers.Dropout draws what is dropped in training instead"
 
 
 def _without_one(model, struct, wanted, shut, error):
@@ -259,6 +293,8 @@ def _inputs(model, inputs):
         return keras.tree.map_structure(_open_batch, inputs)
     if calls.is_graph(model):
         return calls.as_graph(model)._inputs_struct
+    if isinstance(model, Functional):  # with a `call` or `__call__` of its own
+        return model._inputs_struct
     shapes = getattr(model, "_build_shapes_dict", None)
     if not shapes:
         raise ModelError(
@@ -280,8 +316,11 @@ def _with_integers(model, struct, wanted):
         return struct
     looked_up = set()
     for step in reversed(run.steps):
-        cast = type(step.op).__name__ == "Cast" and id(step.outputs[0]) in looked_up
-        if cast or isinstance(step.op, keras.layers.Embedding):
+        kind = type(step.op).__name__
+        if kind in ("Take", "TakeAlongAxis"):
+            looked_up.update(map(id, step.args[1:2]))
+        same = kind in _SAME_NUMBERS and id(step.outputs[0]) in looked_up
+        if same or kind == "OneHot" or isinstance(step.op, keras.layers.Embedding):
             looked_up.add(id(step.args[0]))
     flat = [
         keras.KerasTensor(x.shape, "int32" if id(seen) in looked_up else x.dtype)

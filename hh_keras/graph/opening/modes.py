@@ -12,15 +12,10 @@ import keras
 import numpy as np
 
 from hh_keras.graph import calls
-from hh_keras.graph.opening.agreement import (
-    Differs,
-    Merge,
-    Rows,
-    agree,
-    same_in_training,
-)
+from hh_keras.graph.opening.agreement import Differs, Merge, Rows, agree
 from hh_keras.graph.opening.draws import Draw
 from hh_keras.graph.opening.following import Step
+from hh_keras.graph.opening.untrained import in_inference
 from hh_keras.graph.rules import Effect, register_rule
 from hh_keras.graph.rules.merging import tie_broadcast
 
@@ -57,13 +52,13 @@ def agree_by_mode(usual: Any, training: Any, batches: Any) -> tuple:
         training: two in training.
 
     Returns:
-        `(steps, constants)`. The first recording speaks for both modes afterwards.
+        As `agree`. The first recording speaks for both modes afterwards.
 
     Raises:
         Differs: what is done in one mode alone changes something that stays.
     """
     first, second = usual[0], training[0]
-    (mine, constants), (theirs, others) = (
+    (mine, constants, _), (theirs, others, _) = (
         agree(one, other, batches) for one, other in (usual, training)
     )
     modes = _Modes(first, second, (batches[0], batches[0]))
@@ -71,7 +66,8 @@ def agree_by_mode(usual: Any, training: Any, batches: Any) -> tuple:
     first.opened.update(second.opened)
     first.also = second  # the ids of its tensors are theirs as long as it lives
     modes.lay_side_by_side(mine, theirs)
-    return modes.steps, {**modes.constants, **others, **constants}
+    constants = {**modes.constants, **others, **constants}
+    return modes.steps, constants, modes.never_trained()
 
 
 class _Modes(Merge):
@@ -102,7 +98,7 @@ class _Modes(Merge):
                 self._alone(a, False)
             for b in theirs[k:m]:
                 self._alone(b, True)
-        self.scope = (self.first.model,)
+        self.scope, self.line = (self.first.model,), ""
         first, second = self.first, self.second
         first.outputs = self.values(first.outputs, second.outputs)
         theirs = [self._ours(x) for x in second.losses]
@@ -131,21 +127,26 @@ class _Modes(Merge):
 
     def _alone(self, step, training):
         """A step of one mode is made in both, so it must not change anything."""
-        self.scope = step.scope
+        self.scope, self.line = step.scope, step.line
         handed = step.kwargs.get("training")
         inner = step.op._flatten_layers() if calls.is_layer(step.op) else ()
         for layer in inner:
             what = "in training only" if training else "outside training only"
             if layer.activity_regularizer or not _harmless(layer, training):
                 raise self.differs(f"calls '{layer.name}' {what}")
-        if handed not in (None, training) and not same_in_training(step.op):
-            raise self.differs(f"calls '{step.op.name}' with training={handed}")
+        if handed is True and training:
+            self.trained.add(id(step.op))
+        elif handed not in (None, training):
+            still = in_inference(step.op)
+            if still is None or handed and still is not step.op:
+                raise self.differs(f"calls '{step.op.name}' with training={handed}")
+            self.untrained[step.op] = self.scope[-1]
         kwargs = {k: v for k, v in step.kwargs.items() if k != "training"}
         args, kwargs = self._ours((step.args, kwargs))
         op = step.op
         if isinstance(op, Draw) and training:
             op = Draw(op.function, op.shape, op.arguments, in_training=True)
-        self.steps.append(Step(op, args, kwargs, step.outputs, step.scope))
+        self.steps.append(Step(op, args, kwargs, step.outputs, step.scope, step.line))
 
     def _ours(self, value):
         return keras.tree.map_structure(lambda y: self.tensors.get(id(y), y), value)
@@ -189,7 +190,7 @@ def _key(step):
 
 
 def _harmless(layer, training):
-    """Whether a call changes nothing in the other mode."""
-    if not layer.non_trainable_variables:
+    """Whether a call changes nothing in the other mode, what it holds left aside."""
+    if calls.is_graph(layer) or not layer.non_trainable_variables:
         return True
     return training and type(layer).__module__.startswith("keras.src.layers.")

@@ -50,7 +50,8 @@ def _path(scope):
 def _label(op, scope):
     """What somebody who reads the innermost class would call it."""
     kind = to_snake_case(type(op).__name__)
-    kind = getattr(op, "function", "").split(".")[-1] or kind
+    if not calls.is_layer(op):
+        kind = getattr(op, "function", "").split(".")[-1] or kind
     if all(is_graph(s) for s in scope):
         return op.name
     automatic = re.fullmatch(rf"{to_snake_case(type(op).__name__)}(_\d+)?", op.name)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from hh_keras.graph import calls
 from hh_keras.graph.rules import find_rule
+from hh_keras.graph.table import some
 
 KERAS = ("keras", "tensorflow", "tf_keras")
 _BOOKS = {"_trainable_variables", "_non_trainable_variables", "_layers", "_metrics"}
@@ -26,7 +27,8 @@ def opens(layer: Any, nested: Any, leaves: Any, wanted: Any) -> bool:
 
     Layers of Keras itself and those that have a rule are not. Functional and Sequential
     models are, if something in them is; a Sequential model in a class is in any case,
-    for its input may have been fixed by whatever it was called on first.
+    for its input may have been fixed by whatever it was called on first, and so is a
+    Lambda, which is a part of the class's own code.
 
     Args:
         nested: whether it stands in such a class.
@@ -35,12 +37,12 @@ def opens(layer: Any, nested: Any, leaves: Any, wanted: Any) -> bool:
     """
     if find_rule(layer) is not None:
         return False
-    if isinstance(layer, keras.Sequential) and nested:
+    if isinstance(layer, (keras.Sequential, keras.layers.Lambda)) and nested:
         return True
     if is_graph(layer):
         inner = layer._flatten_layers(include_self=False, recursive=False)
         return any(wanted(x, False) for x in inner)
-    if _of_keras(layer):
+    if of_keras(layer):
         return False
     inner = list(layer._flatten_layers(include_self=False))
     return bool(inner) or leaves or isinstance(layer, keras.Model)
@@ -61,10 +63,11 @@ def is_graph(layer: Any) -> bool:
     )
 
 
-def _of_keras(layer):
+def of_keras(layer: Any) -> bool:
     """Whether what a layer computes was written by Keras."""
-    owner = next(c for c in type(layer).__mro__ if "call" in vars(c))
-    return owner.__module__.split(".")[0] in KERAS
+    kinds = type(layer).__mro__
+    owners = [next(c for c in kinds if n in vars(c)) for n in ("call", "__call__")]
+    return all(owner.__module__.split(".")[0] in KERAS for owner in owners)
 
 
 def in_turn(model: Any, x: Any, mask: Any) -> Any:
@@ -100,33 +103,82 @@ def variables_in(layer: Any, variable_of: Any = None) -> Iterator[tuple]:
                 yield layer, value, key, found
 
 
+def untracked(layers: Any) -> str | None:
+    """Says which variables of TensorFlow layers name, which Keras does not train."""
+    names = [
+        f"{type(layer).__name__}.{name}"
+        for layer in layers
+        for name, value in vars(layer).items()
+        if isinstance(value, tf.Variable)
+    ]
+    if not names:
+        return None
+    return (
+        f"{some(names)}: Keras trains no tf.Variable, and in the opened model its "
+        "numbers are constants; add_weight makes a weight"
+    )
+
+
 def put(container: Any, key: Any, value: Any) -> None:
     kind = list if isinstance(container, list) else dict
     kind.__setitem__(container, key, value)
 
 
-def reason(layer: Any, error: Any) -> str:
-    """Why a class could not be followed: what happened, and in which line."""
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+def small_padding(layer: Any) -> str | None:
+    """The padding of a layer of Keras in small letters, if it is not."""
+    padding = getattr(layer, "padding", None)
+    small = isinstance(padding, str) and padding.lower()
+    return small if small and small != padding and of_keras(layer) else None
+
+
+_PACKAGES = [f"/site-packages/{p}/" for p in (*KERAS, "numpy", "optree")]
+_PACKAGES += [str(Path(__file__).parent), contextlib.__file__]
+
+
+def own_line(frames: Any) -> str:
+    """The first line that is neither of Keras and its like nor of this package.
+
+    Args:
+        frames: `(frame, line number)`, the innermost first.
+    """
+    for frame, number in frames:
+        name = frame.f_code.co_filename
+        if not any(p in name for p in _PACKAGES):
+            return f"{Path(name).name}:{number}"
+    return ""
+
+
+def reason(layer: Any, error: Any, inputs: Any) -> str:
+    """Why a class could not be followed: what happened, and in which line.
+
+    Args:
+        inputs: what it was called on; of the batch the size is always known.
+    """
+    lines = [s for s in str(error).splitlines() if s.strip()] or [type(error).__name__]
+    ends = enumerate(lines[:-1], 1)
+    causes = [0] + [k for k, s in ends if s.endswith("Error encountered:")]
+    said = lines[causes[-1]].strip()  # Keras wraps what it met
     said = said.partition(". ")[0].rstrip(".")
     if "KerasTensor is symbolic" in said or "used as a boolean" in said:
         said = "Python needs the values of a tensor, which no graph knows"
-    packages = [f"/site-packages/{p}/" for p in (*KERAS, "numpy", "optree")]
-    packages += [str(Path(__file__).parent), contextlib.__file__]
-    frames = [
-        f"{Path(frame.filename).name}:{frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not any(p in frame.filename for p in packages)
-    ]
-    where = f" in {frames[-1]}" if frames else ""
-    return f"{type(layer).__name__}.call{where}: {said}"
+    if isinstance(error, TypeError) and "NoneType" in said:
+        said = "computes with a size that is not known"
+    line = own_line(reversed(list(traceback.walk_tb(error.__traceback__))))
+    where = f" in {line}" if line else ""
+    shapes = [tuple(getattr(x, "shape", ())) for x in keras.tree.flatten(inputs)]
+    unknown = [s for s in shapes if None in s[1:]]
+    sizes = f" (called on {unknown[0]}: say the sizes in `inputs`)" if unknown else ""
+    return f"{type(layer).__name__}.call{where}: {said}{sizes}"
 
 
-def dense(outputs: Any, inputs: Any) -> None:
-    """Takes back that Keras calls `2 * x` sparse whatever `x` is."""
-    if not any(getattr(x, "sparse", False) for x in inputs):
+def dense(outputs: Any, inputs: Any) -> bool:
+    """Takes back that Keras calls `2 * x` sparse whatever `x` is; whether it did."""
+    wrong = not any(getattr(x, "sparse", False) for x in inputs)
+    wrong = wrong and any(x.sparse for x in outputs)
+    if wrong:
         for x in outputs:
             x._sparse = False
+    return wrong
 
 
 def is_array(value: Any) -> bool:

@@ -9,12 +9,16 @@ import contextlib
 import functools
 import inspect
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.src.ops.operation import Operation
+from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
+from tensorflow.python.eager.polymorphic_function.tf_method_target import TfMethodTarget
 from tensorflow.python.util import dispatch, tf_decorator
 
 from hh_keras.graph.opening import (  # noqa: F401  (its functions)
@@ -38,6 +42,10 @@ class TensorFlowFunction(Operation):
         super().__init__(name=name)
         self.function = function
 
+    @property
+    def rule_name(self) -> str:
+        return f"tf.{self.function}"
+
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return public(self.function)(*args, **kwargs)
 
@@ -48,6 +56,13 @@ def public(name: Any) -> Any:
         return functools.reduce(getattr, name.split("."), tf)
     except AttributeError:
         return None
+
+
+_CHANGES = ("assign", "assign_add", "assign_sub")
+
+
+def _changed(*args, **kwargs):
+    raise TypeError("changes a variable in its call")
 
 
 @contextlib.contextmanager
@@ -69,12 +84,68 @@ def accepted(active: Any) -> Any:
     )
     # Without it numpy would make an array of objects of `array * tensor`.
     keras.KerasTensor.__array_ufunc__ = None
+    item = keras.KerasTensor.__getitem__
+    keras.KerasTensor.__getitem__ = lambda x, key: item(x, _key(key))
+    for name in _CHANGES:
+        setattr(keras.KerasTensor, name, _changed)
+    try:
+        with uncompiled(lambda args: active() and _any_symbolic(args)):
+            yield
+    finally:
+        keras.KerasTensor.__getitem__ = item
+        dispatch._GLOBAL_DISPATCHERS.remove(dispatcher)
+        keras.KerasTensor.shape = shape
+        for name in ("get_shape", "__array_ufunc__", *_CHANGES):
+            delattr(keras.KerasTensor, name)
+
+
+@contextlib.contextmanager
+def uncompiled(wanted: Any) -> Any:
+    """Runs what tf.function compiles as the Python that it is, if `wanted(args)`.
+
+    Functions of Keras itself stay: some of them run compiled only.
+    """
+    compiled = Function.__call__
+
+    def call(function, *args, **kwargs):
+        if wanted((args, kwargs)):
+            python = _python(function)
+            if not python.__module__.startswith("keras."):
+                return python(*args, **kwargs)
+        return compiled(function, *args, **kwargs)
+
+    Function.__call__ = call
     try:
         yield
     finally:
-        dispatch._GLOBAL_DISPATCHERS.remove(dispatcher)
-        keras.KerasTensor.shape = shape
-        del keras.KerasTensor.get_shape, keras.KerasTensor.__array_ufunc__
+        Function.__call__ = compiled
+
+
+def _any_symbolic(value):
+    return any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(value))
+
+
+def _python(function):
+    """The Python function in a tf.function, as it was before AutoGraph changed it."""
+    plain = tf_decorator.unwrap(function.python_function)[1]
+    owner = getattr(plain, "__self__", None)
+    if isinstance(owner, TfMethodTarget):
+        return types.MethodType(plain.__func__, owner.target)
+    return plain
+
+
+def _key(key):
+    """What stands in brackets, as Keras takes it: it knows no slice alone."""
+
+    def plain(k):
+        if isinstance(k, slice):
+            return slice(plain(k.start), plain(k.stop), plain(k.step))
+        whole = isinstance(k, np.integer) or tf.is_tensor(k) and k.dtype.is_integer
+        return int(k) if whole and not k.shape else k
+
+    if isinstance(key, (tuple, list)):
+        return type(key)(map(plain, key))
+    return (plain(key),) if isinstance(key, slice) or key is ... else plain(key)
 
 
 class Shape(tuple):
@@ -133,8 +204,7 @@ def _called_by_tensorflow():
 
 def symbolic(op: Any, args: Any, kwargs: Any) -> Any:
     """What a function of TensorFlow is on symbolic tensors, or NOT_SUPPORTED."""
-    flat = keras.tree.flatten((args, kwargs))
-    if not any(isinstance(x, keras.KerasTensor) for x in flat):
+    if not _any_symbolic((args, kwargs)):
         return _NOT_SUPPORTED
     name = public_name(op)
     if name is None:

@@ -64,6 +64,26 @@ def _conv2d(input, filters, strides, padding, data_format="NHWC", dilations=None
     return ops.conv(input, filters, strides, padding, dilation_rate=holes)
 
 
+@means("conv1d")
+def _conv1d(input, filters, stride, padding, data_format="NWC", dilations=None):
+    if data_format != "NWC" or not np.all(np.asarray(dilations or 1) == 1):
+        return None  # with holes Keras adds the numbers up in another order
+    stride = stride if isinstance(stride, int) else max(integers(stride))
+    return ops.conv(input, filters, stride, padding.lower())
+
+
+@means("conv2d_transpose")
+def _conv2d_transpose(
+    input, filters, output_shape, strides, padding="SAME", data_format="NHWC"
+):
+    given = {"ksize": 1, "strides": strides, "padding": padding}
+    given["data_format"] = data_format
+    _, strides, padding = _windows(given)
+    y = ops.conv_transpose(input, filters, strides, padding)
+    wanted = integers(output_shape)
+    return y if list(y.shape[1:]) == list(wanted[1:]) else None
+
+
 @means("depthwise_conv2d")
 def _depthwise_conv2d(
     input, filter, strides, padding, data_format=None, dilations=None

@@ -1,5 +1,6 @@
 """Which functions of TensorFlow mean the same as a `keras.ops`."""
 
+import string
 from collections.abc import Callable
 from typing import Any
 
@@ -119,7 +120,7 @@ def as_keras(name: Any, given: Any, args: Any) -> Any:
         args: arguments that have no names.
     """
     if name == "einsum" and args:
-        return ops.einsum(*args)
+        return ops.einsum(_small_letters(args[0]), *args[1:])
     if args:
         return None
     if _SAME.get(name) and set(given) <= {
@@ -141,6 +142,14 @@ def as_keras(name: Any, given: Any, args: Any) -> Any:
     if name in _SPECIAL:
         return _SPECIAL[name](**given)
     return None
+
+
+def _small_letters(subscripts):
+    """Axes of an einsum as Keras wants them: without blanks and capitals."""
+    subscripts = "".join(subscripts.split())
+    free = (c for c in string.ascii_lowercase if c not in subscripts)
+    capitals = sorted({c for c in subscripts if c.isupper()})
+    return subscripts.translate({ord(c): next(free) for c in capitals})
 
 
 def means(*names: Any) -> Callable:

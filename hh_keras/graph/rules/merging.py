@@ -37,9 +37,16 @@ def residual_scale(layer: Any, call: RuleCall) -> Effect:
 )
 def binary_operation(op: Any, call: RuleCall) -> Effect:
     constants = [a for a in [*call.args, *call.kwargs.values()] if _is_array(a)]
-    if constants:
+    if constants and not _the_same_for_all(call, constants):
         return call.stops("combines channels with a constant array")
     return Effect(tie_broadcast(call, call.inputs))
+
+
+def _the_same_for_all(call, constants):
+    """Whether arrays have one number for all channels, as a mask of positions has."""
+    axes = {a - x.rank for x in call.inputs for a in x.varying}
+    shapes = [np.shape(c) for c in constants]
+    return bool(axes) and all(-a > len(s) or s[a] == 1 for a in axes for s in shapes)
 
 
 def _is_array(a):

@@ -120,16 +120,19 @@ def unit_axes(op: Any, call: RuleCall) -> Effect:
         return Effect(IdTensor(np.expand_dims(x.ids, axes), tuple(call.shape)))
     _hold(call, x)
     if axes is None:
-        # Written out, or an axis of channels would go too once one is left of them.
         axes = [i for i, n in enumerate(x.shape) if n == 1]
     axes = tuple(axes) if isinstance(axes, (list, tuple)) else axes
     output = IdTensor(np.squeeze(x.ids, axes), tuple(call.shape))
-    return Effect(output, config={"axis": axes} if op.axis is None else {})
+    # Written out, or an axis of channels would go too once one is left of them.
+    return Effect(
+        output, config={"axis": axes} if op.axis is None and x.varying else {}
+    )
 
 
 def _channels_last_but(op, call):
     """The channel axis, or None if ids differ along another one."""
-    axis = 1 if op.data_format == "channels_first" else call.x.rank - 1
+    first = getattr(op, "data_format", None) == "channels_first"
+    axis = 1 if first else call.x.rank - 1
     return axis if set(call.x.varying) <= {axis} else None
 
 
@@ -153,7 +156,7 @@ def space_to_depth(op: Any, call: RuleCall) -> Effect:
     return Effect(call.produced(np.tile(ids, op.block_size**2), axis))
 
 
-@register_rule("keras.ops.ExtractPatches")
+@register_rule("keras.ops.ExtractPatches", "tf.image.extract_patches")
 def extract_patches(op: Any, call: RuleCall) -> Effect:
     """Every position of a patch brings all channels along, one after another."""
     axis = _channels_last_but(op, call)
@@ -277,6 +280,29 @@ def get_item(op: Any, call: RuleCall) -> Effect:
     position = 1 if len(call.args) > 1 else "key"
     arguments = {position: tuple(new_key)} if x.varying else {}
     return Effect(IdTensor(ids, tuple(call.shape)), arguments=arguments)
+
+
+@register_rule("keras.ops.Slice")
+def slice_operation(op: Any, call: RuleCall) -> Effect:
+    """A block of a tensor: an axis of channels is taken whole, or cut at a place."""
+    x = call.x
+    given = call.args[1] if len(call.args) > 1 else call.kwargs.get("start_indices")
+    starts = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not all(isinstance(n, (int, np.integer)) for n in starts):
+        return call.stops("takes channels from a place that is computed")
+    ids = x.ids
+    sizes = list(op.shape)
+    for axis in x.varying:
+        first, n = starts[axis], call.shape[axis]
+        along = call.along(x, axis)
+        starts[axis], sizes[axis] = along[:first], along[first : first + n]
+        ids = ids.take(range(first, first + n), axis)
+    position = 1 if len(call.args) > 1 else "start_indices"
+    return Effect(
+        IdTensor(collapse(ids), tuple(call.shape)),
+        config={"shape": tuple(sizes)} if x.varying else {},
+        arguments={position: tuple(starts)} if x.varying else {},
+    )
 
 
 def _slice_channels(call, x, axis, k):

@@ -38,10 +38,11 @@ def effect_of(call: RuleCall, found: Finding) -> Effect:
         return _passing_effect(call, found)
     size = call.shape[found.makes]
     outputs = call.fresh(size)
-    (x, *_) = call.inputs
-    inputs = call.along(x, x.varying[0]) if x.varying else None
+    varying = [x for x in call.inputs if x.varying]
+    x = (varying or call.inputs)[0]
+    inputs = call.along(x, x.varying[0]) if varying else None
     together = "reads its input channels together, so that they stay"
-    held = None if found.reads or not x.varying else together
+    held = None if found.reads or not varying else together
     if held:
         for each in call.inputs:
             call.freeze(each, f"{call.path}: {held}")

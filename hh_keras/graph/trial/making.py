@@ -17,6 +17,7 @@ from hh_keras.graph.trial.subject import (
 from hh_keras.graph.weights import variables
 
 _UNSET = "nothing in its config says how many channels it makes"
+_OTHERWISE = "made with fewer channels, it is another layer or gives other numbers"
 
 
 def made(subject: Subject, op: Any, outputs: list, seen: str | None) -> Finding:
@@ -34,7 +35,9 @@ def made(subject: Subject, op: Any, outputs: list, seen: str | None) -> Finding:
         raise Unproved(seen or "has no rule, and takes nothing that can be changed")
     proved = _outputs_leave(subject, op, outputs[0])
     if proved is None:
-        raise Unproved(seen or _UNSET)
+        sizes = {n for n in outputs[0].shape[1:] if n > 1}
+        keys = [k for n in sizes for k in subject.sizes_in_config(n) if k]
+        raise Unproved(seen or (_OTHERWISE if keys else _UNSET))
     weights, keys, axis = proved
     reads = _inputs_leave(subject, op)
     return Finding(

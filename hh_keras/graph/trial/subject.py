@@ -61,6 +61,9 @@ class Subject:
         kind = np.dtype(x.dtype if x.dtype != "bfloat16" else "float32").kind
         if kind == "b":
             return self._rng.random(shape) < 0.5
+        if kind == "c":
+            real, imaginary = self._rng.normal(0, scale, (2, *shape))
+            return (real + 1j * imaginary).astype(x.dtype)
         if kind in "iu":
             return self._rng.integers(0, 3, shape).astype(x.dtype)
         if self._between:
