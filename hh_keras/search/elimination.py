@@ -17,7 +17,7 @@ from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cost_model import cost_model
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.compensation import constants, parts
-from hh_keras.surgery.least_squares import best_ridge, inverse, remove
+from hh_keras.surgery.least_squares import RIDGES, best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
 from hh_keras.surgery.readers import readers
 
@@ -139,13 +139,14 @@ def _blocks(model, channel_map, moments, rng):
     for reader in readers(channel_map):
         home, seen = homes.get(reader.path), moments[reader.path]
         kernel = np.asarray(variables(reader.op)[reader.weight], "float64")
-        groups = zip(
-            parts(reader, home),
-            _importance(reader, seen.energy, kernel),
-            reader.group_rows(),
-        )
+        importance = _importance(reader, seen.energy, kernel)
+        alone = _alone(reader, kernel, importance, seen)
+        if seen.removal and alone:
+            importance = [each * seen.removal / alone for each in importance]
+        groups = zip(parts(reader, home), importance, reader.group_rows())
         for matrix, importance, rows in groups:
-            inverse = _inverse(seen, rows, matrix, home is not None, rng)
+            inverse, optimism = _inverse(seen, rows, matrix, home is not None, rng)
+            importance = importance * optimism
             alive = np.ones(len(rows), bool)
             found.append(_Block(reader.ids[rows], matrix, importance, inverse, alive))
     return found
@@ -163,9 +164,24 @@ def _importance(reader, energy, kernel):
     return [matrix[0] for matrix in reader.matrices(like)]
 
 
+def _alone(reader, kernel, importance, moments):
+    """What the removal of each channel does, positions taken one by one, summed.
+
+    Errors at neighbouring positions go the same way, the more the later the layer: by
+    how much they add up is what `Moments.removal` tells.
+    """
+    powers = moments.whole if moments.halves.ndim == 2 else np.diag(moments.whole)
+    return sum(
+        float((powers[rows] * (matrix**2 @ each)).sum())
+        for matrix, each, rows in zip(
+            reader.matrices(kernel), importance, reader.group_rows()
+        )
+    )
+
+
 def _inverse(moments, rows, matrix, ones, rng):
     if len(rows) > LARGEST:
-        return 1 / np.maximum(moments.whole[rows], 1e-30)
+        return 1 / np.maximum(moments.whole[rows], 1e-30), 1.0
     at = np.append(rows, -1)
     halves = moments.halves[:, at][:, :, at]
     if not ones:
@@ -174,8 +190,8 @@ def _inverse(moments, rows, matrix, ones, rng):
     count = max(1, int(_TRIED * len(rows)))
     removed[rng.choice(len(rows), min(count, len(rows) - 1), replace=False)] = True
     importance = matrix[removed] @ matrix[removed].T
-    ridge = best_ridge(halves, removed, importance, ones)
+    ridge, optimism = best_ridge(halves, removed, importance, ones)
     if not np.isfinite(ridge):
-        ridge = 100.0
+        ridge = RIDGES[-1]
     share = moments.counts / moments.counts.sum()
-    return inverse(np.tensordot(share, halves, 1), ridge, ones)
+    return inverse(np.tensordot(share, halves, 1), ridge, ones), optimism

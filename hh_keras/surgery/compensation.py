@@ -74,7 +74,7 @@ def _solved(matrix, gone, moments, home):
         halves = halves[:, :-1, :-1]
     removed = np.append(gone, False) if ones else gone
     importance = matrix[removed] @ matrix[removed].T
-    ridge = best_ridge(halves, removed, importance, ones)
+    ridge, _ = best_ridge(halves, removed, importance, ones)
     if not np.isfinite(ridge):
         return np.where(removed[:, None], 0, matrix)
     whole = np.tensordot(counts / counts.sum(), halves, 1)

@@ -55,7 +55,7 @@ def remove(
 
 def best_ridge(
     halves: np.ndarray, removed: np.ndarray, importance: np.ndarray, ones: bool = True
-) -> float:
+) -> tuple[float, float]:
     """The ridge with which each half of the data tells most of the other.
 
     Args:
@@ -65,9 +65,12 @@ def best_ridge(
         ones: whether the last row is that of the ones.
 
     Returns:
-        One of `RIDGES`; infinity if none is better than to predict nothing.
+        `(ridge, optimism)`: one of `RIDGES`, infinity if none is better than to
+        predict nothing; and how many times what is lost on the other half what is
+        lost by the formula above, at least 1.
     """
-    errors, nothing = np.zeros(len(RIDGES)), 0.0
+    errors, promised = np.zeros(len(RIDGES)), np.zeros(len(RIDGES))
+    nothing = 0.0
     size = halves.shape[1] - ones
     gone, kept = removed[:size], ~removed[:size]
     for a, b in (halves, halves[::-1]):
@@ -82,14 +85,20 @@ def best_ridge(
         unknown = float((importance * seen[np.ix_(gone, gone)]).sum())
         across = vectors.T @ seen[np.ix_(kept, gone)]
         linear = ((target @ importance) * across).sum(1)
+        told = ((target @ importance) * target).sum(1)
+        own = float((importance * covariance[np.ix_(gone, gone)]).sum())
+        size_of = float(np.trace(importance))
         square = vectors.T @ seen[np.ix_(kept, kept)] @ vectors
         square *= target @ importance @ target.T
         scale = max(float(np.diag(a)[:size].mean()), 1e-30)
         for k, ridge in enumerate(RIDGES):
             share = 1 / (np.maximum(values, 0) + ridge * scale)
             errors[k] += unknown - 2 * share @ linear + share @ square @ share
+            promised[k] += own + ridge * scale * size_of - share @ told
     best = int(errors.argmin())
-    return RIDGES[best] if errors[best] < nothing else float("inf")
+    if errors[best] >= nothing:
+        return float("inf"), 1.0
+    return RIDGES[best], max(1.0, float(errors[best] / max(promised[best], 1e-30)))
 
 
 def _about(moment, mean, ones):

@@ -31,11 +31,15 @@ class Moments:
         energy: float64 `(outputs,)`, the mean over examples of the sum over positions
             of the squared gradient at each output channel; `(1,)` if the kernel has no
             axis of outputs. None without a `distance`.
+        removal: the mean over examples of the squared slope of the distance along a
+            scale at each channel, summed over the channels: what removing them does,
+            all positions taken together, where `energy` takes each by itself.
     """
 
     halves: np.ndarray
     counts: np.ndarray
     energy: np.ndarray | None
+    removal: float | None = None
 
     @property
     def whole(self) -> np.ndarray:
@@ -72,20 +76,21 @@ def collect(
     for number, inputs in enumerate(batches):
         flat = [tf.convert_to_tensor(x) for x in keras.tree.flatten(inputs)]
         examples += int(flat[0].shape[0])
-        for path, (moment, count, energy) in run(flat, number).items():
-            into = sums.setdefault(path, [[0.0, 0.0], [0.0, 0.0], 0.0])
+        for path, (moment, count, energy, removal) in run(flat, number).items():
+            into = sums.setdefault(path, [[0.0, 0.0], [0.0, 0.0], 0.0, 0.0])
             into[0][number % 2] = into[0][number % 2] + moment.numpy()
             into[1][number % 2] += float(count)
             into[2] = into[2] + energy.numpy()
+            into[3] += float(removal)
     if not examples:
         raise SearchError("the calibration data is empty: no batch to learn from.")
     return {
-        path: _mean(path, moments, counts, energy / examples if distance else None)
-        for path, (moments, counts, energy) in sums.items()
+        path: _mean(path, moments, counts, energy / examples, removal / examples)
+        for path, (moments, counts, energy, removal) in sums.items()
     }
 
 
-def _mean(path, moments, counts, energy):
+def _mean(path, moments, counts, energy, removal):
     if not all(np.isfinite(each).all() for each in moments):
         raise SearchError(
             f"what layer '{path}' reads is not finite on the calibration data: check "
@@ -94,7 +99,7 @@ def _mean(path, moments, counts, energy):
     if not counts[1]:  # one batch only
         moments, counts = [moments[0], moments[0]], [counts[0] / 2] * 2
     halves = np.stack([m / n for m, n in zip(moments, counts)])
-    return Moments(halves, np.array(counts), energy)
+    return Moments(halves, np.array(counts), energy, removal)
 
 
 def _runner(model, readers, distance):
@@ -104,11 +109,17 @@ def _runner(model, readers, distance):
         seen = []
 
         def step(path, call, args, kwargs):
+            if path in by_path:
+                # A tensor of this reader's own, whose slope is that of no other.
+                flat = keras.tree.flatten((args, kwargs))
+                places = [k for k, value in enumerate(flat) if tf.is_tensor(value)]
+                at = places[by_path[path].input[0]]
+                x, own = flat[at], tf.identity(flat[at])
+                flat[at] = own
+                args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
             outputs = keras.tree.flatten(call.op(*args, **kwargs))
             if path in by_path:
-                flat = keras.tree.flatten((args, kwargs))
-                tensors = [x for x in flat if tf.is_tensor(x)]
-                seen.append((by_path[path], tensors, outputs[0]))
+                seen.append((by_path[path], x, own, outputs[0]))
             return outputs
 
         return calls.interpret(model, inputs, step), seen
@@ -118,28 +129,29 @@ def _runner(model, readers, distance):
         with tf.GradientTape() as tape:
             outputs, seen = forward(inputs)
             value = distance(outputs, number) if distance else None
-        slopes = [None] * len(seen)
+        slopes = [(None, None)] * len(seen)
         if distance:
-            slopes = tape.gradient(value, [y for *_, y in seen])
+            pairs = [(own, y) for _, _, own, y in seen]
+            slopes = tape.gradient(value, pairs)
         known: dict = {}
         found: dict = {}
-        for (reader, tensors, _), slope in zip(seen, slopes):
-            moment, count = _moment(reader, tensors, known)
-            energy = _energy(reader, slope)
-            before = found.get(reader.path, (0.0, 0.0, 0.0))
-            # Calls of one layer share its kernel.
-            found[reader.path] = tuple(
-                a + b for a, b in zip(before, (moment, count, energy))
+        for (reader, x, *_), (slope_in, slope_out) in zip(seen, slopes):
+            each = (
+                *_moment(reader, x, known),
+                _energy(reader, slope_out),
+                _removal(reader, x, slope_in),
             )
+            before = found.get(reader.path, (0.0,) * 4)
+            # Calls of one layer share its kernel.
+            found[reader.path] = tuple(a + b for a, b in zip(before, each))
         return found
 
     return lambda inputs, number: run(inputs, tf.constant(number))
 
 
-def _moment(reader, tensors, known):
+def _moment(reader, x, known):
     """The sum of `x xᵀ` and how many; known if another kernel reads the same tensor."""
-    position, axis = reader.input
-    x, rows = tensors[position], len(reader.ids)
+    axis, rows = reader.input[1], len(reader.ids)
     key = id(x), axis, rows, reader.weight == "pointwise_kernel"
     if key in known:
         return known[key]
@@ -163,6 +175,18 @@ def _moment(reader, tensors, known):
         moment = tf.matmul(x, x, transpose_a=True)
     known[key] = tf.cast(moment, "float64"), count
     return known[key]
+
+
+def _removal(reader, x, slope):
+    """The sum over examples and channels of the squared slope along a scale."""
+    if slope is None:
+        return tf.zeros((), "float64")
+    along = keras.ops.moveaxis(tf.cast(x * slope, "float32"), reader.input[1], -1)
+    size = along.shape[-1]
+    if reader.weight != "pointwise_kernel":
+        size = len(reader.ids)  # a Flatten holds each channel many times
+    along = tf.reshape(along, (tf.shape(along)[0], -1, size))
+    return tf.reduce_sum(tf.cast(tf.reduce_sum(along, 1), "float64") ** 2)
 
 
 def _energy(reader, slope):
