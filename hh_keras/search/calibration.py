@@ -56,4 +56,10 @@ def _inputs(data: Any, batches: int | None) -> Iterator:
     for number, batch in enumerate(each):
         if number == batches:
             return
-        yield keras.utils.unpack_x_y_sample_weight(batch)[0]
+        inputs = keras.utils.unpack_x_y_sample_weight(batch)[0]
+        yield keras.tree.map_structure(_as_float, inputs)
+
+
+def _as_float(x):
+    """Pixels in bytes are numbers to a network."""
+    return x.astype("float32") if getattr(x, "dtype", None) == np.uint8 else x
