@@ -16,6 +16,7 @@ _REGISTERING = (
     "graph.opening.draws",
     "graph.opening.extra_layers",
     "graph.opening.modes",
+    "graph.opening.one_mode",
     "graph.opening.tensorflow_functions",
     "models.legacy.activations",
     "search.regularizers",

@@ -32,7 +32,7 @@ def conversion_failure(
     kinds = sorted(every - {"Placeholder"})  # of a table, which is named itself
     kept = _STATE.search(str(error))
     if kept:
-        (layer, *_) = [*_layer_of(kept[1], model), kept[1]]
+        layer = next(iter(_layer_of(kept[1], model)), kept[1])
         return (
             f"{model.name!r} cannot be converted to {path}: layer {layer!r} keeps a "
             "state from call to call (of random numbers, for instance), and a .tflite "

@@ -169,7 +169,10 @@ def _config(op):
             raise
         try:
             vars(op).update(dict.fromkeys(hidden))
-            return op.get_config()
+            config = op.get_config()
+            if "activity_regularizer" in hidden:  # Keras leaves it out if it is None
+                config.setdefault("activity_regularizer", None)
+            return config
         finally:
             vars(op).update(hidden)
 

@@ -121,7 +121,9 @@ def _effect(op, call, frozen):
     why = effect.stopped or effect.held
     if why and rule is None:
         touched = any((x.ids >= 0).any() for x in call.inputs)
-        if touched or calls.is_layer(op) and op.weights:
+        several = any(s[-1:] != (1,) for s in call.shapes)
+        several |= any(x.varying for x in call.inputs)
+        if several and (touched or calls.is_layer(op) and op.weights):
             frozen.setdefault((type(op).__name__, why), []).append(
                 (call.path, effect.uncounted)
             )

@@ -120,9 +120,14 @@ def import_module(name: str, culprit: str) -> Any:
     try:
         return importlib.import_module(name)
     except Exception as error:  # importing runs a user's code
+        absent = isinstance(error, ModuleNotFoundError) and error.name in (
+            name,
+            name.split(".")[0],
+        )
+        what = " It must be installed, in the current directory, or on PYTHONPATH."
         raise ModelError(
-            f"{culprit}: cannot import {name} ({type(error).__name__}: {error}). It "
-            "must be installed, in the current directory, or on PYTHONPATH."
+            f"{culprit}: cannot import {name} ({type(error).__name__}: {error})."
+            + what * absent
         ) from error
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls, replaying
@@ -31,21 +32,29 @@ class Inheritance:
         self.olds = variables(old)
         counts = collections.Counter(v.name for v in self.olds.values())
         self.keys = {v.name: k for k, v in self.olds.items() if counts[v.name] == 1}
-        self.done: set = set()
+        self.done: dict = {}  # name → value that it was built with
         initialize_with(new, self._initial)
 
     def finish(self) -> None:
-        """Assigns what was not created by name: random states, inner layers."""
+        """Assigns what was not created by name: random states, inner layers.
+
+        And all weights of a user's layer, whose `build` may have set them.
+        """
         initialize_as_usual(self.new)
-        if len(self.done) == len(self.olds):
+        layers = list(zip(self.old._flatten_layers(), self.new._flatten_layers()))
+        users = any(not type(x).__module__.startswith("keras.") for x, _ in layers)
+        if len(self.done) == len(self.olds) and not users:
             return
-        for old, new in zip(self.old._flatten_layers(), self.new._flatten_layers()):
+        for old, new in layers:
             if old.built and not new.built:  # an activation, not called yet
                 new.build_from_config(old.get_build_config() or {})
+            _hand_on_untracked(old, new)
         for name, target in variables(self.new).items():
-            if name in self.done:
+            if name in self.done and not users:
                 continue
-            value = self._value(name) if name in self.olds else None
+            value = self.done.get(name)
+            if value is None and name in self.olds:
+                value = self._value(name)
             if value is None or value.shape != tuple(target.shape):
                 raise ModelError(
                     f"layer '{self.old.name}' ({type(self.old).__name__}), made again "
@@ -62,11 +71,26 @@ class Inheritance:
         value = self._value(key)
         if value.shape != tuple(shape):
             return None
-        self.done.add(key)
+        self.done[key] = value
         return value
 
     def _value(self, key):
         return self.change(key, np.asarray(self.olds[key]))
+
+
+def _hand_on_untracked(old, new):
+    """Variables of TensorFlow that a user's layer holds, which Keras does not know."""
+    for name, variable in vars(old).items():
+        if not isinstance(variable, tf.Variable):
+            continue
+        other = vars(new).get(name)
+        if not isinstance(other, tf.Variable) or other.shape != variable.shape:
+            raise ModelError(
+                f"layer '{old.name}' ({type(old).__name__}) holds a tf.Variable "
+                f"'{name}', which the layer made in its place has not, or of another "
+                "shape. Make it with self.add_weight."
+            )
+        other.assign(variable)
 
 
 def replay(

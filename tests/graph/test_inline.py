@@ -1,5 +1,7 @@
 """Opening classes: what comes out is the same network, made of ordinary layers."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from hh_keras.graph.opening.inline import inline, opening
 from tests import class_zoo
 from tests.class_zoo import CLASS_ZOO
 from tests.graph.tensorflow_calls import CALLS
-from tests.surgery.test_invariants import random_plan
+from tests.surgery.test_invariants import assert_same, random_plan
 from tests.zoo import ZOO, example, randomize
 
 pytestmark = [
@@ -402,3 +404,129 @@ def test_what_is_lost_of_a_way_of_training_is_said():
     found = opening(model)
     assert any("Own.train_step uses self." in note for note in found.notes)
     assert type(found.model).train_step is keras.Model.train_step
+
+
+# Layers that hold no layers -----------------------------------------------------------
+
+
+class GatedHalves(L.Layer):
+    def call(self, x):
+        a, b = ops.split(x, 2, axis=-1)
+        return a * b
+
+
+class Shuffled(L.Layer):
+    def call(self, x):
+        n = x.shape[-1]
+        x = ops.reshape(x, (-1, *x.shape[1:-1], 2, n // 2))
+        return ops.reshape(ops.swapaxes(x, -1, -2), (-1, *x.shape[1:-2], n))
+
+
+class Softened(L.Layer):
+    def call(self, x):
+        return ops.softmax(x - ops.max(x, -1, keepdims=True))
+
+
+@pytest.mark.parametrize("kind", [GatedHalves, Shuffled, Softened])
+def test_what_no_trial_takes_is_opened(kind):
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(6, 3, name="after")(kind(name="own")(L.Conv2D(8, 3, name="conv")(i)))
+    model = keras.Model(i, L.Dense(2)(L.GlobalAveragePooling2D()(x)))
+    channels = hh.trace(model)
+    assert (channels.group("conv").frozen is None) == (kind is not Softened)
+    assert any(name.startswith("own.") for name in channels.sites)
+    plan, x = random_plan(model), example(model)
+    assert_same(hh.mask(model, plan)(x), hh.rebuild(model, plan)(x))
+
+
+class Doubled(L.Layer):
+    def call(self, x):
+        return 2.0 * x
+
+
+def test_what_a_trial_takes_stays_what_it_is():
+    i = keras.Input((8, 8, 3))
+    model = keras.Model(i, L.Conv2D(3, 1)(Doubled(name="own")(L.Conv2D(4, 1)(i))))
+    assert "own" in hh.trace(model).sites
+    assert opening(model, leaves=False).model is model
+
+
+class Flips(L.Layer):
+    def call(self, x):
+        return -x if ops.max(x) > 1 else x
+
+
+class FlipsItsShape(Flips):
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class Outer(L.Layer):
+    def __init__(self, inner):
+        super().__init__()
+        self.dense, self.inner = L.Dense(4), inner
+
+    def call(self, x):
+        return self.inner(self.dense(x))
+
+
+class AroundClosed(keras.Model):
+    def __init__(self, inner):
+        super().__init__()
+        self.outer, self.head = Outer(inner), L.Dense(2)
+
+    def call(self, x):
+        return self.head(self.outer(x))
+
+
+def test_a_closed_layer_must_say_its_shape():
+    x = np.ones((2, 3), "float32")
+    model = AroundClosed(FlipsItsShape(name="flips"))
+    model(x)
+    found = opening(randomize(model), x)
+    assert [n for n, *_ in found.closed] == ["flips"]
+    assert_equal(model, found.model, x)
+    model = AroundClosed(Flips(name="flips"))
+    model(x)
+    with pytest.raises(ModelError) as error:
+        opening(model, x)
+    said = (
+        r"'flips' has to stay closed \(Flips.call in test_inline.py:\d+: Python needs"
+    )
+    assert re.search(said, str(error.value))
+    assert "compute_output_shape" in str(error.value)
+
+
+class Picky(keras.Model):
+    """Takes positive numbers only."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = L.Dense(3)
+
+    def call(self, x):
+        if hasattr(x, "numpy") and np.min(x) <= 0:
+            raise ValueError("positive numbers only")
+        return self.dense(ops.log(x))
+
+
+class Noisy(L.Layer):
+    def call(self, x):
+        return x + tf.random.normal((4,))
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_what_could_not_be_compared_is_said():
+    model, x = Picky(), np.ones((2, 4), "float32")
+    model(x)
+    (note,) = (n for n in opening(model, x).notes if "compared" in n)
+    assert "Picky" in note and "raises ValueError" in note
+    model = AroundClosed(Noisy())
+    model(x)
+    (note,) = (n for n in opening(model, x).notes if "compared" in n)
+    assert "outside training and in training: it gives others every time" in note
+    model = AroundClosed(FlipsItsShape())
+    model(x)
+    assert not opening(model, x).notes

@@ -6,10 +6,12 @@ import types
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers as L
 from keras import ops
 
 import hh_keras as hh
+from hh_keras.graph.closed import all_closed
 
 
 def keep_all(model, **settings):
@@ -159,7 +161,8 @@ def test_one_variable_in_two_layers_is_refused():
     i = keras.Input((6,))
     x = L.Dense(6)(Scale(weight, name="first")(i))
     model = keras.Model(i, L.Dense(2)(Scale(weight, name="second")(x)))
-    with pytest.raises(hh.ModelError, match="'first' and 'second' share.*'common'"):
+    refused = pytest.raises(hh.ModelError, match="'first' and 'second' share.*'common'")
+    with all_closed(), refused:
         hh.trace(model)
 
 
@@ -347,3 +350,50 @@ def test_nested_structures_are_matched_leaf_by_leaf():
     model = keras.Model(i, L.Dense(2)(outputs))
     assert hh.trace(model).group("d6").frozen is None
     np.testing.assert_array_equal(model(numbers(2, 7)), keep_all(model)(numbers(2, 7)))
+
+
+class Started(L.DepthwiseConv1D):
+    """Gives its weights their start by itself."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.kernel.assign(keras.ops.ones_like(self.kernel))
+
+
+class Counted(L.Layer):
+    """Holds a variable that Keras does not know."""
+
+    def build(self, shape):
+        self.factor = tf.Variable(np.ones(shape[-1], "float32"))
+
+    def call(self, x):
+        return x * tf.convert_to_tensor(self.factor)
+
+
+class Odd(keras.regularizers.Regularizer):
+    def __call__(self, x):
+        return 1e-2 * keras.ops.sum(keras.ops.square(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*are frozen")
+@pytest.mark.parametrize("own", [lambda: Started(3), Counted], ids=["build", "tf"])
+def test_what_a_layer_learnt_goes_along_however_it_began(own):
+    i = keras.Input((9, 4))
+    layer = own()
+    model = keras.Model(i, L.Dense(2)(layer(L.Dense(6)(i))))
+    for variable in [*model.weights, *vars(layer).values()]:
+        if isinstance(variable, (keras.Variable, tf.Variable)):
+            variable.assign(np.random.default_rng(1).normal(size=variable.shape))
+    x = np.random.default_rng(0).normal(size=(3, 9, 4)).astype("float32")
+    for copy in (keep_all(model), hh.widen(model, 1, "preserve")):
+        np.testing.assert_array_equal(model(x), copy(x))
+
+
+def test_activity_regularisers_without_a_config_stay():
+    i = keras.Input((4,))
+    x = L.Dense(6, activity_regularizer=Odd(), name="own")(i)
+    model = keras.Model(i, L.Dense(2)(x))
+    copy, x = keep_all(model), np.ones((2, 4), "float32")
+    model(x), copy(x)
+    assert len(copy.losses) == 1
+    assert float(copy.losses[0]) == pytest.approx(float(model.losses[0]))

@@ -12,6 +12,7 @@ from keras import ops
 import hh_keras as hh
 from hh_keras.errors import ModelError
 from hh_keras.graph.cloning import clone_op
+from hh_keras.graph.closed import all_closed
 from hh_keras.graph.opening.inline import opening
 from tests.surgery.test_invariants import assert_same, random_plan
 
@@ -329,7 +330,10 @@ def test_inputs_after_the_first_stay_too_if_a_layer_reads_them_together():
     near, i = keras.Input((3, 3)), keras.Input((3, 5))
     x = Gather(6)([near, L.Dense(4, name="read")(i)])
     net = keras.Model([near, i], L.Dense(2)(x))
-    assert hh.trace(net).group("read").frozen
+    with all_closed():
+        assert hh.trace(net).group("read").frozen
+        shrinks(net, [numbers(2, 3, 3), numbers(2, 3, 5)])
+    assert hh.trace(net).group("read").frozen is None  # opened, one sees what is read
     shrinks(net, [numbers(2, 3, 3), numbers(2, 3, 5)])
 
 
@@ -370,3 +374,62 @@ def test_an_array_that_is_the_same_for_all_channels_combines_with_them():
         lambda s, x: s.last(s.dense(x) * apart), dense=L.Dense(6), last=L.Dense(2)
     )
     assert not free(opened(net, x))
+
+
+class Adapted(L.Layer):
+    """Normalises by what it has seen, and by numbers that were given."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.norm, self.given = L.Normalization(), L.Normalization(mean=1.0, variance=4)
+        self.norm.adapt(seen)
+        self.given.build(seen.shape)
+        self.inner = keras.Sequential([L.Normalization(axis=1), L.Dense(6)])
+        self.inner.layers[0].adapt(seen)
+
+    def call(self, x):
+        return self.inner(self.given(self.norm(x)))
+
+
+def test_what_was_adapted_stays_adapted():
+    x = 3 + 2 * numbers(9, 4)
+    net = model(lambda s, x: s.dense(s.block(x)), block=Adapted(x), dense=L.Dense(2))
+    shrinks(opened(net, x), x)
+
+
+class Doubled(L.Layer):
+    def __init__(self):
+        super().__init__()
+        self.dense = L.Dense(4)
+        self.supports_masking = True
+
+    def call(self, x):
+        return 2 * self.dense(x)
+
+
+def recurrent(kind):
+    if kind == "sequential":
+        return keras.Sequential([Doubled(), L.Dropout(0.1), L.GRU(5)])
+    i = keras.Input((6, 3))
+    return keras.Model(i, L.GRU(5)(Doubled()(i)))
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_models_in_a_class_take_the_mask_that_they_are_handed(kind):
+    x = numbers(8, 6, 3)
+    net = model(
+        lambda s, x: s.dense(s.inner(x, mask=ops.sum(x, axis=-1) > 0)),
+        inner=recurrent(kind),
+        dense=L.Dense(2),
+    )
+    y, without = net(x), net.dense(net.inner(x))
+    assert not np.array_equal(y, without)
+    opened(net, x)
+
+
+def test_messages_end_with_one_dot():
+    net = model(lambda s, x: (s.dense(x), None), dense=L.Dense(2))
+    net(numbers(2, 3))
+    with pytest.raises(ModelError, match=r"tensors only\. Write") as error:
+        opening(net, numbers(2, 3))
+    assert ".." not in str(error.value)

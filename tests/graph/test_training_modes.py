@@ -11,6 +11,7 @@ import hh_keras as hh
 from hh_keras.errors import ModelError
 from hh_keras.graph.opening.inline import opening
 from tests.graph.test_inline import assert_equal, run
+from tests.surgery.test_invariants import assert_same, random_plan
 from tests.zoo import example, randomize
 
 
@@ -170,11 +171,45 @@ def test_what_never_trains_is_opened_as_it_is_outside_training(name):
     assert_equal(model, found.model, x)
 
 
-def test_statistics_of_a_layer_that_trains_cannot_be_kept_still():
-    model = Frozen(L.BatchNormalization())
-    model(np.zeros((1, 6, 6, 3), "float32"))
-    with pytest.raises(ModelError, match="with training=False"):
-        opening(model, leaves=True)
+class MonteCarlo(Frozen):
+    """Drops, or normalises by the batch, outside training too."""
+
+    def call(self, x):
+        x = ops.relu(self.inner(self.conv(x), training=True))
+        return self.head(ops.mean(x, axis=(1, 2)))
+
+
+OF_ITS_OWN = {
+    "statistics": lambda: L.BatchNormalization(),
+    "nested statistics": lambda: nested(L.Conv2D(6, 1), L.BatchNormalization()),
+    "dropout": lambda: L.SpatialDropout2D(0.5),
+    "nested dropout": lambda: nested(L.Conv2D(6, 1), L.Dropout(0.4)),
+}
+
+
+@pytest.mark.parametrize("kind", [Frozen, MonteCarlo])
+@pytest.mark.parametrize("name", OF_ITS_OWN)
+def test_layers_keep_a_training_of_their_own(name, kind, tmp_path):
+    model = kind(OF_ITS_OWN[name]())
+    x = np.random.default_rng(0).normal(size=(4, 6, 6, 3)).astype("float32")
+    model(x)
+    found = opening(randomize(model))
+    assert not found.closed and not found.notes
+    opened = found.model
+    assert len(opened.trainable_weights) == len(model.trainable_weights)
+    assert_equal(model, opened, x)
+    opened.save(tmp_path / "opened.keras")
+    loaded = keras.models.load_model(tmp_path / "opened.keras")
+    if kind is Frozen or "statistics" in name:
+        assert_equal(opened, loaded, x)
+    else:  # files of Keras do not hold how far a generator is
+        assert not np.array_equal(loaded(x), loaded(x))
+    assert all(not g.frozen for g in hh.trace(opened).groups if g.name == "conv")
+    plan = random_plan(opened)
+    small = hh.rebuild(opened, plan)
+    assert small.count_params() < opened.count_params()
+    if kind is Frozen or "statistics" in name:
+        assert_same(hh.mask(opened, plan)(x), small(x))
 
 
 def test_a_layer_that_trains_in_one_place_only_stays_closed():

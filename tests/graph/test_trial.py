@@ -10,6 +10,7 @@ from keras import layers as L
 from keras import ops
 
 import hh_keras as hh
+from hh_keras.graph.closed import all_closed
 
 
 def traced(layer, shape=(8, 8, 3)):
@@ -19,7 +20,8 @@ def traced(layer, shape=(8, 8, 3)):
     x = L.Dense(3)(layer(x))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        group = hh.trace(keras.Model(i, x)).group("before")
+        with all_closed():
+            group = hh.trace(keras.Model(i, x)).group("before")
     return group, [str(w.message) for w in seen if "frozen" in str(w.message)]
 
 
@@ -224,7 +226,7 @@ def test_what_is_known_of_a_layer_is_explained():
         own = layer(MIXES.get(name) or PASSES[name])
         own.name = "own"
         x = L.GlobalMaxPooling2D()(own(x))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), all_closed():
             warnings.simplefilter("ignore")
             text = hh.trace(keras.Model(i, L.Dense(2)(x))).explain("[nco]*")
         lines = [line.split(None, 3) for line in text.splitlines()[2:]]
@@ -254,3 +256,46 @@ def test_what_is_random_now_and_then_only_is_random():
 
     for _ in range(8):  # it shows, or not, by chance
         assert traced(Path())[0].frozen is None
+
+
+def test_a_layer_that_was_changed_is_tried_again():
+    own = layer(lambda s, x: x - s.share * ops.mean(x, -1, keepdims=True))
+    own.share = 0.0
+    i = keras.Input((8, 3))
+    model = keras.Model(i, L.Dense(3)(own(L.Dense(8, name="before")(i))))
+    assert hh.trace(model).group("before").frozen is None
+    own.share = 1.0
+    with all_closed(), pytest.warns(UserWarning, match="not their own"):
+        assert hh.trace(model).group("before").frozen
+
+
+class Averages(L.Layer):
+    """A batch normalisation of one's own."""
+
+    def build(self, shape):
+        self.mean = self.add_weight(name="mean", shape=shape[-1:], trainable=False)
+
+    def call(self, x, training=None):
+        if training:
+            mean = ops.mean(x, (0, 1, 2))
+            self.mean.assign(0.9 * self.mean + 0.1 * mean)
+            return x - mean
+        return x - self.mean
+
+
+def test_what_changes_in_training_only_is_taken_back():
+    group, seen = traced(Averages())
+    assert group.frozen is None and not seen
+
+
+def test_mixing_far_out_is_seen():
+    far = layer(lambda s, x: ops.where(x > 4000.0, ops.max(x, -1, keepdims=True), x))
+    assert "not their own" in traced(far)[0].frozen
+
+
+def test_layers_of_one_channel_are_no_news():
+    i = keras.Input((6, 1))
+    odd = layer(lambda s, x: x - ops.mean(x, -1, keepdims=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        hh.trace(keras.Model(i, odd(L.Dense(1)(i))))

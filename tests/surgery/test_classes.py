@@ -68,7 +68,10 @@ def test_keeping_all_is_the_class_bit_for_bit(networks, name):
 def test_masked_equals_rebuilt(networks, name):
     model, small = networks(name)
     x = example(small)
-    masked = hh.mask(model, random_plan(model))
+    plan = random_plan(model)
+    if name in RANDOM:  # both begin with the model's own state
+        small = hh.rebuild(model, plan)
+    masked = hh.mask(model, plan)
     assert_same(outputs(masked, x), outputs(small, x), 2e-2 if half(name) else 1e-5)
 
 

@@ -16,7 +16,7 @@ from hh_keras.graph import calls
 from hh_keras.graph.opening.draws import Draw
 from hh_keras.graph.opening.extra_layers import AlongBatch
 from hh_keras.graph.opening.following import Read, Seed, Step
-from hh_keras.graph.opening.untrained import in_inference
+from hh_keras.graph.opening.untrained import in_mode
 
 
 class Differs(Exception):
@@ -50,8 +50,8 @@ def agree(first: Any, second: Any, batches: Any) -> tuple:
 
     Returns:
         `(steps, constants, untrained)`: the steps of the first run, numbers that are
-        the batch replaced; id of a symbolic tensor → the array that it stands for; ids
-        of the operations that are called with `training=False` even in training.
+        the batch replaced; id of a symbolic tensor → the array that it stands for; id
+        of an operation that is always called with the same `training` → that.
 
     Raises:
         Differs: the runs do not agree; `layer` is the innermost class around it.
@@ -70,7 +70,7 @@ def agree(first: Any, second: Any, batches: Any) -> tuple:
     outputs = [keras.tree.flatten(r.outputs) + r.losses for r in (first, second)]
     merge.scope, merge.line = (first.model,), ""
     merge.values(*outputs)
-    return steps, merge.constants, merge.never_trained()
+    return steps, merge.constants, merge.of_one_mode()
 
 
 class Merge:
@@ -84,7 +84,7 @@ class Merge:
         self.tensors = {}  # id of a tensor of the second run → that of the first
         self.constants = {}
         self.trained = set()  # ids of operations that are called in training
-        self.untrained = {}  # operation that never is → the class around it
+        self.fixed = {}  # operation with its own `training` → (that, the class around)
         self.scope = ()
         self.line = ""
         flat = (keras.tree.flatten(r.inputs) for r in (first, second))
@@ -135,23 +135,32 @@ class Merge:
             if seen == runs:
                 self.trained.add(id(a.op))
             return {}
-        if seen == [False, False] and in_inference(a.op) is not None:
-            self.untrained[a.op] = self.scope[-1]
+        if isinstance(seen[0], bool) and seen[0] == seen[1]:
+            self.fix(a.op, seen[0])
             return {}
-        value = seen[0] if seen[0] == seen[1] else "something of its own"
-        raise self.differs(f"calls '{a.op.name}' with training={value}")
+        why = f"calls '{a.op.name}' with training=something of its own"
+        raise self.differs(why)
 
-    def never_trained(self) -> set:
-        """Ids of the operations that are called with `training=False` even in training.
+    def fix(self, op: Any, training: Any) -> None:
+        """Notes that an operation is always in training, or never."""
+        before = self.fixed.setdefault(op, (training, self.scope[-1]))[0]
+        new = in_mode(op, training)
+        if new is None:
+            raise self.differs(f"calls '{op.name}' with training={training}")
+        if before != training and new is not op:
+            raise self.differs(f"calls '{op.name}' with training=True, and with False")
+
+    def of_one_mode(self) -> dict:
+        """Id of each operation that always has the same `training` → that.
 
         Raises:
             Differs: one of them is also called otherwise, which no copy could do.
         """
-        for op, layer in self.untrained.items():
-            if id(op) in self.trained and in_inference(op) is not op:
-                why = f"calls '{op.name}' with training=False, and without"
+        for op, (training, layer) in self.fixed.items():
+            if id(op) in self.trained and in_mode(op, training) is not op:
+                why = f"calls '{op.name}' with training={training}, and without"
                 raise Differs(layer, why)
-        return set(map(id, self.untrained))
+        return {id(op): training for op, (training, _) in self.fixed.items()}
 
     def _operation(self, a, b):
         if a.op is b.op:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras.src import backend
 from keras.src.layers.merging.base_merge import Merge
 from keras.src.ops.core import Cast
@@ -27,7 +28,7 @@ from hh_keras.graph.opening.kernels import products
 from hh_keras.graph.opening.naming import Names
 from hh_keras.graph.opening.openable import dense, of_keras, small_padding
 from hh_keras.graph.opening.tensorflow_functions import TensorFlowFunction
-from hh_keras.graph.opening.untrained import in_inference
+from hh_keras.graph.opening.untrained import in_mode
 from hh_keras.graph.replaying import replay
 
 
@@ -51,7 +52,7 @@ class Assembled(NamedTuple):
 
 
 def assemble(
-    recording: Any, steps: Any, constants: Any, untrained: Any, inputs: Any
+    recording: Any, steps: Any, constants: Any, fixed: Any, inputs: Any
 ) -> Any:
     """Makes the functional model of a recording.
 
@@ -59,17 +60,18 @@ def assemble(
         recording: the `Recording` whose tensors the steps speak of.
         steps: list of `Step`, the numbers of the batch replaced.
         constants: id of a symbolic tensor → the array that it stands for.
-        untrained: ids of the operations that are never in training.
+        fixed: id of an operation that is always in training, or never → whether it is.
         inputs: structure of `keras.Input` tensors, as that of the recording.
 
     Returns:
         An `Assembled`.
 
     Raises:
-        Differs: a class uses a weight in a way that has no layer.
+        Differs: a class uses a weight in a way that has no layer, or one that it does
+            not hold.
         ModelError: a layer cannot be made again.
     """
-    return _Assembly(recording, steps, constants, untrained, inputs).model()
+    return _Assembly(recording, steps, constants, fixed, inputs).model()
 
 
 # Keras' layers that ask tensors for their masks, whatever masks they are given.
@@ -77,8 +79,8 @@ _READ_MASKS = (keras.layers.MultiHeadAttention, Merge)
 
 
 class _Assembly:
-    def __init__(self, recording, steps, constants, untrained, inputs):
-        self.untrained = untrained
+    def __init__(self, recording, steps, constants, fixed, inputs):
+        self.fixed = fixed
         self.recording, self.constants, self.inputs = recording, constants, inputs
         self.anchor = keras.tree.flatten(inputs)[0]
         olds = keras.tree.flatten(recording.inputs)
@@ -141,6 +143,9 @@ class _Assembly:
         for old, new in pairs:
             value = old.value
             new.assign(keras.ops.transpose(value) if id(new) in turned else value)
+        for layer in model._flatten_layers():
+            if hasattr(layer, "finalize_state") and layer.weights:
+                layer.finalize_state()  # a Normalization keeps copies of its weights
         weights = [(read.variable.path, layer.name) for read, layer, _ in self.weights]
         return Assembled(model, tuple(weights), pairs, steady, self.made)
 
@@ -187,11 +192,19 @@ class _Assembly:
             return {k: self._filled(v, scope) for k, v in value.items()}
         if isinstance(value, Rows):
             return self._constant(value, scope, "constant")
+        if isinstance(value, keras.Variable):
+            raise self._hidden(value, scope)
+        if isinstance(value, tf.Variable):
+            return tf.identity(value)  # what is made is no part of the original
         if not isinstance(value, keras.KerasTensor):
             return value
         if id(value) not in self.values:
             self.values[id(value)] = self._source(value, scope)
         return self.values[id(value)]
+
+    def _hidden(self, variable, scope):
+        why = f"uses weight '{variable.path}', which no layer names or holds in a list"
+        return Differs(scope[-1], f"{why}, dict or tuple of its own")
 
     def _source(self, tensor, scope):
         """A tensor that comes from no step: a weight, or a constant."""
@@ -281,13 +294,16 @@ class _Assembly:
         if id(op) not in self.made:
             name = self.names.of(op, step.scope)
             if calls.is_layer(op):
-                new = in_inference(op) if id(op) in self.untrained else op
+                new = in_mode(op, self.fixed[id(op)]) if id(op) in self.fixed else op
                 new = _layer_like(op) if new is op else new
                 for each in new._flatten_layers():
                     if getattr(each, "activation", None) is keras.ops.gelu:
                         each.activation = approximate_gelu
                 self.pairs.append((op, new))
             else:
+                for held in keras.tree.flatten(vars(op)):
+                    if isinstance(held, keras.Variable):
+                        raise self._hidden(held, step.scope)
                 new = object.__new__(type(op))
                 vars(new).update(vars(op), _inbound_nodes=[], _outbound_nodes=[])
             new.name = name

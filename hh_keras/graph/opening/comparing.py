@@ -28,8 +28,8 @@ def example(struct: Any, batch: Any = 2, seed: Any = 0, size: Any = 32) -> Any:
 
 def difference(
     model: Any, other: Any, inputs: Any, pairs: Any, tolerance: Any = 1e-6
-) -> str | None:
-    """Says in which way two models differ, or returns None.
+) -> tuple[str | None, str | None]:
+    """Says in which way two models differ, and why they could not be compared.
 
     Both are run, not in training and in training; what that changes in their variables
     is compared and then put back. A model that gives other numbers every time is taken
@@ -39,6 +39,9 @@ def difference(
         inputs: what both are called on.
         pairs: `(variable of model, variable of other)`, equal in value.
         tolerance: relative to the spread of the numbers.
+
+    Returns:
+        `(what, why)`: each a text or None.
     """
     states = [*model.non_trainable_variables, *other.non_trainable_variables]
     if global_state_variable() is not None:
@@ -53,29 +56,35 @@ def difference(
             outputs = model(inputs, training=training)
         return outputs, [sum(np.sum(np.asarray(x)) for x in model.losses)]
 
+    skipped: dict = {}  # why → in which modes
     try:
         for training, mode in ((False, "outside training"), (True, "in training")):
             try:
                 expected, loss = restored(model, training)
-            except Exception:  # random numbers are no input of this model
-                return None
+            except Exception as error:  # random numbers are no input of this model
+                why = f"on random numbers it raises {type(error).__name__}"
+                skipped.setdefault(why, []).append(mode)
+                continue
             after = [np.asarray(a) for a, _ in pairs]
             given, other_loss = restored(other, training)
             others = [np.asarray(b) for _, b in pairs]
             same = _same(expected, given, tolerance)
             if not same:
                 again, _ = restored(model, training)
-                steady = _same(expected, again, tolerance)
-                text = f"gives other numbers {mode} when it is opened"
-                return text if steady else None
+                if _same(expected, again, tolerance):
+                    return f"gives other numbers {mode} when it is opened", None
+                skipped.setdefault("it gives others every time", []).append(mode)
+                continue
             if not _same(loss, other_loss, 1e-4):
-                return f"gives other losses {mode} when it is opened"
+                return f"gives other losses {mode} when it is opened", None
             if not all(_same(*each, tolerance) for each in zip(after, others)):
-                return f"updates its statistics otherwise {mode} when it is opened"
+                text = f"updates its statistics otherwise {mode} when it is opened"
+                return text, None
     finally:
         for variable, value in before:
             variable.assign(value)
-    return None
+    whys = [f"{' and '.join(modes)}: {why}" for why, modes in skipped.items()]
+    return None, "; ".join(whys) or None
 
 
 def _same(a, b, tolerance):

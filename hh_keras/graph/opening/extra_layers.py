@@ -232,17 +232,23 @@ register_rule(ScaledConv1D, ScaledConv2D, ScaledConv3D)(conv)
 
 @register_rule(Weight)
 def _weight(layer, call):
-    """The last axis of a weight that is used raw is its axis of channels."""
+    """Channels of a weight that is used raw lie on its one axis that is not 1.
+
+    If there are several such axes, they lie on the last one.
+    """
     floating = keras.backend.is_float_dtype(layer.weight_dtype)
-    if not layer.shape or layer.shape[-1] < 2 or not floating:
-        return Effect(call.fixed(layer.shape, "a weight without channels"))
-    ids = call.fresh(layer.shape[-1])
-    before = (None,) * (len(layer.shape) - 1)
+    shape = layer.shape
+    long = [k for k, n in enumerate(shape) if n > 1]
+    axis = long[0] if len(long) == 1 else len(shape) - 1
+    if not long or shape[axis] < 2 or not floating:
+        return Effect(call.fixed(shape, "a weight without channels"))
+    ids = call.fresh(shape[axis])
+    before, behind = (None,) * axis, (None,) * (len(shape) - axis - 1)
     return Effect(
-        on_axis(ids, -1, layer.shape),
+        on_axis(ids, axis, shape),
         produces=ids,
-        weights={"weight": (*before, ids)},
-        config={"shape": (*layer.shape[:-1], ids)},
+        weights={"weight": (*before, ids, *behind)},
+        config={"shape": (*shape[:axis], ids, *shape[axis + 1 :])},
     )
 
 

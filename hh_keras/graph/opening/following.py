@@ -1,9 +1,9 @@
 """Following a class: its `call` runs on symbolic tensors, and what it does is noted.
 
-While `follow` runs, Keras' own `Layer.__call__` does all that it always does (build,
-dtypes, masks, `training`), except at two points: a class that is to be opened has its
-`call` run where Keras would ask for a shape, and instead of nodes on the user's layers,
-which are not touched, a list of *steps* grows.
+While a `Recording` runs, Keras' own `Layer.__call__` does all that it always does
+(build, dtypes, masks, `training`), except at two points: a class that is to be opened
+has its `call` run where Keras would ask for a shape, and instead of nodes on the user's
+layers, which are not touched, a list of *steps* grows.
 """
 
 import collections
@@ -21,6 +21,7 @@ from keras.src.backend.common import variables as keras_variables
 from keras.src.layers import layer as keras_layer
 from keras.src.ops import operation as keras_operation
 from keras.src.random.seed_generator import SeedGenerator
+from keras.src.utils.python_utils import is_default
 
 from hh_keras.graph import calls
 from hh_keras.graph.opening import chance, tensorflow_functions
@@ -37,11 +38,15 @@ from hh_keras.graph.opening.openable import (
     in_turn,
     is_array,
     is_graph,
+    masked,
+    of_keras,
     own_line,
     put,
     reason,
+    replaced,
     small_padding,
     variables_in,
+    variables_of,
 )
 
 
@@ -119,6 +124,7 @@ class Recording:
         self.drawn: collections.Counter = collections.Counter()
         self.opened: dict = {}
         self.closed: dict = {}
+        self.shapeless: Any = None  # why a closed layer cannot even be called
         self.dropouts = dropouts or {}  # layer → the `Dropout` in its place
         self.dropping: dict = {}
         self.scope: list = []
@@ -126,18 +132,27 @@ class Recording:
         self._done: list = []  # opened layers whose node Keras is about to make
         self._masks: dict = {}
         self._symbols: dict = {}  # id of a variable → (it, the tensor in its place)
+        self._tuples: dict = {}  # id of a tuple of such tensors → that of the variables
 
     def run(self) -> "Recording":
         layers = list(self.model._flatten_layers())
         places = [p for layer in layers for p in variables_in(layer)]
-        for *place, variable in places:
-            if id(variable) not in self._symbols:
-                self._symbols[id(variable)] = variable, self._symbol(variable, *place)
+        for layer, _, key, value in places:
+            for variable in variables_of(value):
+                if id(variable) not in self._symbols:
+                    tensor = self._symbol(variable, layer, key)
+                    self._symbols[id(variable)] = variable, tensor
+        tensors = {k: tensor for k, (_, tensor) in self._symbols.items()}
+        for *_, value in places:
+            if id(value) not in self._symbols:  # a tuple
+                new = replaced(value, tensors)
+                self._symbols[id(value)] = value, new
+                self._tuples[id(new)] = value
         with self._patched(), self._swapped(places):
             self.outputs = self.model(self.inputs, training=self.training)
         return self
 
-    def _symbol(self, variable, layer, container, key):
+    def _symbol(self, variable, layer, key):
         floating = keras.backend.is_float_dtype(variable.dtype)
         cast = floating and variable._autocast
         dtype = layer.compute_dtype if cast else variable._dtype
@@ -152,9 +167,9 @@ class Recording:
         """Puts symbolic tensors in the places of variables, or the variables back."""
 
         def swap(back):
-            for _, container, key, variable in places:
-                variable, tensor = self._symbols[id(variable)]
-                put(container, key, variable if back else tensor)
+            for _, container, key, value in places:
+                value, new = self._symbols[id(value)]
+                put(container, key, value if back else new)
 
         swap(back)
         try:
@@ -168,7 +183,7 @@ class Recording:
         places = []
         if not self.inside:
             for each in layer._flatten_layers():
-                places += variables_in(each, self._variable_of)
+                places += variables_in(each, self._original)
         self.inside += 1
         try:
             with self._swapped(places, back=True):
@@ -176,9 +191,10 @@ class Recording:
         finally:
             self.inside -= 1
 
-    def _variable_of(self, value):
+    def _original(self, value):
+        """The variable, or the tuple of variables, in whose place a value is."""
         read = self.reads.get(id(value))
-        return read.variable if isinstance(read, Read) else None
+        return read.variable if isinstance(read, Read) else self._tuples.get(id(value))
 
     def opens(self, layer: Any) -> bool:
         """Whether a layer's `call` is to be followed."""
@@ -207,7 +223,9 @@ class Recording:
                 raise NotFollowed(f"keras.ops.{kind} runs a Python function")
         dense(flat, _flat((call_args, kwargs)))
         args, kwargs = _as_now((tuple(call_args), kwargs))
-        scope, line = tuple(self.scope), own_line(traceback.walk_stack(None))
+        # Keras casts the inputs of a model before it calls it.
+        scope = tuple(self.scope) or (self.model,)
+        line = own_line(traceback.walk_stack(None))
         self.steps.append(Step(operation, args, kwargs, flat, scope, line))
         return None
 
@@ -250,11 +268,29 @@ class Recording:
             chance.noticed(refused=False),
             _padding_in_small(layer),
         ):
-            spec = layer.compute_output_spec(*args, **kwargs)
+            try:
+                spec = layer.compute_output_spec(*args, **kwargs)
+            except Exception as error:
+                raise self._shapeless(layer, error, (args, kwargs)) from error
             if isinstance(layer, keras.layers.EinsumDense) and None in spec.shape:
                 # Sizes that its `output_shape` does not say follow from its input.
                 spec = keras.src.backend.compute_output_spec(layer.call, *args)
             return spec
+
+    def _shapeless(self, layer, error, inputs):
+        """What is wrong with a closed layer of which Keras cannot say what it gives.
+
+        Of those within each other, the innermost one is to be mended.
+        """
+        if not is_default(layer.compute_output_shape) or of_keras(layer):
+            return error
+        if self.shapeless is None:
+            why = self.closed.get(layer) or reason(layer, error, inputs)
+            self.shapeless = NotFollowed(
+                f"'{layer.name}' has to stay closed ({why}), which takes a "
+                "compute_output_shape in its class"
+            )
+        return self.shapeless
 
     def _dropout(self, layer, args, error):
         """The `Dropout` that a layer is whose draws could not be followed, or None."""
@@ -274,7 +310,9 @@ class Recording:
         if isinstance(layer, keras.Sequential) and type(layer).call is SEQUENTIAL:
             return lambda x, training=None, mask=None: in_turn(layer, x, mask)
         if is_graph(layer):
-            return lambda x, training=None, mask=None: self._through(layer, x, training)
+            return lambda x, training=None, mask=None: self._through(
+                layer, masked(x, mask), training
+            )
         return layer.call
 
     def _through(self, model, inputs, training):

@@ -24,6 +24,7 @@ from hh_keras.graph.opening.draws import Seeds
 from hh_keras.graph.opening.dropping import nothing_dropped
 from hh_keras.graph.opening.following import Recording
 from hh_keras.graph.opening.modes import agree_by_mode
+from hh_keras.graph.opening.one_mode import ALWAYS, STILL
 from hh_keras.graph.opening.openable import (
     drawing_together,
     is_graph,
@@ -32,6 +33,7 @@ from hh_keras.graph.opening.openable import (
     untracked,
 )
 from hh_keras.graph.opening.own_training import with_own_training
+from hh_keras.graph.opening.rejected import rejected
 from hh_keras.graph.table import some
 
 _BATCHES = (5, 7)
@@ -52,7 +54,8 @@ class Opening:
             and that are layers now.
         unused: paths of weights that no call uses.
         notes: sentences on what is otherwise than in the class: a way of training that
-            is lost, a `training` that its call did not take.
+            is lost, a `training` that its call did not take, why the numbers could not
+            be compared.
     """
 
     model: Any
@@ -85,9 +88,9 @@ def inline(model: keras.Model, inputs: Any = None, leaves: bool = True) -> keras
             built, by a call or by `model.build(input_shape)`.
         inputs: for a subclassed model, what it is called on (arrays, or
             `keras.KerasTensor`s, in its structure) if that is not known.
-        leaves: whether layers of one's own that hold no layers are opened too, so that
-            the result needs none of their classes. `trace` and all that shrinks do
-            without: it tries such layers as they are.
+        leaves: whether all layers of one's own that hold no layers are opened too, so
+            that the result needs none of their classes. `trace` and all that shrinks
+            try such layers as they are, and open those of which a trial proves nothing.
 
     Returns:
         A `keras.Model`; the very same one if there is nothing to open. What cannot be
@@ -108,7 +111,7 @@ def ordinary(model: Any) -> Any:
     return opening(model, leaves=False).model
 
 
-def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
+def opening(model: Any, inputs: Any = None, leaves: bool = True) -> Opening:
     """As `inline`, with an account of what was opened and what was not.
 
     Returns:
@@ -116,12 +119,27 @@ def opening(model: Any, inputs: Any = None, leaves: Any = True) -> Opening:
     """
     if not isinstance(model, keras.Model):
         return Opening(model)
+    found = _opening(model, inputs, leaves)
+    odd = set() if leaves or not is_graph(found.model) else rejected(found.model)
+    if not odd:
+        return found
+    more = _opening(found.model, None, odd)
+    kept = {f.name: getattr(found, f.name) for f in dataclasses.fields(Opening)}
+    joined = {k: v + getattr(more, k) for k, v in kept.items() if k != "model"}
+    joined["closed"] = found.closed + tuple(set(more.closed) - set(found.closed))
+    joined["notes"] = tuple(dict.fromkeys(joined["notes"]))
+    return Opening(more.model, **joined)
+
+
+def _opening(model, inputs, leaves):
+    """Opens a model's classes; of layers that hold no layers all, none, or a set."""
     shut = _closed_before(model, leaves)
     tied = set() if leaves else drawing_together(model)
 
     def wanted(layer, nested):
         mine = layer not in shut and closed.why_closed(layer) is None
-        leaf = leaves or layer in tied or (nested and bool(layer._seed_generators))
+        leaf = layer in leaves if isinstance(leaves, set) else leaves
+        leaf = leaf or layer in tied or (nested and bool(layer._seed_generators))
         return mine and opens(layer, nested, leaf, wanted)
 
     if not wanted(model, False):
@@ -177,21 +195,21 @@ def _open(model, struct, wanted, shut, dropouts=None):
     if not names:
         return Opening(model, closed=_account(shut))
     try:
-        steps, constants, untrained = agree(*runs, _BATCHES)
+        steps, constants, fixed = agree(*runs, _BATCHES)
     except Differs:
         usual = runs[0], record(_BATCHES[1], False)
         training = record(_BATCHES[0], True), runs[1]
         if _unsettled((*usual, *training), shut, dropouts):
             return _open(model, struct, wanted, shut, dropouts)
-        steps, constants, untrained = agree_by_mode(usual, training, _BATCHES)
+        steps, constants, fixed = agree_by_mode(usual, training, _BATCHES)
     runs[0].draws = [run.drawn for run in runs]
     inputs = [_input(x, path) for path, x in keras.tree.flatten_with_path(struct)]
     inputs = keras.tree.pack_sequence_as(struct, inputs)
-    made = assemble(runs[0], steps, constants, untrained, inputs)
+    made = assemble(runs[0], steps, constants, fixed, inputs)
     copies = ((old, made.copies.get(id(new))) for old, new in dropouts.items())
     dropouts = {old: new for old, new in copies if new is not None}
     with nothing_dropped(dropouts):
-        what = difference(model, made.model, example(struct), made.steady)
+        what, skipped = difference(model, made.model, example(struct), made.steady)
     if what:
         raise _Mismatch(what, [x for x in runs[0].opened if x is not model])
     used = {id(old) for old, _ in made.pairs}
@@ -203,6 +221,7 @@ def _open(model, struct, wanted, shut, dropouts=None):
         untracked(runs[0].opened),
         _redrawn(dropouts),
         _left_out(unused),
+        _not_compared(model, skipped),
     )
     notes = tuple(note for note in notes if note)
     return Opening(opened, names, _account(shut), made.weights, unused, notes)
@@ -216,6 +235,11 @@ def _unsettled(runs, shut, dropouts):
             dropouts[layer] = keras.layers.Dropout(**arguments)
     closed_in_all = all(run.closed.keys() == runs[0].closed.keys() for run in runs)
     return not closed_in_all or any(run.dropping for run in runs)
+
+
+def _not_compared(model, why):
+    kind = type(model).__name__
+    return why and f"the opened model could not be compared with {kind} {why}"
 
 
 def _left_out(unused):
@@ -234,6 +258,8 @@ def _untrained(model, made):
 
 def _trains(layer):
     """Whether a layer does something else in training: it draws, or keeps state."""
+    if type(layer) in (*STILL.values(), *ALWAYS.values()):
+        return False
     if isinstance(layer, Seeds):
         return layer.draws[0] != layer.draws[1]
     keeps = layer._non_trainable_variables or layer._seed_generators
@@ -262,6 +288,7 @@ def _without_one(model, struct, wanted, shut, error):
 
 def _unopened(model, shut, why, error=None):
     """A graph stays as it was; of a subclassed model there is none."""
+    why = why.rstrip(".")
     if is_graph(model):
         closed.close(model, why)
         return Opening(model, closed=(*_account(shut), (model.name, "", why)))

@@ -15,7 +15,6 @@ from hh_keras.graph import calls
 from hh_keras.graph.opening.agreement import Differs, Merge, Rows, agree
 from hh_keras.graph.opening.draws import Draw
 from hh_keras.graph.opening.following import Step
-from hh_keras.graph.opening.untrained import in_inference
 from hh_keras.graph.rules import Effect, register_rule
 from hh_keras.graph.rules.merging import tie_broadcast
 
@@ -67,7 +66,7 @@ def agree_by_mode(usual: Any, training: Any, batches: Any) -> tuple:
     first.also = second  # the ids of its tensors are theirs as long as it lives
     modes.lay_side_by_side(mine, theirs)
     constants = {**modes.constants, **others, **constants}
-    return modes.steps, constants, modes.never_trained()
+    return modes.steps, constants, modes.of_one_mode()
 
 
 class _Modes(Merge):
@@ -137,10 +136,7 @@ class _Modes(Merge):
         if handed is True and training:
             self.trained.add(id(step.op))
         elif handed not in (None, training):
-            still = in_inference(step.op)
-            if still is None or handed and still is not step.op:
-                raise self.differs(f"calls '{step.op.name}' with training={handed}")
-            self.untrained[step.op] = self.scope[-1]
+            self.fix(step.op, handed)
         kwargs = {k: v for k, v in step.kwargs.items() if k != "training"}
         args, kwargs = self._ours((step.args, kwargs))
         op = step.op

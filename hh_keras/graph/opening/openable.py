@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.backend import set_keras_mask
 
 from hh_keras.graph import calls
 from hh_keras.graph.rules import find_rule
@@ -70,37 +71,76 @@ def of_keras(layer: Any) -> bool:
     return all(owner.__module__.split(".")[0] in KERAS for owner in owners)
 
 
+def masked(inputs: Any, mask: Any) -> Any:
+    """Has tensors say the mask that a model was handed, as Keras does."""
+    masks = [] if mask is None else keras.tree.flatten(mask)
+    for x, each in zip(keras.tree.flatten(inputs), masks):
+        if each is not None:
+            set_keras_mask(x, each)
+    return inputs
+
+
 def in_turn(model: Any, x: Any, mask: Any) -> Any:
+    x = masked(x, mask)
     for layer in model.layers:
         x = layer(x)
     return x
 
 
-def variables_in(layer: Any, variable_of: Any = None) -> Iterator[tuple]:
-    """Yields `(layer, container, key, variable)` of each variable that a layer names.
+def variables_in(layer: Any, original: Any = None) -> Iterator[tuple]:
+    """Yields `(layer, container, key, value)` of each variable that a layer names.
 
-    `variable_of(value)` is the variable that a value stands for, or None.
+    It looks into lists, dicts and tuples however deep. What a tuple holds cannot be
+    replaced in it: of such the outermost tuple is the value.
+
+    Args:
+        original: `original(value)` is the variable, or the tuple with variables, that
+            a value stands for, or None.
     """
-    if variable_of is None:
-
-        def variable_of(value):
-            return value if isinstance(value, keras.Variable) else None
-
+    original = original or _with_variables
+    seen: set = set()
     for name, value in vars(layer).items():
-        if name in _BOOKS or name.startswith("_self_"):
-            continue
-        found = variable_of(value)
-        if found is not None:
-            yield layer, vars(layer), name, found
-        items: list = []
-        if isinstance(value, list):
-            items = list(enumerate(value))
-        elif isinstance(value, dict):
-            items = list(value.items())
-        for key, item in items:
-            found = variable_of(item)
-            if found is not None:
-                yield layer, value, key, found
+        if name not in _BOOKS and not name.startswith("_self_"):
+            for place in _places(vars(layer), name, value, original, seen):
+                yield layer, *place
+
+
+def _places(container, key, value, original, seen):
+    found = original(value)
+    if found is not None and not isinstance(container, tuple):
+        yield container, key, found
+    if isinstance(value, (list, dict, tuple)) and id(value) not in seen:
+        seen.add(id(value))
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for each, item in list(items):
+            yield from _places(value, each, item, original, seen)
+
+
+def _with_variables(value):
+    """A variable, or a tuple that holds one, itself; else None."""
+    if isinstance(value, keras.Variable):
+        return value
+    inner = isinstance(value, tuple) and map(_with_variables, value)
+    return value if inner and any(x is not None for x in inner) else None
+
+
+def variables_of(value: Any) -> list:
+    """The variables that a variable is, or a tuple holds."""
+    if isinstance(value, keras.Variable):
+        return [value]
+    inner = value if isinstance(value, tuple) else ()
+    return [v for item in inner for v in variables_of(item)]
+
+
+def replaced(value: Any, symbols: dict) -> Any:
+    """A variable's tensor, or a tuple with tensors in the places of its variables."""
+    if isinstance(value, keras.Variable):
+        return symbols[id(value)]
+    if not isinstance(value, tuple):
+        return value
+    value = getattr(value, "__wrapped__", value)  # TensorFlow's, which tracks tuples
+    items = [replaced(item, symbols) for item in value]
+    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 
 def untracked(layers: Any) -> str | None:
@@ -109,7 +149,8 @@ def untracked(layers: Any) -> str | None:
         f"{type(layer).__name__}.{name}"
         for layer in layers
         for name, value in vars(layer).items()
-        if isinstance(value, tf.Variable)
+        if name not in _BOOKS
+        and any(isinstance(x, tf.Variable) for x in keras.tree.flatten(value))
     ]
     if not names:
         return None
@@ -120,6 +161,8 @@ def untracked(layers: Any) -> str | None:
 
 
 def put(container: Any, key: Any, value: Any) -> None:
+    for inner in ("__wrapped__", "_storage"):  # TensorFlow's, which track as well
+        container = getattr(container, inner, container)
     kind = list if isinstance(container, list) else dict
     kind.__setitem__(container, key, value)
 
@@ -159,7 +202,8 @@ def reason(layer: Any, error: Any, inputs: Any) -> str:
     causes = [0] + [k for k, s in ends if s.endswith("Error encountered:")]
     said = lines[causes[-1]].strip()  # Keras wraps what it met
     said = said.partition(". ")[0].rstrip(".")
-    if "KerasTensor is symbolic" in said or "used as a boolean" in said:
+    known = ("KerasTensor is symbolic", "used as a boolean", "as a Python `bool`")
+    if any(text in said for text in known):
         said = "Python needs the values of a tensor, which no graph knows"
     if isinstance(error, TypeError) and "NoneType" in said:
         said = "computes with a size that is not known"

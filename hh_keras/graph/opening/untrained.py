@@ -1,7 +1,7 @@
-"""Layers that a class calls with `training=False`, in training too.
+"""Layers that a class calls with a `training` of its own, whatever it is called in.
 
 A functional model has one mode for all of its layers, so such a layer is made again as
-one that is always as it is outside training: its dropout is gone.
+one that is always in that mode: outside training its dropout is gone.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ import keras
 
 from hh_keras.graph import calls
 from hh_keras.graph.cloning import clone_op
+from hh_keras.graph.opening.one_mode import ALWAYS, STILL
 from hh_keras.graph.replaying import replay
 
 _L = keras.layers
@@ -28,23 +29,28 @@ _NEXT_TO_NONE = 1e-60
 _STEADY = (_L.Dense, _L.EinsumDense, _L.Embedding)
 
 
-def in_inference(op: Any) -> Any:
-    """An operation that always does what `op` does outside training.
+def in_mode(op: Any, training: Any) -> Any:
+    """An operation that always does what `op` does in training, or outside it.
 
     Returns:
         `op` itself if it is like that, a new operation, not built, or None if there is
-        none: statistics of a batch cannot be kept from a layer that is trained.
+        none.
     """
     if not calls.is_layer(op) or _steady(op):
         return op
     if calls.is_graph(op):
-        inner = {id(x): in_inference(x) for _, x in calls.leaf_operations(op)}
+        inner = {id(x): in_mode(x, training) for _, x in calls.leaf_operations(op)}
         if any(x is None for x in inner.values()):
             return None
         if all(inner[id(x)] is x for _, x in calls.leaf_operations(op)):
             return op
-        return replay(op, lambda path, x: _again(x, in_inference(x)))
-    if type(op) not in _DROPS:
+        return replay(op, lambda path, x: _again(x, in_mode(x, training)))
+    if type(op) in (ALWAYS if training else STILL):
+        new = clone_op(op)
+        # Only what a call does differs: regularisers and the like are the clone's.
+        new.__class__ = (ALWAYS if training else STILL)[type(op)]
+        return new
+    if training or type(op) not in _DROPS:
         return None
     config = op.get_config()
     none = _NEXT_TO_NONE if isinstance(op, _BY_DROPOUT) else 0.0

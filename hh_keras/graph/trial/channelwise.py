@@ -15,7 +15,7 @@ from hh_keras.graph.trial.subject import (
     same,
 )
 
-_SCALES = (1.0, 100.0, 0.01)
+_SCALES = (1.0, 100.0, 0.01, 1e4)
 
 
 def passing_axes(subject: Subject, op: Any) -> tuple:

@@ -134,7 +134,11 @@ class Subject:
         return new
 
     def run(self, op: Any, values: list, training: bool | None = None) -> list:
-        """The outputs of `op` in place of the operation, a list of arrays."""
+        """The outputs of `op` in place of the operation, a list of arrays.
+
+        What training changes in it is taken back.
+        """
+        self._in_time()
         left = iter(values)
 
         def fill(x):
@@ -144,11 +148,14 @@ class Subject:
 
         given = self.call.args, self.call.kwargs
         args, kwargs = keras.tree.map_structure(fill, given)
+        before = [(v, v.numpy()) for v in op.variables] if training else []
         if training is not None:
             kwargs = {**kwargs, "training": training}
         # Whatever a layer prints is not the user's concern.
         with contextlib.redirect_stdout(io.StringIO()):
             outputs = op(*args, **kwargs)
+        for variable, value in before:
+            variable.assign(value)
         return [keras.ops.convert_to_numpy(y) for y in keras.tree.flatten(outputs)]
 
     def subsets(self, size: int) -> list:

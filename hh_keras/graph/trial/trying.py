@@ -28,7 +28,7 @@ def try_call(op: Any, call: RuleCall) -> Effect:
     Returns:
         An `Effect`; where nothing was proved, one that stops, with the reason.
     """
-    known, key = _TRIED.setdefault(op, {}), _key(call)
+    known, key = _TRIED.setdefault(op, {}), _key(op, call)
     if key not in known:
         known[key] = _try(op, call), _rows_of(op, call)
     found, rows = known[key]
@@ -48,8 +48,8 @@ def try_call(op: Any, call: RuleCall) -> Effect:
     )
 
 
-# Operation → shapes of a call → (what was found, rows of each output). Each operation
-# by itself: what it does may depend on attributes that no config tells.
+# Operation → attributes, and shapes of a call → (what was found, rows of each output).
+# Each operation by itself: what it does may depend on things that no config tells.
 _TRIED: Any = weakref.WeakKeyDictionary()
 
 
@@ -85,14 +85,16 @@ def _share(shape, batch):
     return Fraction(shape[0], batch) if shape and shape[0] else 1
 
 
-def _key(call):
-    """Trials of one operation on equal shapes find the same."""
+def _key(op, call):
+    """Trials of one operation, as it is now, on equal shapes find the same."""
+    plain = (bool, int, float, str, tuple, type(None))
+    attributes = {k: v for k, v in vars(op).items() if isinstance(v, plain)}
     inputs = tuple((x.shape, x.varying, x.dtype, x.is_fixed) for x in call.inputs)
     rest = keras.tree.map_structure(
         lambda x: "tensor" if isinstance(x, IdTensor) else _text(x),
         (call.args, call.kwargs),
     )
-    return inputs, repr(rest)
+    return inputs, repr(rest), repr(attributes)
 
 
 def _text(x):
