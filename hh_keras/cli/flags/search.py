@@ -103,8 +103,9 @@ SEARCH = (
         None,
         "What ranks the channels. gradient is the paper's; balanced gives layers more "
         "equal shares of the cost, without data; obs and fisher are for trained "
-        "weights; uniform and random are controls. Default: balanced for fresh --weights (for "
-        "denoise and sr gradient), otherwise obs; magnitude with --search_epochs.",
+        "weights; uniform and random are controls. Default: balanced for fresh "
+        "--weights (for denoise and sr gradient), otherwise obs; magnitude with "
+        "--search_epochs.",
     ),
     Flag(
         "per_cost",
