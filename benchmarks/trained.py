@@ -7,9 +7,9 @@
 
 Photographs: `imagenet1k_samples/` (1,000, one a class, for calibration; labels are not
 looked at) and `imagenet_val1300/` with `labels.tsv` (1,300 others, by which nothing is
-chosen). Results go to `results/trained.jsonl`, a line for each network, method and share
-of the MACs; what is there is not run again. `results/trained.md` and `.png` are made of
-it. About an hour and a half on two cores.
+chosen). Results go to `results/trained.jsonl`, a line for each network, method and
+share of the MACs; what is there is not run again. `results/trained.md` and `.png` are
+made of it. About an hour and a half on two cores.
 """
 
 import argparse
