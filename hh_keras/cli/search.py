@@ -12,7 +12,7 @@ from hh_keras.cli import workdir
 from hh_keras.cli.flags import merge_min_keep
 from hh_keras.cli.training import distribution, execution, recipe
 from hh_keras.cli.workdir import Run
-from hh_keras.data import ImageData
+from hh_keras.data import ImageData, unlabelled
 from hh_keras.errors import BudgetError, HHError
 from hh_keras.flag import given
 from hh_keras.latency import LatencyTable
@@ -21,6 +21,8 @@ from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import registry
 from hh_keras.training import checkpoints
 from hh_keras.training.strategy import workers
+
+_CALIBRATION = 1000  # images
 
 
 def initial_weights(args: FlagValues) -> str:
@@ -88,7 +90,16 @@ def _shrink(model, data, args, weights, run):
         # Workers that measure for themselves would each find another network.
         measure_latency=workers(distribution(args)) == 1,
         input_shape=open_shape(model, data.image_shape),
+        calibration=_calibration(data, args) if weights == "inherit" else None,
     )
+
+
+def _calibration(data, args):
+    """Images to calibrate with: of --calibrate, or those that one trains with."""
+    if args.calibrate:
+        return unlabelled(args.calibrate, data.image_shape, _CALIBRATION, args.seed)
+    size = args.batch_size
+    return data.search.take(-(-_CALIBRATION // size))
 
 
 def open_shape(model: keras.Model, image_shape: tuple) -> tuple | None:

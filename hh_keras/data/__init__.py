@@ -3,6 +3,7 @@
 from hh_keras.data.augmentation import AUGMENTATIONS
 from hh_keras.data.loading import ImageData, first_images, load, open_source
 from hh_keras.data.pipeline import as_data_error
+from hh_keras.data.unlabelled import unlabelled
 from hh_keras.data.views import VIEWS
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "first_images",
     "load",
     "open_source",
+    "unlabelled",
 ]

@@ -45,19 +45,22 @@ def from_logits(model: keras.Model) -> bool:
     Returns:
         False for a model that ends in softmax or sigmoid, True for all others.
     """
-    return _ends_in_logits(single_output(model))
+    return ends_in(single_output(model)) is None
 
 
-def _ends_in_logits(tensor):
-    operation, node_index, _ = tensor._keras_history
+def ends_in(tensor: Any) -> str | None:
+    """Whether an output is made by "softmax" or "sigmoid"; None for anything else."""
+    operation, node_index, index = tensor._keras_history
     if isinstance(operation, keras.Model):
-        return from_logits(operation)
+        outputs = getattr(operation, "outputs", None)
+        return ends_in(outputs[index]) if outputs else None
     name = type(operation).__name__.lower()
     activation = getattr(operation, "activation", None)
     activation_name = getattr(activation, "__name__", type(activation).__name__).lower()
-    if name in _NORMALISED or activation_name in _NORMALISED:
-        return False
+    for kind in _NORMALISED:
+        if kind in (name, activation_name):
+            return kind
     passes = name == "activation" and activation_name == "linear"
     if passes or name in ("flatten", "reshape", "identity", "dropout"):
-        return _ends_in_logits(operation._inbound_nodes[node_index].input_tensors[0])
-    return True
+        return ends_in(operation._inbound_nodes[node_index].input_tensors[0])
+    return None

@@ -4,6 +4,7 @@ CRITERIA = (
     "gradient",
     "taylor",
     "fisher",
+    "obs",
     "magnitude",
     "weight_norm",
     "balanced",

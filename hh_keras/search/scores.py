@@ -11,7 +11,9 @@ from hh_keras.graph import calls
 from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.tracing import trace
 from hh_keras.graph.weights import variables
+from hh_keras.search.calibration import calibration_moments
 from hh_keras.search.criteria import CRITERIA
+from hh_keras.search.elimination import elimination_scores
 from hh_keras.search.gradients import gradient_scores
 from hh_keras.search.profiles import balanced_profile, profile_scores
 from hh_keras.surgery.scales import scale_layer
@@ -23,13 +25,13 @@ def default_criterion(weights: str, data: Any = None) -> str:
     """The criterion that did best where it was measured.
 
     Fresh networks do best with `balanced` counts, inherited weights are spared most by
-    `fisher`: see benchmarks/heterogeneity.md in the repository.
+    `obs`: see benchmarks/heterogeneity.md and trained.md in the repository.
 
     Args:
         weights: "fresh" or "inherit".
         data: what there is to score with; without, `balanced` is what remains.
     """
-    return "fisher" if weights == "inherit" and data is not None else "balanced"
+    return "obs" if weights == "inherit" and data is not None else "balanced"
 
 
 def score_channels(
@@ -51,6 +53,9 @@ def score_channels(
     - `fisher`: root of the mean over batches of (∂L/∂γ)², which does not cancel between
       batches: for trained networks, whose mean gradient says little. The smaller the
       batches, the better (Theis et al., arXiv:1801.05787).
+    - `obs`: when a channel goes if the one goes first whose readers' outputs change
+      least for the multiply-accumulates it saves, the others making up for it (Optimal
+      Brain Surgeon, see `hh_keras.search.elimination`); needs inputs only, no labels.
     - `magnitude`: |γ| of a model trained with scales.
     - `weight_norm`: L2 norm of the weights that make the channel, by layer relative to
       the layer's mean.
@@ -91,6 +96,11 @@ def score_channels(
             raise HHError(f"criterion '{criterion}' needs data and a loss.")
         _check_loss(model, loss, criterion)
         return gradient_scores(model, channel_map, data, loss, batches, criterion)
+    if criterion == "obs":
+        if data is None:
+            raise HHError("criterion 'obs' needs data: batches of inputs.")
+        moments = calibration_moments(model, channel_map, data, batches)
+        return elimination_scores(model, channel_map, moments)
     if criterion == "random":
         return np.random.default_rng(seed).random(channel_map.size)
     if criterion == "uniform":

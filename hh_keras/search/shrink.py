@@ -13,8 +13,11 @@ from hh_keras.graph.cost import Cost, cost
 from hh_keras.graph.opening.inline import inline
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.correcting import keep_to_latency
+from hh_keras.search.calibration import calibration_moments
+from hh_keras.search.elimination import elimination_scores
 from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
 from hh_keras.search.selection import Budget, select_channels
+from hh_keras.surgery.compensation import compensate
 from hh_keras.surgery.plan import Plan
 from hh_keras.surgery.rebuild import rebuild, widen
 
@@ -60,6 +63,7 @@ def shrink(
     prepare: Callable | None = None,
     measure_latency: bool = True,
     input_shape: Any = None,
+    calibration: Any = None,
 ) -> ShrinkResult:
     """Widens a network, scores its channels, and shrinks it to a budget.
 
@@ -70,11 +74,13 @@ def shrink(
         budget: a `Budget`; the default is the given model's own cost.
         width: how much to widen first; 1 shrinks the model itself.
         criterion, batches: see `score_channels`; None is "balanced" for fresh weights,
-            which takes neither data nor loss, "fisher" for inherited ones, "magnitude"
-            of scales that `prepare` trained. The paper's is "gradient".
+            which takes neither data nor loss, "obs" for inherited ones with data,
+            "magnitude" of scales that `prepare` trained. The paper's is "gradient".
         min_keep, round_to, per_cost: see `select_channels`.
         weights: "fresh" starts the result anew, as the paper does; "inherit" keeps the
-            values of the kept channels (of the function-preserving wide network).
+            values of the kept channels (of the function-preserving wide network), and,
+            with data, what the removed ones carried as far as it can be told from
+            those: see `hh_keras.surgery.compensation`.
         seed: the same seed gives the same plan and the same fresh weights.
         prepare: function of the wide network that returns the one to score, with the
             same channels; for criterion "magnitude", one with trained scales, see
@@ -84,6 +90,8 @@ def shrink(
             until the measured latency is the wanted one.
         input_shape: `(height, width, channels)` at which costs are counted, for a model
             that takes images of any size.
+        calibration: inputs without labels, an array or batches, for "obs" and for what
+            inherited weights take over; all are read. Default: `batches` of `data`.
 
     Returns:
         A `ShrinkResult`.
@@ -102,16 +110,29 @@ def shrink(
     wide = model if width == 1 else widen(model, width, kind, seed)
     ready = prepare(wide) if prepare else wide
     if criterion is None:
-        criterion = "magnitude" if prepare else default_criterion(weights, data)
-    scores = score_channels(ready, data, loss, criterion, batches, seed, input_shape)
+        seen = data if calibration is None else calibration
+        criterion = "magnitude" if prepare else default_criterion(weights, seen)
     source = ready if weights == "inherit" else wide
     channel_map = trace(wide, input_shape)
+    moments = None
+    if weights == "inherit" and not prepare:
+        moments = _moments(wide, channel_map, calibration, data, batches)
+    if criterion == "obs" and moments:
+        scores = elimination_scores(wide, channel_map, moments)
+    else:
+        scores = score_channels(
+            ready, data, loss, criterion, batches, seed, input_shape
+        )
 
     def attempt(limits):
         plan = select_channels(
             channel_map, scores, limits, min_keep, round_to, per_cost
         )
-        return plan, rebuild(source, plan, weights, seed)
+        slim = rebuild(source, plan, weights, seed)
+        if moments:
+            keep = plan.keep_in(channel_map)
+            compensate(wide, slim, channel_map, keep, moments)
+        return plan, slim
 
     latency = None
     if budget.latency_ms is None:
@@ -130,6 +151,15 @@ def shrink(
     plan = dataclasses.replace(plan, notes=notes)
     costs = before, cost(wide, input_shape), cost(slim, input_shape)
     return ShrinkResult(slim, plan, wide, scores, *costs, latency)
+
+
+def _moments(model, channel_map, calibration, data, batches):
+    """What the calibration data tells; None without any."""
+    if calibration is not None:
+        return calibration_moments(model, channel_map, calibration)
+    if data is not None:
+        return calibration_moments(model, channel_map, data, batches)
+    return None
 
 
 def _check_latency(model, budget):

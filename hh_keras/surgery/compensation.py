@@ -1,0 +1,176 @@
+"""Compensation: what removed channels carried is folded into those that stay.
+
+A channel that leaves takes with it what its readers made of it. As far as it can be
+predicted from channels that stay, linearly and from calibration data, the kernels that
+read those take it over: one least-squares solve for each kernel, no training.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from hh_keras.graph import calls
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.weights import variables
+from hh_keras.surgery.least_squares import best_ridge, inverse, remove
+from hh_keras.surgery.moments import LARGEST, Moments
+from hh_keras.surgery.readers import Reader, readers
+
+
+def compensate(
+    model: keras.Model,
+    small: keras.Model,
+    channel_map: ChannelMap,
+    keep: np.ndarray,
+    moments: dict[str, Moments],
+) -> keras.Model:
+    """Gives a rebuilt network the weights that make up for what it lost.
+
+    Args:
+        model: the original, as it was traced.
+        small: `rebuild(model, plan)`, with inherited weights; they are changed.
+        channel_map: of the original.
+        keep: bool `(channel_map.size,)`, the plan's channels.
+        moments: of the original, by layer, see `hh_keras.surgery.moments.collect`.
+
+    Returns:
+        `small`.
+    """
+    homes = constants(model)
+    layers = dict(calls.leaf_operations(small))
+    for reader in readers(channel_map):
+        gone = ~keep[reader.ids]
+        if not gone.any() or len(reader.ids) > LARGEST:
+            continue
+        home = homes.get(reader.path)
+        matrices = [
+            _solved(matrix, gone[rows], _of_rows(moments[reader.path], rows), home)
+            for matrix, rows in zip(parts(reader, home), reader.group_rows())
+        ]
+        write(reader, matrices, channel_map, keep, layers, home)
+    return small
+
+
+def parts(reader: Reader, home: Any) -> list[np.ndarray]:
+    """The kernel's matrices, with a row of zeros for the constant if it has a home."""
+    kernel = np.asarray(variables(reader.op)[reader.weight], "float64")
+    matrices = reader.matrices(kernel)
+    if home is None:
+        return matrices
+    return [np.vstack([m, np.zeros((1, m.shape[1]))]) for m in matrices]
+
+
+def _of_rows(moments, rows):
+    """The moments of some of the rows, and the ones."""
+    rows = np.append(rows, -1)
+    return moments.halves[:, rows][:, :, rows], moments.counts
+
+
+def _solved(matrix, gone, moments, home):
+    halves, counts = moments
+    ones = home is not None
+    if not ones:
+        halves = halves[:, :-1, :-1]
+    removed = np.append(gone, False) if ones else gone
+    importance = matrix[removed] @ matrix[removed].T
+    ridge, _ = best_ridge(halves, removed, importance, ones)
+    if not np.isfinite(ridge):
+        return np.where(removed[:, None], 0, matrix)
+    whole = np.tensordot(counts / counts.sum(), halves, 1)
+    return remove(inverse(whole, ridge, ones), matrix, np.flatnonzero(removed))[1]
+
+
+def write(
+    reader: Reader,
+    matrices: list[np.ndarray],
+    channel_map: ChannelMap,
+    keep: np.ndarray,
+    layers: dict,
+    home: Any,
+) -> None:
+    """Writes a kernel's matrices into the small network.
+
+    Args:
+        reader: the kernel.
+        matrices: of the original's size, the last row of each the constant's if it has
+            a home.
+        channel_map, keep: as above.
+        layers: layer name → layer of the small network.
+        home: where the constant goes, see `constants`.
+    """
+    op = layers[reader.path]
+    variable = variables(op)[reader.weight]
+    axes = list(channel_map.sites[reader.path].weights[reader.weight])
+    shape = [
+        len(keep[ids]) if ids is not None else n
+        for ids, n in zip(
+            axes, channel_map.sites[reader.path].weight_shapes[reader.weight]
+        )
+    ]
+    stay = [
+        matrix[:-1][keep[reader.ids[rows]]] if home else matrix[keep[reader.ids[rows]]]
+        for matrix, rows in zip(matrices, reader.group_rows())
+    ]
+    per_group = shape[reader.axis] // (len(reader.ids) // reader.groups)
+    shape[reader.axis] = per_group * len(stay[0])
+    kernel = reader.kernel(stay, tuple(shape))
+    for axis, ids in enumerate(axes):
+        if axis != reader.axis and ids is not None:
+            kernel = np.compress(keep[ids], kernel, axis)
+    variable.assign(kernel)
+    if home is not None:
+        constant = np.concatenate([_per_output(m[-1], reader, shape) for m in matrices])
+        ids = axes[reader.outputs]
+        constant = constant if ids is None else constant[keep[ids]]
+        path, name, sign = home
+        where = variables(layers[path])[name]
+        where.assign(np.asarray(where) + sign * constant)
+
+
+def _per_output(constants, reader, shape):
+    """The sum over the window's positions of what is constant, for each output."""
+    rest = [n for axis, n in enumerate(shape) if axis != reader.axis]
+    at = reader.outputs - (reader.outputs > reader.axis)
+    rest[at] //= reader.groups
+    constants = constants.reshape(-1, *rest)
+    return constants.sum(tuple(a for a in range(constants.ndim) if a != at + 1))
+
+
+def constants(model: keras.Model) -> dict:
+    """Where the constant part of what a kernel puts out can be kept.
+
+    Returns:
+        Layer name → `(layer name, weight, sign)`: its own bias, or the mean of the
+        BatchNormalization that alone reads it; layers without either are missing.
+    """
+    found: dict[str, tuple] = {}
+    makers: dict[int, list] = {}
+
+    def step(path, call, args, kwargs):
+        flat = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, list)]
+        for value in flat:
+            value.append((path, call))
+        if calls.is_layer(call.op) and getattr(call.op, "bias", None) is not None:
+            found[path] = path, "bias", 1
+        outputs = []
+        for _ in call.outputs:
+            value: list = []
+            makers[id(value)] = [path, value, call]
+            outputs.append(value)
+        return outputs
+
+    inputs: list = [[] for _ in calls.as_graph(model).inputs]
+    for value in calls.interpret(model, inputs, step):
+        value.append(("", None))  # an output of the model
+    times: dict[str, int] = {}
+    for path, *_ in makers.values():
+        times[path] = times.get(path, 0) + 1
+    for path, value, _ in makers.values():
+        if path in found or times[path] != 1 or len(value) != 1:
+            continue
+        ((reader, call),) = value
+        if isinstance(getattr(call, "op", None), keras.layers.BatchNormalization):
+            if times[reader] == 1:
+                found[path] = reader, "moving_mean", -1
+    return found

@@ -1,0 +1,109 @@
+"""Least squares on second moments: what of some channels the others can tell.
+
+With `C = E[x xᵀ]` and `P = (C + Λ)⁻¹`, the weights that minimise
+`E‖W x − W' x_S‖² + ‖W' − W_S‖²_Λ` over the channels `S` that stay are
+`W_S − P_SR P_RR⁻¹ W_R`, and what is lost is `W_Rᵀ P_RR⁻¹ W_R` (Hassibi and Stork,
+Optimal Brain Surgeon, 1992, with channels for weights).
+"""
+
+import numpy as np
+
+RIDGES = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+_ONES = 1e-9  # the mean is not drawn to anything
+
+
+def inverse(moment: np.ndarray, ridge: float, ones: bool = True) -> np.ndarray:
+    """`(C + Λ)⁻¹`.
+
+    Args:
+        moment: float `(n, n)`.
+        ridge: Λ, in parts of the mean of the channels' second moments.
+        ones: whether the last row and column are of the ones, whose Λ is 0.
+
+    Returns:
+        float `(n, n)`.
+    """
+    size = len(moment) - ones
+    scale = max(float(np.diag(moment)[:size].mean()), 1e-30)
+    added = np.full(len(moment), ridge * scale)
+    added[size:] = _ONES
+    return np.linalg.inv(moment + np.diag(added))
+
+
+def remove(
+    inverse: np.ndarray, weights: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Takes rows out, the others taking over what they can.
+
+    Args:
+        inverse: float `(n, n)`, see above.
+        weights: float `(n, columns)`.
+        rows: which to take out.
+
+    Returns:
+        `(inverse, weights)` of the same shapes; what was taken out is 0.
+    """
+    across = inverse[:, rows]
+    within = np.linalg.inv(inverse[np.ix_(rows, rows)])
+    share = across @ within
+    weights = weights - share @ weights[rows]
+    inverse = inverse - share @ across.T
+    weights[rows] = 0
+    inverse[rows] = inverse[:, rows] = 0
+    return inverse, weights
+
+
+def best_ridge(
+    halves: np.ndarray, removed: np.ndarray, importance: np.ndarray, ones: bool = True
+) -> tuple[float, float]:
+    """The ridge with which each half of the data tells most of the other.
+
+    Args:
+        halves: float `(2, n, n)`, moments.
+        removed: bool `(n,)`, the rows to be told of.
+        importance: float `(removed, removed)`, how much errors matter: `W_R W_Rᵀ`.
+        ones: whether the last row is that of the ones.
+
+    Returns:
+        `(ridge, optimism)`: one of `RIDGES`, infinity if none is better than to
+        predict nothing; and how many times what is lost on the other half what is
+        lost by the formula above, at least 1.
+    """
+    errors, promised = np.zeros(len(RIDGES)), np.zeros(len(RIDGES))
+    nothing = 0.0
+    size = halves.shape[1] - ones
+    gone, kept = removed[:size], ~removed[:size]
+    for a, b in (halves, halves[::-1]):
+        mean = a[-1, :size] if ones else np.zeros(size)
+        covariance, seen = _about(a, mean, ones), _about(b, mean, ones)
+        nothing += float(
+            (importance * _about(b, 0 * mean, ones)[np.ix_(gone, gone)]).sum()
+        )
+        values, vectors = np.linalg.eigh(covariance[np.ix_(kept, kept)])
+        target = vectors.T @ covariance[np.ix_(kept, gone)]
+        # The error of each ridge, in the eigenvectors' coordinates.
+        unknown = float((importance * seen[np.ix_(gone, gone)]).sum())
+        across = vectors.T @ seen[np.ix_(kept, gone)]
+        linear = ((target @ importance) * across).sum(1)
+        told = ((target @ importance) * target).sum(1)
+        own = float((importance * covariance[np.ix_(gone, gone)]).sum())
+        size_of = float(np.trace(importance))
+        square = vectors.T @ seen[np.ix_(kept, kept)] @ vectors
+        square *= target @ importance @ target.T
+        scale = max(float(np.diag(a)[:size].mean()), 1e-30)
+        for k, ridge in enumerate(RIDGES):
+            share = 1 / (np.maximum(values, 0) + ridge * scale)
+            errors[k] += unknown - 2 * share @ linear + share @ square @ share
+            promised[k] += own + ridge * scale * size_of - share @ told
+    best = int(errors.argmin())
+    if errors[best] >= nothing:
+        return float("inf"), 1.0
+    return RIDGES[best], max(1.0, float(errors[best] / max(promised[best], 1e-30)))
+
+
+def _about(moment, mean, ones):
+    """Second moments about a point instead of about zero, without the ones."""
+    if not ones:
+        return moment
+    own, inner = moment[-1, :-1], moment[:-1, :-1]
+    return inner - np.outer(own, mean) - np.outer(mean, own) + np.outer(mean, mean)

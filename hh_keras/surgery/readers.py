@@ -1,0 +1,112 @@
+"""What reads channels through a kernel, as matrices: one row for each channel read.
+
+`y = W x` summed over channels (and over the positions of a convolution's window) is
+what compensation is about: if some channels go, the rows of those that stay can take
+over what was predictable of the others.
+"""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from hh_keras.graph import calls
+from hh_keras.graph.channels import ChannelMap
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reader:
+    """A kernel that reads channels.
+
+    Attributes:
+        path: name of its layer.
+        op: the layer.
+        weight: the kernel's name among the layer's weights.
+        axis: of the kernel, along which channels are read.
+        ids: int array `(rows,)`, the network channel that each row reads.
+        input: `(position, axis)` of the call's tensor that holds the channels.
+        outputs: the kernel's axis of output channels, or None if there is not one.
+        groups: of a grouped convolution; the kernel then holds `rows / groups` rows.
+    """
+
+    path: str
+    op: Any
+    weight: str
+    axis: int
+    ids: np.ndarray
+    input: tuple
+    outputs: Any
+    groups: int = 1
+
+    def matrices(self, kernel: np.ndarray) -> list[np.ndarray]:
+        """The kernel as a matrix for each group, `(rows of the group, columns)`.
+
+        A Dense layer behind a Flatten reads a channel at every position: a position is
+        like one of a convolution's window, so that its columns are further columns.
+        """
+        moved = np.moveaxis(kernel, self.axis, 0)
+        if self.groups == 1:
+            rows = len(self.ids)
+            moved = moved.reshape(-1, rows, *moved.shape[1:])
+            return [np.moveaxis(moved, 1, 0).reshape(rows, -1)]
+        parts = np.split(kernel, self.groups, self.outputs)
+        return [
+            np.moveaxis(p, self.axis, 0).reshape(p.shape[self.axis], -1) for p in parts
+        ]
+
+    def kernel(self, matrices: list, shape: tuple) -> np.ndarray:
+        """The kernel of a shape that such matrices come from."""
+        rest = [n for a, n in enumerate(shape) if a != self.axis]
+        if self.groups == 1:
+            rows = len(matrices[0])
+            moved = matrices[0].reshape(rows, -1, *rest)
+            moved = np.moveaxis(moved, 0, 1).reshape(-1, *rest)
+            return np.moveaxis(moved, 0, self.axis)
+        size = shape[self.outputs] // self.groups
+        rest[self.outputs - (self.outputs > self.axis)] = size
+        parts = [np.moveaxis(m.reshape(-1, *rest), 0, self.axis) for m in matrices]
+        return np.concatenate(parts, self.outputs)
+
+    def group_rows(self) -> list[np.ndarray]:
+        """For each group, which of the rows of `ids` it reads."""
+        return np.split(np.arange(len(self.ids)), self.groups)
+
+
+def readers(channel_map: ChannelMap) -> list[Reader]:
+    """The kernels of a traced model that read channels which may leave."""
+    removable, found = channel_map.removable, []
+    for path, op in calls.leaf_operations(channel_map.sites.model):
+        site = channel_map.sites[path]
+        contracts = [c for each in site.contracts.values() for c in each]
+        if not site.kernels or not contracts or not removable[contracts[0][2]].any():
+            continue
+        position, axis, ids = contracts[0]
+        (weight, along), *_ = site.kernels.items()
+        if weight == "depthwise_kernel":  # a separable convolution reads behind it
+            weight, ids = "pointwise_kernel", site.weights["pointwise_kernel"][along]
+        ids = ids[: cycle(ids)]
+        outputs, groups = _outputs(op, weight, along)
+        found.append(
+            Reader(path, op, weight, along, ids, (position, axis), outputs, groups)
+        )
+    return found
+
+
+def _outputs(op, weight, along):
+    """The kernel's axis of output channels, and in how many groups they are."""
+    rank = getattr(op, "rank", None)
+    if isinstance(op, keras.layers.Dense):
+        return 1, 1
+    if rank is None:
+        return None, 1
+    groups = 1 if weight == "pointwise_kernel" else getattr(op, "groups", 1)
+    return (rank if along == rank + 1 else rank + 1), groups
+
+
+def cycle(ids: np.ndarray) -> int:
+    """After how many ids they come again: a Flatten repeats them at every position."""
+    for start in np.flatnonzero(ids == ids[0])[1:].tolist():
+        if len(ids) % start == 0 and (ids[start:] == ids[:-start]).all():
+            return start
+    return len(ids)

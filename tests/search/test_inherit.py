@@ -1,0 +1,109 @@
+"""Shrinking trained networks: obs, compensation, calibration data."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+
+import hh_keras as hh
+from tests.surgery.test_compensation import batches, every_kind_of_kernel
+from tests.zoo import randomize
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A small classifier that has learnt something, and its data."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(8, 8, 8, 2))
+    labels = rng.integers(0, 8, 1000)
+    images = (means[labels] + 2.5 * rng.normal(size=(1000, 8, 8, 2))).astype("float32")
+    i = keras.Input((8, 8, 2))
+    x = L.Conv2D(24, 3, use_bias=False)(i)
+    x = L.ReLU()(L.BatchNormalization()(x))
+    x = L.Conv2D(24, 3, activation="relu")(x)
+    x = L.Conv2D(16, 1, activation="relu")(x)
+    model = keras.Model(i, L.Dense(8, activation="softmax")(L.Flatten()(x)))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(images[:600], labels[:600], 32, 8, verbose=0)
+    return model, images, labels
+
+
+def accuracy(model, images, labels):
+    return (np.asarray(model(images)).argmax(1) == labels)[600:].mean()
+
+
+def test_a_trained_network_stays_itself(trained):
+    model, images, labels = trained
+    budget = hh.Budget(macs=0.5 * hh.cost(model).macs)
+    found = {}
+    for criterion, data in ((None, images[:600]), ("weight_norm", None)):
+        result = hh.shrink(
+            model,
+            budget=budget,
+            width=1,
+            weights="inherit",
+            criterion=criterion,
+            calibration=data,
+        )
+        assert result.cost_after.macs <= budget.macs
+        found[criterion] = accuracy(result.model, images, labels)
+    before = accuracy(model, images, labels)
+    assert found[None] >= before - 0.08
+    assert found[None] > found["weight_norm"] + 0.15
+
+
+def test_labels_are_not_looked_at(trained):
+    model, images, labels = trained
+    channels = hh.trace(model)
+    wrong = [(images[:64], labels[:64][::-1]), (images[64:128], labels[:64])]
+    plain = [images[:64], images[64:128]]
+    a, b = (hh.score_channels(model, d, criterion="obs") for d in (wrong, plain))
+    np.testing.assert_array_equal(a, b)
+    assert a.shape == (channels.size,)
+
+
+def test_one_seed_one_plan(trained):
+    model, images, _ = trained
+    budget = hh.Budget(macs=0.6 * hh.cost(model).macs)
+    a, b = (
+        hh.shrink(
+            model, budget=budget, width=1, weights="inherit", calibration=images[:99]
+        )
+        for _ in range(2)
+    )
+    assert a.plan == b.plan
+    for v, w in zip(a.model.weights, b.model.weights, strict=True):
+        np.testing.assert_allclose(np.asarray(v), np.asarray(w), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.6, 0.3])
+def test_budgets_hold_for_every_kind_of_kernel(share):
+    model = randomize(every_kind_of_kernel())
+    budget = hh.Budget(macs=share * hh.cost(model).macs)
+    result = hh.shrink(
+        model,
+        budget=budget,
+        width=1,
+        weights="inherit",
+        min_keep=0.0,
+        calibration=batches(model),
+    )
+    assert result.cost_after.macs <= budget.macs
+    assert result.plan.notes["criterion"] == "obs"
+
+
+def test_calibration_that_does_not_fit_is_refused(trained):
+    model, images, _ = trained
+    budget = hh.Budget(macs=0.5 * hh.cost(model).macs)
+    for data, message in (
+        ([np.zeros((2, 9, 9, 3))], "does not run on the calibration data"),
+        ([], "is empty"),
+        (images[:0], "is empty"),
+    ):
+        with pytest.raises(hh.SearchError, match=message):
+            hh.shrink(
+                model, budget=budget, width=1, weights="inherit", calibration=data
+            )
+    with pytest.raises(hh.HHError, match="needs data"):
+        hh.score_channels(model, criterion="obs")

@@ -1,0 +1,199 @@
+"""What removed channels carried is taken over by those that stay."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+
+import hh_keras as hh
+from hh_keras.search.distance import output_distance
+from hh_keras.search.elimination import elimination_scores
+from hh_keras.surgery.compensation import compensate
+from hh_keras.surgery.least_squares import best_ridge, inverse, remove
+from hh_keras.surgery.moments import collect
+from hh_keras.surgery.readers import cycle, readers
+from tests.surgery.test_invariants import assert_same
+from tests.zoo import example, randomize
+
+NETWORKS = {}
+
+
+def network(build):
+    NETWORKS[build.__name__] = build
+    return build
+
+
+@network
+def convolutions_and_batch_norms():
+    i = keras.Input((10, 10, 3))
+    x = i
+    for k in range(3):
+        x = L.Conv2D(8, 3, padding="valid", use_bias=False, name=f"conv_{k}")(x)
+        x = L.ReLU()(L.BatchNormalization()(x))
+    return keras.Model(i, L.Dense(4)(L.GlobalAveragePooling2D()(x)))
+
+
+@network
+def every_kind_of_kernel():
+    i = keras.Input((9, 9, 4))
+    x = L.Conv2D(8, 3, activation="relu", name="first")(i)
+    x = L.DepthwiseConv2D(3, padding="same")(x)
+    x = L.SeparableConv2D(6, 3, depth_multiplier=2, activation="tanh")(x)
+    x = L.Conv2DTranspose(8, 2, strides=2, activation="relu")(x)
+    x = L.Conv2D(6, 1, groups=2)(x)
+    x = L.Conv2D(6, (1, 3), data_format="channels_last", activation="tanh")(x)
+    x = L.Dense(6, activation="relu")(x)
+    return keras.Model(i, L.Dense(3)(L.Flatten()(L.MaxPooling2D(3)(x))))
+
+
+@network
+def streams_and_shared_layers():
+    i = keras.Input((8, 8, 3))
+    shared = L.Conv2D(6, 3, padding="same", name="shared")
+    stem = L.Conv2D(6, 3, padding="same", activation="relu")(i)
+    x = L.Add()([stem, shared(L.ReLU()(stem))])
+    x = L.Add()([x, shared(L.ReLU()(x))])
+    x = L.Concatenate()([x, L.Conv2D(4, 1, activation="relu", name="side")(i)])
+    x = L.Conv2D(5, 3, name="joined")(x)
+    return keras.Model(i, [L.GlobalMaxPooling2D()(x), L.Dense(2)(L.Flatten()(x))])
+
+
+@pytest.fixture(params=sorted(NETWORKS))
+def model(request):
+    keras.utils.set_random_seed(1)
+    return randomize(NETWORKS[request.param]())
+
+
+def batches(model, count=6, size=16, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = [tuple(t.shape)[1:] for t in model.inputs]
+    data = [
+        [rng.normal(size=(size, *s)).astype("float32") for s in shapes]
+        for _ in range(count)
+    ]
+    return [x[0] if len(x) == 1 else x for x in data]
+
+
+def compensated(model, plan, data):
+    channels = hh.trace(model)
+    moments = collect(model, readers(channels), data)
+    small = hh.rebuild(model, plan)
+    return compensate(model, small, channels, plan.keep_in(channels), moments)
+
+
+def first_copies(wide, original):
+    """A plan that keeps as many channels of each group as the original has."""
+    channels = hh.trace(wide)
+    keep = np.ones(channels.size, bool)
+    for group, before in zip(channels.groups, hh.trace(original).groups):
+        if group.frozen is None:
+            times = len(group) // len(before)
+            keep[group.ids.start : group.ids.stop] = np.arange(len(group)) % times == 0
+    return hh.Plan.of(channels, keep)
+
+
+def test_copies_that_leave_change_nothing(model):
+    wide = hh.widen(model, 2, "preserve")
+    plan = first_copies(wide, model)
+    small = compensated(wide, plan, batches(model))
+    x = example(model)
+    assert small.count_params() < wide.count_params()
+    raw = hh.rebuild(wide, plan)
+    assert_same(model(x), small(x), 1e-4)
+    with pytest.raises(AssertionError):
+        assert_same(model(x), raw(x), 1e-2)
+
+
+def test_outputs_are_nearer_than_without(model):
+    channels, data = hh.trace(model), batches(model, 40)
+    rng = np.random.default_rng(0)
+    keep = ~channels.removable | (rng.random(channels.size) < 0.7)
+    for group in channels.groups:
+        keep[group.ids.start] = True
+    plan = hh.Plan.of(channels, keep)
+    raw, small = hh.rebuild(model, plan), compensated(model, plan, data)
+    x = batches(model, 1, 64, seed=9)[0]
+    wanted = [np.asarray(y) for y in keras.tree.flatten(model(x))]
+    errors = [
+        sum(
+            np.square(np.asarray(y) - w).mean() / w.var()
+            for y, w in zip(keras.tree.flatten(m(x)), wanted)
+        )
+        for m in (raw, small)
+    ]
+    assert errors[1] < errors[0]
+
+
+def test_moments_are_those_of_what_is_read():
+    model = NETWORKS["convolutions_and_batch_norms"]()
+    channels, data = hh.trace(model), batches(model, 3)
+    moments = collect(model, readers(channels), data)
+    inner = keras.Model(model.input, model.get_layer("conv_2").input)
+    x = np.concatenate([np.asarray(inner(b)).reshape(-1, 8) for b in data])
+    x = np.hstack([x, np.ones((len(x), 1))]).astype("float64")
+    np.testing.assert_allclose(
+        moments["conv_2"].whole, x.T @ x / len(x), rtol=1e-4, atol=1e-6
+    )
+    assert moments["conv_2"].counts.sum() == len(x)
+
+
+def test_scores_put_off_what_others_cannot_tell():
+    """Two channels are copies of one another: one of them goes first."""
+    model = NETWORKS["convolutions_and_batch_norms"]()
+    conv = model.get_layer("conv_1")
+    kernel = np.array(conv.kernel)
+    kernel[..., 5] = kernel[..., 2]
+    conv.kernel.assign(kernel)
+    channels = hh.trace(model)
+    moments = collect(model, readers(channels), batches(model), output_distance(model))
+    scores = elimination_scores(model, channels, moments)
+    group = channels.group("conv_1")
+    mine = scores[group.ids.start : group.ids.stop]
+    assert int(np.argmin(mine)) in (2, 5)
+    assert (scores[~channels.removable] == 1).all()
+
+
+def test_one_removal_is_the_least_squares_solution():
+    rng = np.random.default_rng(0)
+    x, weights = (
+        rng.normal(size=(500, 6)) @ rng.normal(size=(6, 6)),
+        rng.normal(size=(6, 3)),
+    )
+    moment, gone = x.T @ x / 500, np.array([1, 4])
+    _, found = remove(inverse(moment, 1e-12, ones=False), weights, gone)
+    kept = [0, 2, 3, 5]
+    wanted = np.linalg.lstsq(x[:, kept], x @ weights, rcond=None)[0]
+    np.testing.assert_allclose(found[kept], wanted, rtol=1e-6)
+    assert (found[gone] == 0).all()
+
+
+def test_few_examples_want_a_stronger_ridge():
+    def ridge(count):
+        rng = np.random.default_rng(0)
+        mix = rng.normal(size=(40, 40))
+        x = [
+            rng.normal(size=(count, 40)) @ mix + 3 * rng.normal(size=(count, 40))
+            for _ in "ab"
+        ]
+        halves = np.stack([np.hstack([a, np.ones((count, 1))]) for a in x])
+        halves = np.einsum("hni,hnj->hij", halves, halves) / count
+        removed = np.arange(41) < 10
+        return best_ridge(halves, removed, np.eye(10))[0]
+
+    assert ridge(30) > ridge(20000)
+
+
+def test_data_that_tells_nothing_is_refused():
+    model = NETWORKS["convolutions_and_batch_norms"]()
+    found = readers(hh.trace(model))
+    with pytest.raises(hh.SearchError, match="is empty"):
+        collect(model, found, [])
+    bad = np.full((2, 10, 10, 3), np.nan, "float32")
+    with pytest.raises(hh.SearchError, match="'conv_1' reads is not finite"):
+        collect(model, found, [bad])
+
+
+def test_ids_that_come_again_are_found():
+    assert cycle(np.tile([3, 5, 9], 4)) == 3
+    assert cycle(np.repeat([3, 5], 2)) == 4
+    assert cycle(np.array([1, 2, 3])) == 3
