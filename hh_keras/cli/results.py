@@ -64,6 +64,8 @@ def collect(
             "seed": args.seed,
             "seconds": searched["search_seconds"],
         },
+        "kept": searched.get("kept"),
+        "sweep": searched.get("sweep"),
         "protocol": dataclasses.asdict(recipe),
         "models": found,
         "history": {name: read_history(run.path, name) for name in NAMES},

@@ -13,6 +13,7 @@ from absl.flags import FlagValues
 from hh_keras import export as exporting
 from hh_keras.cli import network, training
 from hh_keras.cli import search as searching
+from hh_keras.cli import sweep as sweeping
 from hh_keras.cli.workdir import Run, claim, finish, is_finished
 from hh_keras.data import ImageData
 from hh_keras.export import formats
@@ -42,12 +43,14 @@ def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> N
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
-    original, result = searching.search(model, data, args, run)
+    original, result, sweep = searching.search(model, data, args, run)
     seconds = time.perf_counter() - started
+    rows = []
     if run.chief:
         _keep_search(run, original, result)
+        print(searching.summary(result))
+        rows = sweeping.keep(run, original, result, sweep, data, args)
     training.wait_for_all(args)
-    print(searching.summary(result))
     budget = searching.budget(model, data.image_shape, args, run)
     finish(
         run,
@@ -60,6 +63,8 @@ def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> N
             "latency_ms": budget.latency_ms,
         },
         latency=result.latency,
+        kept=searching.kept_facts(result.kept),
+        sweep=rows,
     )
 
 

@@ -1,24 +1,68 @@
 """Calibration: a trained network, unlabelled inputs, and what they tell of channels."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from hh_keras.errors import SearchError
+from hh_keras.errors import HHError, SearchError
+from hh_keras.export.float32 import computing_in_float32
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.search.checks import checked, warn_of_few, warn_of_range
 from hh_keras.search.distance import output_distance
 from hh_keras.surgery.moments import Moments, collect
 from hh_keras.surgery.readers import readers
 
+HELD_OUT_EVERY = 5
+HELD_OUT = 256  # examples
 _BATCH = 32
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calibration:
+    """What calibration data tell of a network, and some that were not looked at.
+
+    Attributes:
+        moments: layer name → `Moments`.
+        probe: batches of inputs to measure on, each a flat list.
+        held_out: whether the moments are of other inputs than those.
+    """
+
+    moments: dict[str, Moments]
+    probe: list
+    held_out: bool
+
+
+def calibrate(
+    model: keras.Model, channel_map: ChannelMap, data: Any, batches: int | None = None
+) -> Calibration:
+    """Collects moments, and keeps every fifth batch to measure on.
+
+    At most `HELD_OUT` examples are kept; of fewer than five batches, none: what is
+    measured is then measured on what was learnt from.
+
+    Args:
+        model, channel_map, data: see `calibration_moments`.
+        batches: how many to learn from; None reads all.
+    """
+    held: list = []
+    seen: list = []
+    if batches is not None:
+        batches += batches // (HELD_OUT_EVERY - 1)
+    inputs = checked(model, _inputs(data, batches))
+    moments = _moments(model, channel_map, _holding_out(inputs, held, seen))
+    return Calibration(moments, held or seen, bool(held))
 
 
 def calibration_moments(
     model: keras.Model, channel_map: ChannelMap, data: Any, batches: int | None = None
 ) -> dict[str, Moments]:
     """Second moments of what every kernel reads, and how much its outputs matter.
+
+    Networks of half precision are computed in float32.
 
     Args:
         model: the traced model; it runs in inference mode and is not changed.
@@ -31,14 +75,26 @@ def calibration_moments(
         Layer name → `Moments`.
 
     Raises:
-        SearchError: no data, data that does not fit the model, or activations that are
-            not finite.
+        SearchError: no data, data that does not fit the model or says nothing, or
+            activations that are not finite; see also `hh_keras.search.checks`.
     """
-    distance = output_distance(model)
-    inputs = _inputs(data, batches)
+    return _moments(model, channel_map, checked(model, _inputs(data, batches)))
+
+
+def _moments(model, channel_map, inputs):
+    found, sizes = readers(channel_map), []
+
+    def each():
+        for number, flat in enumerate(inputs):
+            if not number:
+                warn_of_range(model, flat)
+            sizes.append(len(flat[0]))
+            yield flat
+
     try:
-        return collect(model, readers(channel_map), inputs, distance)
-    except SearchError:
+        with computing_in_float32(model):
+            moments = collect(model, found, each(), output_distance(model))
+    except HHError:
         raise
     except Exception as error:  # a user's data may raise anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -46,6 +102,8 @@ def calibration_moments(
             f"model '{model.name}' does not run on the calibration data: "
             f"{' '.join(lines[-1:])[:200]} ({type(error).__name__})."
         ) from error
+    warn_of_few(found, moments, sum(sizes))
+    return moments
 
 
 def _inputs(data: Any, batches: int | None) -> Iterator:
@@ -53,9 +111,7 @@ def _inputs(data: Any, batches: int | None) -> Iterator:
     if isinstance(data, np.ndarray):
         data = [data[i : i + _BATCH] for i in range(0, len(data), _BATCH)]
     each: Iterable = data
-    for number, batch in enumerate(each):
-        if number == batches:
-            return
+    for batch in itertools.islice(each, batches):
         inputs = keras.utils.unpack_x_y_sample_weight(batch)[0]
         yield keras.tree.map_structure(_as_float, inputs)
 
@@ -63,3 +119,20 @@ def _inputs(data: Any, batches: int | None) -> Iterator:
 def _as_float(x):
     """Pixels in bytes are numbers to a network."""
     return x.astype("float32") if getattr(x, "dtype", None) == np.uint8 else x
+
+
+def _holding_out(batches: Iterable, held: list, seen: list) -> Iterator[list]:
+    """Passes batches on, but for every fifth, which goes to `held`.
+
+    As long as there is none, those that are passed on are in `seen` too.
+    """
+    examples = 0
+    for number, inputs in enumerate(batches, 1):
+        if number % HELD_OUT_EVERY == 0 and examples < HELD_OUT:
+            held.append(inputs)
+            examples += len(inputs[0])
+            seen.clear()
+            continue
+        if not held:
+            seen.append(inputs)
+        yield inputs

@@ -50,9 +50,10 @@ GROUPS = {
 def main(args: FlagValues) -> None:
     started = time.perf_counter()
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from hh_keras.cli import network, results, stages, training
+    from hh_keras.cli import network, results, search, stages, training
     from hh_keras.tasks import registry
 
+    search.prepare(args)
     run = training.open_run(args, "run")
     recipe = training.recipe(args)
     print(f"{args.model} on {args.dataset}; all files go to {run.path}")

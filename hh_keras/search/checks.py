@@ -1,0 +1,182 @@
+"""What is wrong with calibration data, said before or after it is learnt from."""
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from hh_keras.errors import SearchError
+from hh_keras.graph.calls import as_graph, interpret, match_inputs
+from hh_keras.surgery.moments import Moments
+from hh_keras.surgery.readers import Reader
+
+# Photographs that a network was not trained on have 0.7 to 0.8 of the variance that it
+# remembers, one alone 0.4; half the range has 0.2, and twice the range 3.
+_VARIANCES = 0.3, 2.8
+_SHIFT = 1.25  # standard deviations
+_ENOUGH = 8  # examples; of fewer, variances three times further off are let pass
+_PAST: Any = object()  # what lies behind the first BatchNormalization
+
+
+def flat_inputs(model: keras.Model, inputs: Any) -> list:
+    """A batch's inputs in the order of the model's own.
+
+    Raises:
+        SearchError: other inputs than the model takes; the message says which.
+    """
+    graph = as_graph(model)
+    found = match_inputs(graph, inputs) if _named(graph, inputs) else None
+    found = keras.tree.flatten(inputs) if found is None else found
+    if len(found) != len(graph.inputs):
+        raise SearchError(
+            f"model '{model.name}' takes {len(graph.inputs)} inputs "
+            f"({', '.join(t.name for t in graph.inputs)}), but a batch of the "
+            f"calibration data holds {len(found)}: give them as a list in this order, "
+            "or as a dict by these names. Labels go behind them: (x, y)."
+        )
+    for tensor, x in zip(graph.inputs, found):
+        takes, has = tuple(tensor.shape[1:]), tuple(np.shape(x)[1:])
+        fits = len(takes) == len(has) and all(
+            a is None or a == b for a, b in zip(takes, has)
+        )
+        if not fits:
+            raise SearchError(
+                f"input '{tensor.name}' of model '{model.name}' takes {_shape(takes)}, "
+                f"so the model does not run on the calibration data, which is "
+                f"{_shape(has)}: bring it to that shape."
+            )
+    return found
+
+
+def _named(graph, inputs):
+    """Whether inputs are a dict by the names that the model knows."""
+    if not isinstance(inputs, dict):
+        return False
+    own = graph._inputs_struct
+    names = own if isinstance(own, dict) else [t.name for t in graph.inputs]
+    return set(inputs) >= set(names)
+
+
+def _shape(shape):
+    return "x".join("any" if n is None else str(n) for n in shape) or "numbers"
+
+
+def checked(model: keras.Model, batches: Iterable) -> Iterator[list]:
+    """Passes batches of inputs on, flat, as long as they can be learnt from.
+
+    Args:
+        model: what they are for.
+        batches: inputs as the model takes them.
+
+    Raises:
+        SearchError: inputs that the model does not take, values that are not finite,
+            or, at the end, examples that are all the same.
+    """
+    first: list | None = []
+    count = 0
+    for number, inputs in enumerate(batches, 1):
+        flat = flat_inputs(model, inputs)
+        arrays = [np.asarray(x) for x in flat]
+        for tensor, x in zip(as_graph(model).inputs, arrays):
+            if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
+                bad = int((~np.isfinite(x.reshape(len(x), -1))).any(1).sum())
+                raise SearchError(
+                    f"batch {number} of the calibration data holds NaN or infinite "
+                    f"values in {bad} of {len(x)} examples of input '{tensor.name}': "
+                    "leave these out."
+                )
+        count += len(arrays[0])
+        if first is not None and len(arrays[0]):
+            first = first or [x[:1] for x in arrays]
+            if not all((x == one).all() for x, one in zip(arrays, first)):
+                first = None  # they differ: no need to look on
+        yield flat
+    if first and count > 1:
+        raise SearchError(
+            f"all {count} examples of the calibration data are the same: nothing "
+            "can be learnt from them. Give different ones, such as those the network "
+            "is to work on."
+        )
+
+
+def warn_of_few(
+    readers: Iterable[Reader], moments: dict[str, Moments], examples: int
+) -> None:
+    """Warns if kernels read more channels than they saw vectors of."""
+    few = [
+        (len(reader.ids) // reader.groups, reader.path, moments[reader.path].counts)
+        for reader in readers
+        if moments[reader.path].counts.sum() < len(reader.ids) // reader.groups
+    ]
+    if not few:
+        return
+    channels, path, counts = max(few, key=lambda each: each[0] / each[2].sum())
+    vectors = round(counts.sum())
+    others = f" (and {len(few) - 1} layers more)" if few[1:] else ""
+    warnings.warn(
+        f"few calibration data: layer '{path}'{others} reads {channels} channels, but "
+        f"{examples} examples gave it {vectors} vectors to learn from; "
+        f"{math.ceil(channels * examples / vectors)} examples would do. It goes on, "
+        "and what cannot be learnt safely is left as it is.",
+        stacklevel=2,
+    )
+
+
+def warn_of_range(model: keras.Model, inputs: list) -> None:
+    """Warns if inputs are of another range than those that a model was trained on.
+
+    What the first BatchNormalization layers see is compared with what they remember
+    of training. Layers that were never trained tell nothing.
+
+    Args:
+        model: a trained model.
+        inputs: one batch, flat.
+    """
+    for path, layer, x in _first_norms(model, inputs):
+        mean, variance = (
+            np.asarray(v, "float64") for v in (layer.moving_mean, layer.moving_variance)
+        )
+        if (mean == 0).all() and (variance == 1).all():
+            continue  # as it was built
+        axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
+        x = np.moveaxis(np.asarray(x, "float64"), axis, -1).reshape(-1, len(mean))
+        alive = variance > 1e-3 * np.median(variance)
+        if len(x) < 2 or not alive.any():
+            continue
+        deviation = np.sqrt(variance[alive])
+        ratio = float(np.median((x.std(0)[alive] / deviation) ** 2))
+        shift = float(np.median(np.abs(x.mean(0) - mean)[alive] / deviation))
+        room = 1 if len(inputs[0]) >= _ENOUGH else 3
+        low, high = _VARIANCES[0] / room, _VARIANCES[1] * room
+        if low <= ratio <= high and shift <= room * _SHIFT:
+            continue
+        seen = float(np.median(x.std(0)[alive])), float(np.median(deviation))
+        warnings.warn(
+            f"the calibration data are of another range than the network was trained "
+            f"on: what layer '{path}' sees has a standard deviation of {seen[0]:.3g} "
+            f"and lies {shift:.2g} standard deviations off; in training it was "
+            f"{seen[1]:.3g}. Give inputs as in training (pixels 0 to 255, 0 to 1, or "
+            "-1 to 1?).",
+            stacklevel=2,
+        )
+        return
+
+
+def _first_norms(model, inputs):
+    """`(path, layer, what it reads)` of those with no other one before them."""
+    found: list = []
+
+    def step(path, call, args, kwargs):
+        flat = keras.tree.flatten((args, kwargs))
+        if any(x is _PAST for x in flat):
+            return [_PAST] * len(call.outputs)
+        if isinstance(call.op, keras.layers.BatchNormalization):
+            found.append((path, call.op, flat[0]))
+            return [_PAST]
+        return keras.tree.flatten(call.op(*args, **kwargs))
+
+    interpret(model, [keras.ops.convert_to_tensor(x) for x in inputs], step)
+    return found
