@@ -262,11 +262,16 @@ def summary(result: hh_keras.ShrinkResult) -> str:
         if "measured" in found:
             ratio = found["measured"] / found["original"]
             ms += f"; measured {ratio:.3f} of the original's"
+    wider = wide.macs != before.macs
+    macs, params = (
+        " -> ".join([millions(n), *([f"widened {millions(w)}"] if wider else [])])
+        for n, w in ((before.macs, wide.macs), (before.params, wide.params))
+    )
     return (
-        f"  MACs       {millions(before.macs)} -> widened {millions(wide.macs)} -> "
-        f"{millions(after.macs)} ({after.macs / before.macs:.1%} of the original)\n"
-        f"  parameters {millions(before.params)} -> widened {millions(wide.params)} "
-        f"-> {millions(after.params)} ({after.params / before.params:.1%}){ms}"
+        f"  MACs       {macs} -> {millions(after.macs)} "
+        f"({after.macs / before.macs:.1%} of the original)\n"
+        f"  parameters {params} -> {millions(after.params)} "
+        f"({after.params / before.params:.1%}){ms}"
         + (f"\n{kept_lines(result.kept)}" if result.kept else "")
     )
 

@@ -47,7 +47,8 @@ def keep(
         return []
     task = registry.application(args).task
     rows = [_row(original, None, None, "", data, task)]
-    rows[0].update(kept=1.0, agreement=1.0)
+    same = None if result.kept is None or result.kept.agreement is None else 1.0
+    rows[0].update(kept=1.0, agreement=same)
     chosen = _row(result.model, result, None, "", data, task)
     for share, each in zip(args.sweep, sweep, strict=True):
         place = f"sweep/{share:g}x"

@@ -39,6 +39,7 @@ def plot_sweep(rows: Sequence[dict], goal: Goal) -> Figure:
                 label=label,
             )
     panels[0].yaxis.set_major_formatter(lambda y, _: numbers.rough_percent(y))
+    panels[0].set_ylim(0, 1.04)
     panels[0].set_title("kept of the original", loc="left", fontsize=10, color=GREY)
     panels[0].legend(frameon=False, fontsize=9)
     if scored:

@@ -11,7 +11,7 @@ import numpy as np
 from hh_keras.errors import HHError, SearchError
 from hh_keras.export.float32 import computing_in_float32
 from hh_keras.graph.channels import ChannelMap
-from hh_keras.search.checks import checked, warn_of_few, warn_of_range
+from hh_keras.search.checks import checked, warn_of_few, watched
 from hh_keras.search.distance import output_distance
 from hh_keras.surgery.moments import Moments, collect
 from hh_keras.surgery.readers import readers
@@ -83,17 +83,10 @@ def calibration_moments(
 
 def _moments(model, channel_map, inputs):
     found, sizes = readers(channel_map), []
-
-    def each():
-        for number, flat in enumerate(inputs):
-            if not number:
-                warn_of_range(model, flat)
-            sizes.append(len(flat[0]))
-            yield flat
-
     try:
         with computing_in_float32(model):
-            moments = collect(model, found, each(), output_distance(model))
+            inputs = watched(model, inputs, sizes)
+            moments = collect(model, found, inputs, output_distance(model))
     except HHError:
         raise
     except Exception as error:  # a user's data may raise anything

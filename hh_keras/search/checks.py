@@ -17,7 +17,7 @@ from hh_keras.surgery.readers import Reader
 # remembers, one alone 0.4; half the range has 0.2, and twice the range 3.
 _VARIANCES = 0.3, 2.8
 _SHIFT = 1.25  # standard deviations
-_ENOUGH = 8  # examples; of fewer, variances three times further off are let pass
+_ENOUGH = 8  # examples; of fewer, what is three times further off is let pass
 _PAST: Any = object()  # what lies behind the first BatchNormalization
 
 
@@ -34,8 +34,9 @@ def flat_inputs(model: keras.Model, inputs: Any) -> list:
         raise SearchError(
             f"model '{model.name}' takes {len(graph.inputs)} inputs "
             f"({', '.join(t.name for t in graph.inputs)}), but a batch of the "
-            f"calibration data holds {len(found)}: give them as a list in this order, "
-            "or as a dict by these names. Labels go behind them: (x, y)."
+            f"calibration data holds {len(found)}: give each batch as a dict by these "
+            "names, or as ([first, second],) in this order, with labels "
+            "([first, second], y)."
         )
     for tensor, x in zip(graph.inputs, found):
         takes, has = tuple(tensor.shape[1:]), tuple(np.shape(x)[1:])
@@ -123,6 +124,36 @@ def warn_of_few(
         "and what cannot be learnt safely is left as it is.",
         stacklevel=2,
     )
+
+
+def watched(model: keras.Model, batches: Iterable[list], sizes: list) -> Iterator[list]:
+    """Passes batches on; of the first few, `warn_of_range`.
+
+    Args:
+        model, batches: as above.
+        sizes: gets the number of examples of each batch.
+    """
+    first: list | None = []
+    for flat in batches:
+        if first is not None:
+            first.append(flat)
+            if sum(len(each[0]) for each in first) >= _ENOUGH:
+                warn_of_range(model, _joined(first))
+                first = None
+        sizes.append(len(flat[0]))
+        yield flat
+    if first and sum(sizes) > 1:
+        warn_of_range(model, _joined(first))
+
+
+def _joined(batches):
+    """Batches as one; only the first, if others are of other sizes."""
+    like = [
+        b
+        for b in batches
+        if all(x.shape[1:] == y.shape[1:] for x, y in zip(b, batches[0]))
+    ]
+    return [np.concatenate(parts) for parts in zip(*like)]
 
 
 def warn_of_range(model: keras.Model, inputs: list) -> None:

@@ -2,6 +2,8 @@
 
 Both run side by side; of each kernel's outputs, and of the networks' own, it is
 `1 − E‖y − y'‖² / E‖y − E y‖²`: 1 if nothing is lost, 0 if the mean would do as well.
+What makes an image of an image is measured by what it changes: most of a denoiser's
+output is its input.
 """
 
 import dataclasses
@@ -81,21 +83,25 @@ def measure_kept(
     run = _runner(model, small, channel_map, keep)
     layers: dict[str, list] = {}
     outputs: dict[str, list] = {}
+    changes: dict[str, list] = {}
     right: dict[str, float] = {}
     examples = 0
     with computing_in_float32(model), computing_in_float32(small):
         for flat in _chunks(batches, most):
             examples += len(flat[0])
             *found, hits = run([tf.convert_to_tensor(x) for x in flat])
-            for into, each in zip((layers, outputs), found):
+            for into, each in zip((layers, outputs, changes), found):
                 for name, sums in each.items():
                     before = into.get(name, [0.0] * len(sums))
                     into[name] = [a + b.numpy() for a, b in zip(before, sums)]
             for name, hit in hits.items():
                 right[name] = right.get(name, 0.0) + float(hit)
+    shares = {name: _share(*sums) for name, sums in outputs.items()}
+    for name, sums in changes.items():
+        shares[name] = min(shares[name], _share(*sums))
     order = [path for path, _ in calls.leaf_operations(model) if path in layers]
     return Kept(
-        {name: _share(*sums) for name, sums in outputs.items()},
+        shares,
         {name: hits / examples for name, hits in right.items()},
         {path: _share(*layers[path]) for path in order},
         examples,
@@ -154,18 +160,27 @@ def _runner(model, small, channel_map, keep):
             each = [_sums(*pair) for pair in pairs if pair]
             if each:  # calls of one layer are one
                 found[path] = [sum(parts) for parts in zip(*each)]
-        ending, hits = {}, {}
-        for (name, kind), y, other in zip(ends.items(), whole, its):
-            if not y.dtype.is_floating:
-                continue
-            y, other = (tf.cast(x, "float32") for x in (y, other))
-            ending[name] = _sums(as_logits(y, kind), as_logits(other, kind), -1)
-            same = _same_answers(y, other, kind)
-            if same is not None:
-                hits[name] = same
-        return found, ending, hits
+        return found, *_of_outputs(ends, whole, its, inputs)
 
     return run
+
+
+def _of_outputs(ends, whole, its, inputs):
+    """Sums of outputs and of what they change of the inputs, and answers in common."""
+    found, changes, hits = {}, {}, {}
+    for (name, kind), y, other in zip(ends.items(), whole, its):
+        if not y.dtype.is_floating:
+            continue
+        y, other = (tf.cast(x, "float32") for x in (y, other))
+        found[name] = _sums(as_logits(y, kind), as_logits(other, kind), -1)
+        like = [x for x in inputs if len(x.shape) > 2 and x.shape[1:] == y.shape[1:]]
+        if like and kind is None:
+            x = tf.cast(like[0], "float32")
+            changes[name] = _sums(y - x, other - x, -1)
+        same = _same_answers(y, other, kind)
+        if same is not None:
+            hits[name] = same
+    return found, changes, hits
 
 
 def _common(op, y, other, ids, keep):
