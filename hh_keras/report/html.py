@@ -16,7 +16,7 @@ from hh_keras.report.kept import kept_caption, plot_kept
 from hh_keras.report.numbers import DASH
 from hh_keras.report.style import Picture, png
 from hh_keras.report.summary import plot_summary
-from hh_keras.report.sweep import plot_sweep
+from hh_keras.report.sweep import plot_sweep, sweep_finding
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c2733;--soft:#5c6b7a;--line:#d5dce3;--back:#fff;
@@ -154,8 +154,8 @@ def _inherited(results, goal):
         )
     if rows:
         caption = (
-            "Networks of several sizes, untrained; theirs are sweep/*/lw_dna.keras. "
-            "Choose one where the curve bends."
+            f"{sweep_finding(rows)}. Networks of several sizes are in sweep/: choose "
+            "one where the curve bends."
         )
         picture = plot_sweep(rows, goal)
         pictures.append(Picture("sweep", "Sizes to choose from", caption, picture))

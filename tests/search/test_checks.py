@@ -32,7 +32,8 @@ def trained():
 def pixels(count, seed=0):
     """Pictures with an average and a contrast of their own."""
     rng = np.random.default_rng(seed)
-    place, contrast = rng.uniform(60, 190, (count, 1, 1, 3)), rng.uniform(5, 60)
+    place = rng.uniform(60, 190, (count, 1, 1, 3))
+    contrast = rng.uniform(5, 60, (count, 1, 1, 1))
     noise = rng.normal(size=(count, *SHAPE))
     return np.clip(place + contrast * noise, 0, 255).astype("float32")
 
