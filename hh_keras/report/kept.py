@@ -55,8 +55,9 @@ def kept_caption(kept: Mapping) -> str:
         else "from which it was learnt as well, so that it looks better than it is"
     )
     return (
-        f"{kept_finding(kept)}. 1 − E‖y − y′‖² / E‖y − E y‖²: of the original's outputs y and the smaller "
-        f"network's y′, on {numbers.whole(kept['examples'])} images {which}. "
+        f"{kept_finding(kept)}. 1 − E‖y − y′‖² / E‖y − E y‖²: of the original's "
+        "outputs y and the smaller network's y′, on "
+        f"{numbers.whole(kept['examples'])} images {which}. "
         "Probabilities count as the logits that they come from; of networks that make "
         "an image of an image, what they change counts."
     )
