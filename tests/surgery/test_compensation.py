@@ -8,7 +8,7 @@ from keras import layers as L
 import hh_keras as hh
 from hh_keras.search.distance import output_distance
 from hh_keras.search.elimination import elimination_scores
-from hh_keras.surgery.compensation import compensate
+from hh_keras.surgery.compensation import compensate, constants
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import collect
 from hh_keras.surgery.readers import cycle, readers
@@ -197,3 +197,30 @@ def test_ids_that_come_again_are_found():
     assert cycle(np.tile([3, 5, 9], 4)) == 3
     assert cycle(np.repeat([3, 5], 2)) == 4
     assert cycle(np.array([1, 2, 3])) == 3
+
+
+def test_what_is_constant_goes_to_a_bias_or_the_mean_of_a_batch_norm():
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(6, 1, activation="relu", name="first")(i)
+    x = L.Conv2D(6, 3, use_bias=False, name="normed")(x)
+    x = L.BatchNormalization(name="norm")(x)
+    x = L.Conv2D(4, 1, name="biased", activation="relu")(x)
+    x = L.Conv2D(4, 1, use_bias=False, name="bare")(x)
+    model = keras.Model(i, L.Dense(2, name="head")(L.GlobalMaxPooling2D()(x)))
+    randomize(model)
+    assert constants(model) == {
+        "first": ("first", "bias", 1),
+        "normed": ("norm", "moving_mean", -1),
+        "biased": ("biased", "bias", 1),
+        "head": ("head", "bias", 1),
+    }
+    kernel, bias = model.get_layer("first").get_weights()
+    kernel[..., 1::2], bias[1::2] = 0, [0.5, 1, 2]  # half of the channels say nothing
+    model.get_layer("first").set_weights([kernel, bias])
+    channels = hh.trace(model)
+    group = channels.sites["first"].weights["kernel"][3]
+    keep = np.ones(channels.size, bool)
+    keep[group[1::2]] = False
+    data = batches(model)
+    small = compensated(model, hh.Plan.of(channels, keep), data)
+    assert_same(model(data[0]), small(data[0]), 1e-4)
