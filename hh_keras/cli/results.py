@@ -61,6 +61,7 @@ def collect(
             "min_keep": merge_min_keep(args.min_keep),
             "round_to": args.round_to,
             "weights": searching.initial_weights(args),
+            **({"calibrated on": args.calibrate} if args.calibrate else {}),
             "seed": args.seed,
             "seconds": searched["search_seconds"],
         },

@@ -68,8 +68,8 @@ def prepare(args: FlagValues) -> None:
 
 def without_dataset(args: FlagValues) -> bool:
     """Whether images without labels are all that is asked for."""
-    alone = args.calibrate and not args["dataset"].present
-    return bool(alone) and args.task == "classify"
+    default = args.dataset == args["dataset"].default and not args["dataset"].present
+    return bool(args.calibrate) and default and args.task == "classify"
 
 
 def search(

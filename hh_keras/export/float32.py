@@ -88,7 +88,11 @@ def _step(path, call, args, kwargs):
 @contextlib.contextmanager
 def computing_in_float32(model: keras.Model) -> Iterator[None]:
     """Has all layers of a model compute in float32 in this block."""
-    kept = [(layer, layer.dtype_policy) for layer in _layers(model)]
+    kept = [
+        (layer, layer.dtype_policy)
+        for layer in _layers(model)
+        if {layer.compute_dtype, layer.variable_dtype} & set(_FLOATS)
+    ]
     try:
         for layer, policy in kept:
             layer.dtype_policy = _Float32(policy)

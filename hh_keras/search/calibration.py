@@ -111,7 +111,7 @@ def _inputs(data: Any, batches: int | None) -> Iterator:
 
 def _as_float(x):
     """Pixels in bytes are numbers to a network."""
-    return x.astype("float32") if getattr(x, "dtype", None) == np.uint8 else x
+    return np.asarray(x, "float32") if getattr(x, "dtype", None) == np.uint8 else x
 
 
 def _holding_out(batches: Iterable, held: list, seen: list) -> Iterator[list]:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers as L
 
 import hh_keras as hh
@@ -173,6 +174,14 @@ def test_sweeps_that_cannot_be(monkeypatch):
         hh.sweep(model, shares=(0.8,))
     with pytest.raises(hh.BudgetError):
         hh.sweep(model, shares=(0.8, 1e-4), calibration=x)
+
+
+def test_bytes_are_numbers_however_they_come():
+    model = randomize(every_kind_of_kernel())
+    x = np.random.default_rng(0).integers(0, 9, (40, 9, 9, 4), np.uint8)
+    each = (x, tf.data.Dataset.from_tensor_slices(x).batch(32))
+    found = [hh.sweep(model, shares=(0.7,), calibration=data)[0] for data in each]
+    assert found[0].plan == found[1].plan
 
 
 def test_labelled_batches_calibrate_too():
