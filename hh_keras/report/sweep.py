@@ -73,8 +73,10 @@ def sweep_finding(rows: Sequence[dict]) -> str:
     """Says in one sentence what the smallest network keeps."""
     last, whole = rows[-1], rows[0]
     share = numbers.rough_percent(last["macs"] / whole["macs"])
-    text = f"At {share} of the MACs {numbers.rough_percent(last.get('kept'))} of the "
-    text += "output is left"
+    kept = last.get("kept")
+    nothing = known(kept) and kept <= 0  # the mean would do as well, or better
+    kept = "nothing" if nothing else numbers.rough_percent(kept)
+    text = f"At {share} of the MACs {kept} of the output is left"
     if known(last.get("agreement")):
         same = numbers.rough_percent(last["agreement"])
         text += f", and {same} of the images get the same answer"

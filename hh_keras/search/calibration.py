@@ -11,7 +11,13 @@ import numpy as np
 from hh_keras.errors import HHError, SearchError
 from hh_keras.export.float32 import computing_in_float32
 from hh_keras.graph.channels import ChannelMap
-from hh_keras.search.checks import checked, warn_of_few, watched
+from hh_keras.search.checks import (
+    check_slopes,
+    check_weights,
+    checked,
+    warn_of_few,
+    watched,
+)
 from hh_keras.search.distance import output_distance
 from hh_keras.surgery.moments import Moments, collect
 from hh_keras.surgery.readers import readers
@@ -82,6 +88,7 @@ def calibration_moments(
 
 
 def _moments(model, channel_map, inputs):
+    check_weights(model)
     found, sizes = readers(channel_map), []
     try:
         with computing_in_float32(model):
@@ -95,6 +102,7 @@ def _moments(model, channel_map, inputs):
             f"model '{model.name}' does not run on the calibration data: "
             f"{' '.join(lines[-1:])[:200]} ({type(error).__name__})."
         ) from error
+    check_slopes(moments)
     warn_of_few(found, moments, sum(sizes))
     return moments
 

@@ -9,7 +9,14 @@ import keras
 import numpy as np
 
 from hh_keras.errors import SearchError
-from hh_keras.graph.calls import as_graph, interpret, match_inputs
+from hh_keras.graph.calls import (
+    as_graph,
+    interpret,
+    is_layer,
+    leaf_operations,
+    match_inputs,
+)
+from hh_keras.graph.weights import variables
 from hh_keras.surgery.moments import Moments
 from hh_keras.surgery.readers import Reader
 
@@ -101,6 +108,31 @@ def checked(model: keras.Model, batches: Iterable) -> Iterator[list]:
             "can be learnt from them. Give different ones, such as those the network "
             "is to work on."
         )
+
+
+def check_weights(model: keras.Model) -> None:
+    """Raises SearchError if a weight is NaN or infinite; the message names it."""
+    for path, op in leaf_operations(model):
+        for name, value in variables(op).items() if is_layer(op) else ():
+            value = keras.ops.convert_to_numpy(value)
+            if value.dtype.kind not in "biuSUO" and not np.isfinite(value).all():
+                raise SearchError(
+                    f"weight '{name}' of layer '{path}' holds NaN or infinite values, "
+                    "so nothing can be learnt from the network: its training has "
+                    "failed, or its file is damaged."
+                )
+
+
+def check_slopes(moments: dict[str, Moments]) -> None:
+    """Raises SearchError if slopes are NaN or infinite; the message names the layer."""
+    for path, each in moments.items():
+        found = [x for x in (each.energy, each.removal) if x is not None]
+        if not all(np.isfinite(x).all() for x in found):
+            raise SearchError(
+                f"how the outputs depend on layer '{path}' is not finite on the "
+                "calibration data: check the inputs (another range than in training?) "
+                "and what the network puts out."
+            )
 
 
 def warn_of_few(

@@ -131,7 +131,8 @@ def _share(error, square, total, count):
 
 
 def _runner(model, small, channel_map, keep):
-    ends = dict(zip(model.output_names, map(ends_in, calls.as_graph(model).outputs)))
+    graph = calls.as_graph(model)
+    ends = dict(zip(graph.output_names, map(ends_in, graph.outputs)))
     watched = {
         path for path, _ in calls.leaf_operations(model) if channel_map.sites[path].uses
     }

@@ -215,6 +215,33 @@ def test_images_of_another_kind_are_told_of(folder, start, tmp_path):
     assert "are grey" in err and "much smaller than the 32x32" in err
 
 
+def test_pixels_of_another_range_are_told_of(folder, start, tmp_path):
+    """The commands hand over 0 to 255; this network was trained on 0 to 1."""
+    whole = network((32, 32, 3), 7, 16)
+    inputs = keras.Input((32, 32, 3))
+    x = inputs
+    for layer in whole.layers[2:]:  # without the Rescaling
+        x = layer(x)
+    model = keras.Model(inputs, x)
+    pixels = np.random.default_rng(0).uniform(size=(64, 32, 32, 3))
+    seen = np.asarray(model.get_layer("conv0")(pixels))
+    norm = model.layers[2]
+    norm.moving_mean.assign(seen.mean((0, 1, 2)))
+    norm.moving_variance.assign(seen.var((0, 1, 2)))
+    for name, own in (("right", keras.layers.Rescaling(1 / 255)), ("wrong", None)):
+        wanted = (
+            keras.Sequential([keras.Input((32, 32, 3)), own, model]) if own else model
+        )
+        wanted.save(tmp_path / f"{name}.keras")
+        status, _, err = start(
+            shrink, f"--model={tmp_path / name}.keras", "--weights=inherit",
+            "--macs=0.8x", f"--calibrate={folder / 'photos'}",
+            workdir=tmp_path / name,
+        )  # fmt: skip
+        assert status == 0, err
+        assert ("another range" in err) == (name == "wrong"), err
+
+
 @pytest.mark.slow
 def test_two_devices_find_what_one_finds(folder, tmp_path):
     found = []

@@ -367,5 +367,9 @@ def test_what_inherited_weights_keep(tmp_path):
             image = Image.open(tmp_path / f"pictures/{name}.png")
             assert image.size[0] > 500 and np.asarray(image).std() > 5
     assert page.count("<th>output kept</th>") == 1 and "50.00 %" in page
-    assert report.plot_sweep(rows, GOAL).get_suptitle().startswith("At 70 %")
+    assert (
+        report.plot_sweep(rows, GOAL)
+        .get_suptitle()
+        .startswith("At 70 % of the MACs nothing")
+    )
     assert "91.23 %" in report.plot_kept(results["kept"]).get_suptitle()

@@ -83,6 +83,20 @@ def test_pixels_that_are_not_finite(trained, bad):
         learn(trained, images)
 
 
+def test_weights_and_outputs_that_are_not_finite():
+    i = keras.Input((4,))
+    x = L.Dense(6, activation="relu")(i)
+    model = keras.Model(i, L.Dense(2, name="head")(x))
+    data = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
+    good = model.get_weights()
+    model.set_weights([*good[:3], np.array([0, np.nan])])
+    with pytest.raises(hh.SearchError, match="weight 'bias' of layer 'head'"):
+        learn(model, data)
+    model.set_weights([*good[:2], 1e38 * np.sign(good[2]), good[3]])
+    with pytest.raises(hh.SearchError, match="layer 'head' is not finite"):
+        learn(model, data * 100)
+
+
 def test_images_that_are_all_the_same(trained):
     with pytest.raises(hh.SearchError, match="all 40 examples .* are the same"):
         learn(trained, np.repeat(pixels(1), 40, 0))

@@ -66,6 +66,18 @@ def test_shares_are_those_computed_by_hand():
     )
 
 
+def test_a_sequential_model_in_another():
+    inner = keras.Sequential([keras.Input((9, 9, 4)), L.Conv2D(8, 3, name="conv")])
+    model = keras.Sequential([keras.Input((9, 9, 4)), inner, L.ReLU(), L.Flatten()])
+    model.add(L.Dense(3, name="head"))
+    channels, keep, small = shrunk(model)
+    x = np.random.default_rng(0).normal(size=(20, 9, 9, 4)).astype("float32")
+    kept = measure_kept(model, small, channels, keep, [x], True)
+    assert list(kept.layers) == [f"{inner.name}/conv", "head"]
+    outputs = [np.asarray(m(x), "float64") for m in (model, small)]
+    assert kept.share == pytest.approx(by_hand(*outputs), rel=1e-4)
+
+
 def test_several_outputs_and_shared_layers():
     model = randomize(streams_and_shared_layers())
     channels, keep, small = shrunk(model)
