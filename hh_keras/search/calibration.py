@@ -10,6 +10,7 @@ import numpy as np
 
 from hh_keras.errors import HHError, SearchError
 from hh_keras.export.float32 import computing_in_float32
+from hh_keras.graph.calls import as_graph
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.search.checks import (
     check_slopes,
@@ -58,7 +59,7 @@ def calibrate(
     seen: list = []
     if batches is not None:
         batches += batches // (HELD_OUT_EVERY - 1)
-    inputs = checked(model, _inputs(data, batches))
+    inputs = checked(model, _inputs(model, data, batches))
     moments = _moments(model, channel_map, _holding_out(inputs, held, seen))
     return Calibration(moments, held or seen, bool(held))
 
@@ -84,7 +85,7 @@ def calibration_moments(
         SearchError: no data, data that does not fit the model or says nothing, or
             activations that are not finite; see also `hh_keras.search.checks`.
     """
-    return _moments(model, channel_map, checked(model, _inputs(data, batches)))
+    return _moments(model, channel_map, checked(model, _inputs(model, data, batches)))
 
 
 def _moments(model, channel_map, inputs):
@@ -107,13 +108,21 @@ def _moments(model, channel_map, inputs):
     return moments
 
 
-def _inputs(data: Any, batches: int | None) -> Iterator:
-    """The inputs of some batches, without labels and weights."""
+def _inputs(model: keras.Model, data: Any, batches: int | None) -> Iterator:
+    """The inputs of some batches, without labels and weights.
+
+    A list of as many arrays as the model takes is those, not `[x, y]`, of which x would
+    be too few.
+    """
+    takes = len(as_graph(model).inputs)
     if isinstance(data, np.ndarray):
         data = [data[i : i + _BATCH] for i in range(0, len(data), _BATCH)]
     each: Iterable = data
     for batch in itertools.islice(each, batches):
         inputs = keras.utils.unpack_x_y_sample_weight(batch)[0]
+        few = len(keras.tree.flatten(inputs)) < takes
+        if few and isinstance(batch, (list, tuple)) and len(batch) == takes:
+            inputs = batch
         yield keras.tree.map_structure(_as_float, inputs)
 
 

@@ -42,8 +42,7 @@ def flat_inputs(model: keras.Model, inputs: Any) -> list:
             f"model '{model.name}' takes {len(graph.inputs)} inputs "
             f"({', '.join(t.name for t in graph.inputs)}), but a batch of the "
             f"calibration data holds {len(found)}: give each batch as a dict by these "
-            "names, or as ([first, second],) in this order, with labels "
-            "([first, second], y)."
+            "names, or as a list in this order; with labels, (inputs, labels)."
         )
     for tensor, x in zip(graph.inputs, found):
         takes, has = tuple(tensor.shape[1:]), tuple(np.shape(x)[1:])
@@ -170,25 +169,15 @@ def watched(model: keras.Model, batches: Iterable[list], sizes: list) -> Iterato
         if first is not None:
             first.append(flat)
             if sum(len(each[0]) for each in first) >= _ENOUGH:
-                warn_of_range(model, _joined(first))
+                warn_of_range(model, first)
                 first = None
         sizes.append(len(flat[0]))
         yield flat
     if first and sum(sizes) > 1:
-        warn_of_range(model, _joined(first))
+        warn_of_range(model, first)
 
 
-def _joined(batches):
-    """Batches as one; only the first, if others are of other sizes."""
-    like = [
-        b
-        for b in batches
-        if all(x.shape[1:] == y.shape[1:] for x, y in zip(b, batches[0]))
-    ]
-    return [np.concatenate(parts) for parts in zip(*like)]
-
-
-def warn_of_range(model: keras.Model, inputs: list) -> None:
+def warn_of_range(model: keras.Model, batches: list[list]) -> None:
     """Warns if inputs are of another range than those that a model was trained on.
 
     What the first BatchNormalization layers see is compared with what they remember
@@ -196,50 +185,53 @@ def warn_of_range(model: keras.Model, inputs: list) -> None:
 
     Args:
         model: a trained model.
-        inputs: one batch, flat.
+        batches: the first few, flat.
     """
-    for path, layer, x in _first_norms(model, inputs):
+    examples = sum(len(each[0]) for each in batches)
+    for path, (layer, seen) in _first_norms(model, batches).items():
         mean, variance = (
             np.asarray(v, "float64") for v in (layer.moving_mean, layer.moving_variance)
         )
         if (mean == 0).all() and (variance == 1).all():
             continue  # as it was built
         axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
-        x = np.moveaxis(np.asarray(x, "float64"), axis, -1).reshape(-1, len(mean))
+        parts = [np.moveaxis(x, axis, -1).reshape(-1, len(mean)) for x in seen]
+        x = np.concatenate(parts).astype("float64")
         alive = variance > 1e-3 * np.median(variance)
         if len(x) < 2 or not alive.any():
             continue
         deviation = np.sqrt(variance[alive])
         ratio = float(np.median((x.std(0)[alive] / deviation) ** 2))
         shift = float(np.median(np.abs(x.mean(0) - mean)[alive] / deviation))
-        room = 1 if len(inputs[0]) >= _ENOUGH else 3
+        room = 1 if examples >= _ENOUGH else 3
         low, high = _VARIANCES[0] / room, _VARIANCES[1] * room
         if low <= ratio <= high and shift <= room * _SHIFT:
             continue
-        seen = float(np.median(x.std(0)[alive])), float(np.median(deviation))
+        both = float(np.median(x.std(0)[alive])), float(np.median(deviation))
         warnings.warn(
             f"the calibration data are of another range than the network was trained "
-            f"on: what layer '{path}' sees has a standard deviation of {seen[0]:.3g} "
+            f"on: what layer '{path}' sees has a standard deviation of {both[0]:.3g} "
             f"and lies {shift:.2g} standard deviations off; in training it was "
-            f"{seen[1]:.3g}. Give inputs as in training (pixels 0 to 255, 0 to 1, or "
+            f"{both[1]:.3g}. Give inputs as in training (pixels 0 to 255, 0 to 1, or "
             "-1 to 1?).",
             stacklevel=2,
         )
         return
 
 
-def _first_norms(model, inputs):
-    """`(path, layer, what it reads)` of those with no other one before them."""
-    found: list = []
+def _first_norms(model, batches):
+    """Path → `(layer, what it reads)` of those with no other one before them."""
+    found: dict = {}
 
     def step(path, call, args, kwargs):
         flat = keras.tree.flatten((args, kwargs))
         if any(x is _PAST for x in flat):
             return [_PAST] * len(call.outputs)
         if isinstance(call.op, keras.layers.BatchNormalization):
-            found.append((path, call.op, flat[0]))
+            found.setdefault(path, (call.op, []))[1].append(np.asarray(flat[0]))
             return [_PAST]
         return keras.tree.flatten(call.op(*args, **kwargs))
 
-    interpret(model, [keras.ops.convert_to_tensor(x) for x in inputs], step)
+    for inputs in batches:
+        interpret(model, [keras.ops.convert_to_tensor(x) for x in inputs], step)
     return found

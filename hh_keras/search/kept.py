@@ -7,7 +7,7 @@ output is its input.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -65,7 +65,7 @@ def measure_kept(
     small: keras.Model,
     channel_map: ChannelMap,
     keep: np.ndarray,
-    batches: Iterable,
+    batches: Sequence,
     held_out: bool,
     most: int = 256,
 ) -> Kept:
@@ -76,10 +76,11 @@ def measure_kept(
         small: what was made of it.
         channel_map: of the original.
         keep: bool `(channel_map.size,)`, the channels that small has.
-        batches: of inputs, flat lists or what the model takes.
+        batches: list of inputs, flat lists or what the model takes.
         held_out: whether nothing was learnt from these; it is noted.
         most: examples to run.
     """
+    at_once = calls.as_graph(model).inputs[0].shape[0]
     run = _runner(model, small, channel_map, keep)
     layers: dict[str, list] = {}
     outputs: dict[str, list] = {}
@@ -87,7 +88,7 @@ def measure_kept(
     right: dict[str, float] = {}
     examples = 0
     with computing_in_float32(model), computing_in_float32(small):
-        for flat in _chunks(batches, most):
+        for flat in _chunks(batches, most, at_once):
             examples += len(flat[0])
             *found, hits = run([tf.convert_to_tensor(x) for x in flat])
             for into, each in zip((layers, outputs, changes), found):
@@ -109,8 +110,11 @@ def measure_kept(
     )
 
 
-def _chunks(batches, most):
+def _chunks(batches, most, at_once):
     """Parts of the batches that fit into memory with all that is made of them."""
+    if at_once:  # batches have one size
+        yield from batches[: max(1, most // at_once)]
+        return
     left = most
     for batch in batches:
         flat = keras.tree.flatten(batch)

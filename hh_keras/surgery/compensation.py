@@ -16,7 +16,7 @@ from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
-from hh_keras.surgery.readers import Reader, readers
+from hh_keras.surgery.readers import Reader, has_outputs, readers
 
 
 def compensate(
@@ -168,7 +168,8 @@ def constants(model: keras.Model) -> dict:
         ((reader, op),) = value.readers
         if isinstance(op, keras.layers.BatchNormalization) and times[reader] == 1:
             found[path] = reader, "moving_mean", -1
-    return found
+    ops = dict(calls.leaf_operations(model))
+    return {path: home for path, home in found.items() if has_outputs(ops[path])}
 
 
 class _Value:

@@ -119,6 +119,9 @@ def test_named_inputs_go_where_their_names_say():
     np.testing.assert_array_equal(found, [first, second])
     found = flat_inputs(model, [first, second])
     np.testing.assert_array_equal(found, [first, second])
+    data = np.random.default_rng(0).normal(size=(2, 9, 2)).astype("float32")
+    for batch in ([*data], (*data,), {"b": data[0], "a": data[1]}, ([*data], data[0])):
+        assert not [m for m in learn(model, [batch]) if "few" not in m]
     with pytest.raises(hh.SearchError, match=r"2 inputs \(b, a\).*holds 1"):
         flat_inputs(model, first)
 

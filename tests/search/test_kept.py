@@ -13,7 +13,7 @@ from tests.surgery.test_compensation import (
     every_kind_of_kernel,
     streams_and_shared_layers,
 )
-from tests.zoo import randomize
+from tests.zoo import ZOO, example, randomize, size
 
 
 def shrunk(model, share=0.6):
@@ -64,6 +64,20 @@ def test_shares_are_those_computed_by_hand():
     assert [order.index(n) for n in kept.layers] == sorted(
         map(order.index, kept.layers)
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ZOO)
+def test_every_pattern_inherits_and_is_measured(name):
+    model = randomize(ZOO[name]())
+    data = [(example(model, 16, seed),) for seed in range(6)]
+    shape = size(model)
+    budget = hh.Budget(macs=0.7 * hh.cost(model, shape).macs)
+    settings = {"width": 1, "weights": "inherit", "input_shape": shape}
+    found = hh.shrink(model, budget=budget, calibration=data, **settings)
+    assert found.cost_after.macs <= budget.macs
+    assert found.kept.layers and np.isfinite([*found.kept.layers.values()]).all()
+    assert found.kept.share <= 1 and found.kept.held_out
 
 
 def test_a_sequential_model_in_another():
