@@ -19,6 +19,7 @@ from hh_keras.flag import given, set_defaults
 from hh_keras.latency import LatencyTable
 from hh_keras.report.numbers import millions
 from hh_keras.search.calibration import HELD_OUT
+from hh_keras.search.scores import NEED_DATA
 from hh_keras.search.shrink import apply_plan, shrink_each
 from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import registry
@@ -59,6 +60,11 @@ def prepare(args: FlagValues) -> None:
             raise HHError(f"--{name} and --search_epochs are two searches; give one.")
     if args.sweep and args.plan:
         raise HHError("--plan is one network, --sweep searches several; give one.")
+    if without_dataset(args) and args.criterion in NEED_DATA:
+        raise HHError(
+            f"--criterion={args.criterion} needs labelled images, and --calibrate "
+            "has none: give --dataset as well, or leave --criterion out."
+        )
     if args.calibrate and not pathlib.Path(args.calibrate).expanduser().is_dir():
         raise HHError(
             f"--calibrate={args.calibrate} is no folder; give one with images, at any "

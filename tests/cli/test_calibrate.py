@@ -169,7 +169,7 @@ def test_restorers_calibrate_on_degraded_patches(task, scale, monkeypatch, tmp_p
         ),
         (
             ["--weights=inherit", "--calibrate={photos}", "--criterion=fisher"],
-            ["fisher", "needs data"],
+            ["--criterion=fisher", "--dataset"],
         ),
     ],
 )
