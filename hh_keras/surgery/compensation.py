@@ -5,6 +5,7 @@ predicted from channels that stay, linearly and from calibration data, the kerne
 read those take it over: one least-squares solve for each kernel, no training.
 """
 
+import collections
 from typing import Any
 
 import keras
@@ -137,6 +138,13 @@ def _per_output(constants, reader, shape):
     return constants.sum(tuple(a for a in range(constants.ndim) if a != at + 1))
 
 
+class _Value:
+    """A tensor, and what reads it. A list would be a structure of tensors to Keras."""
+
+    def __init__(self) -> None:
+        self.readers: list[tuple] = []
+
+
 def constants(model: keras.Model) -> dict:
     """Where the constant part of what a kernel puts out can be kept.
 
@@ -145,31 +153,26 @@ def constants(model: keras.Model) -> dict:
         BatchNormalization that alone reads it; layers without either are missing.
     """
     found: dict[str, tuple] = {}
-    makers: dict[int, list] = {}
+    makers: list[tuple] = []
 
     def step(path, call, args, kwargs):
-        flat = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, list)]
-        for value in flat:
-            value.append((path, call))
+        for value in keras.tree.flatten((args, kwargs)):
+            if isinstance(value, _Value):
+                value.readers.append((path, call))
         if calls.is_layer(call.op) and getattr(call.op, "bias", None) is not None:
             found[path] = path, "bias", 1
-        outputs = []
-        for _ in call.outputs:
-            value: list = []
-            makers[id(value)] = [path, value, call]
-            outputs.append(value)
+        outputs = [_Value() for _ in call.outputs]
+        makers.extend((path, value) for value in outputs)
         return outputs
 
-    inputs: list = [[] for _ in calls.as_graph(model).inputs]
+    inputs = [_Value() for _ in calls.as_graph(model).inputs]
     for value in calls.interpret(model, inputs, step):
-        value.append(("", None))  # an output of the model
-    times: dict[str, int] = {}
-    for path, *_ in makers.values():
-        times[path] = times.get(path, 0) + 1
-    for path, value, _ in makers.values():
-        if path in found or times[path] != 1 or len(value) != 1:
+        value.readers.append(("", None))  # an output of the model
+    times = collections.Counter(path for path, _ in makers)
+    for path, value in makers:
+        if path in found or times[path] != 1 or len(value.readers) != 1:
             continue
-        ((reader, call),) = value
+        ((reader, call),) = value.readers
         if isinstance(getattr(call, "op", None), keras.layers.BatchNormalization):
             if times[reader] == 1:
                 found[path] = reader, "moving_mean", -1

@@ -8,7 +8,7 @@ from keras import layers as L
 import hh_keras as hh
 from hh_keras.search.distance import output_distance
 from hh_keras.search.elimination import elimination_scores
-from hh_keras.surgery.compensation import compensate
+from hh_keras.surgery.compensation import compensate, constants
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import collect
 from hh_keras.surgery.readers import cycle, readers
@@ -122,6 +122,23 @@ def test_outputs_are_nearer_than_without(model):
         for m in (raw, small)
     ]
     assert errors[1] < errors[0]
+
+
+def test_constants_go_into_the_batch_norm_behind():
+    model = randomize(NETWORKS["convolutions_and_batch_norms"]())
+    homes = constants(model)
+    assert homes["conv_0"][1:] == ("moving_mean", -1)
+    assert set(homes) >= {"conv_0", "conv_1", "conv_2"}
+    norm = next(k for k in model.layers if isinstance(k, L.BatchNormalization))
+    varies = np.arange(8) < 4  # what leaves is constant: one number tells all of it
+    norm.gamma.assign(np.where(varies, norm.gamma, 0))
+    norm.beta.assign(np.where(varies, norm.beta, 1))
+    channels = hh.trace(model)
+    keep = np.ones(channels.size, bool)
+    (group,) = (g for g in channels.groups if "conv_0" in g.producers)
+    keep[group.ids.start : group.ids.stop] = varies
+    small = compensated(model, hh.Plan.of(channels, keep), batches(model))
+    assert_same(model(example(model)), small(example(model)), 1e-4)
 
 
 def test_moments_are_those_of_what_is_read():
