@@ -113,8 +113,8 @@ def write(
         matrix[:-1][keep[reader.ids[rows]]] if home else matrix[keep[reader.ids[rows]]]
         for matrix, rows in zip(matrices, reader.group_rows())
     ]
-    per_group = shape[reader.axis] // (len(reader.ids) // reader.groups)
-    shape[reader.axis] = per_group * len(stay[0])
+    rows = len(reader.ids) // reader.groups
+    shape[reader.axis] = shape[reader.axis] * len(stay[0]) // rows
     kernel = reader.kernel(stay, tuple(shape))
     for axis, ids in enumerate(axes):
         if axis != reader.axis and ids is not None:
@@ -131,6 +131,8 @@ def write(
 
 def _per_output(constants, reader, shape):
     """The sum over the window's positions of what is constant, for each output."""
+    if reader.window:
+        return constants
     rest = [n for axis, n in enumerate(shape) if axis != reader.axis]
     at = reader.outputs - (reader.outputs > reader.axis)
     rest[at] //= reader.groups

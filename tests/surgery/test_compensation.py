@@ -7,7 +7,7 @@ from keras import layers as L
 
 import hh_keras as hh
 from hh_keras.search.distance import output_distance
-from hh_keras.search.elimination import elimination_scores
+from hh_keras.search.elimination import _Block, elimination_scores
 from hh_keras.surgery.compensation import compensate, constants
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import collect
@@ -145,13 +145,31 @@ def test_moments_are_those_of_what_is_read():
     model = NETWORKS["convolutions_and_batch_norms"]()
     channels, data = hh.trace(model), batches(model, 3)
     moments = collect(model, readers(channels), data)
-    inner = keras.Model(model.input, model.get_layer("conv_2").input)
-    x = np.concatenate([np.asarray(inner(b)).reshape(-1, 8) for b in data])
+    head = model.layers[-1].name  # reads what was pooled
+    inner = keras.Model(model.input, model.get_layer(head).input)
+    x = np.concatenate([np.asarray(inner(b)) for b in data])
     x = np.hstack([x, np.ones((len(x), 1))]).astype("float64")
-    np.testing.assert_allclose(
-        moments["conv_2"].whole, x.T @ x / len(x), rtol=1e-4, atol=1e-6
-    )
-    assert moments["conv_2"].counts.sum() == len(x)
+    found = moments[head]
+    np.testing.assert_allclose(found.whole, x.T @ x / len(x), rtol=1e-4, atol=1e-6)
+    assert found.counts.sum() == len(x)
+    assert len(moments["conv_2"].whole) == 9 * 8 + 1
+
+
+def test_a_channel_costs_what_all_its_positions_do():
+    """A channel that leaves a convolution raises its error by what elimination says."""
+    model = randomize(NETWORKS["convolutions_and_batch_norms"]())
+    channels, data = hh.trace(model), batches(model)
+    reader = next(r for r in readers(channels) if r.path == "conv_2")
+    moments = collect(model, [reader], data)["conv_2"]
+    rows = np.arange(72).reshape(9, 8).T
+    known = inverse(moments.whole, 1e-9)
+    matrix = np.vstack([reader.matrices(np.asarray(reader.op.kernel))[0], np.zeros(8)])
+    block = _Block(reader.ids[:8], rows, matrix, np.ones(8), known, np.ones(8, bool))
+    costs = block.costs()
+    _, left = remove(known, matrix, rows[3])
+    change = left - matrix
+    lost = np.trace(change.T @ moments.whole @ change)
+    np.testing.assert_allclose(costs[3], lost / 2, rtol=1e-4)
 
 
 def test_scores_put_off_what_others_cannot_tell():
