@@ -13,6 +13,7 @@ import numpy as np
 
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.program import program
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
@@ -124,9 +125,10 @@ def write(
         constant = np.concatenate([_per_output(m[-1], reader, shape) for m in matrices])
         ids = axes[reader.outputs]
         constant = constant if ids is None else constant[keep[ids]]
-        path, name, sign = home
-        where = variables(layers[path])[name]
-        where.assign(np.asarray(where) + sign * constant)
+        path, op, name, sign = home
+        before = np.asarray(variables(op)[name])
+        before = before if ids is None else before[keep[ids]]
+        variables(layers[path])[name].assign(before + sign * constant)
 
 
 def _per_output(constants, reader, shape):
@@ -140,42 +142,27 @@ def _per_output(constants, reader, shape):
     return constants.sum(tuple(a for a in range(constants.ndim) if a != at + 1))
 
 
-class _Value:
-    """A tensor, and what reads it. A list would be a structure of tensors to Keras."""
-
-    def __init__(self) -> None:
-        self.readers: list[tuple] = []
-
-
 def constants(model: keras.Model) -> dict:
     """Where the constant part of what a kernel puts out can be kept.
 
     Returns:
-        Layer name → `(layer name, weight, sign)`: its own bias, or the mean of the
-        BatchNormalization that alone reads it; layers without either are missing.
+        Layer name → `(layer name, layer, weight, sign)`: its own bias, or the mean of
+        the BatchNormalization that alone reads it; layers without either are missing.
     """
+    whole = program(model)
+    read: dict = {value: [None] for value in whole.outputs}
+    for step in whole.steps:
+        for value in step.reads:
+            read.setdefault(value, []).append(step)
+    times = collections.Counter(step.path for step in whole.steps)
     found: dict[str, tuple] = {}
-    makers: list[tuple] = []
-
-    def step(path, call, args, kwargs):
-        for value in keras.tree.flatten((args, kwargs)):
-            if isinstance(value, _Value):
-                value.readers.append((path, call))
-        if calls.is_layer(call.op) and getattr(call.op, "bias", None) is not None:
-            found[path] = path, "bias", 1
-        outputs = [_Value() for _ in call.outputs]
-        makers.extend((path, value) for value in outputs)
-        return outputs
-
-    inputs = [_Value() for _ in calls.as_graph(model).inputs]
-    for value in calls.interpret(model, inputs, step):
-        value.readers.append(("", None))  # an output of the model
-    times = collections.Counter(path for path, _ in makers)
-    for path, value in makers:
-        if path in found or times[path] != 1 or len(value.readers) != 1:
-            continue
-        ((reader, call),) = value.readers
-        if isinstance(getattr(call, "op", None), keras.layers.BatchNormalization):
-            if times[reader] == 1:
-                found[path] = reader, "moving_mean", -1
+    for step in whole.steps:
+        readers = read.get(step.outputs[0], [])
+        if calls.is_layer(step.op) and getattr(step.op, "bias", None) is not None:
+            found[step.path] = step.path, step.op, "bias", 1
+        elif len(readers) == 1 and times[step.path] == 1:
+            norm = readers[0]
+            kind = keras.layers.BatchNormalization
+            if isinstance(getattr(norm, "op", None), kind) and times[norm.path] == 1:
+                found[step.path] = norm.path, norm.op, "moving_mean", -1
     return found

@@ -8,6 +8,7 @@ one can be predicted by the other.
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -159,6 +160,28 @@ def _moment(reader, x, known):
         key += op.kernel_size, op.strides, op.padding, op.dilation_rate
     if key in known:
         return known[key]
+    x = rows_read(reader, op, x, rows)
+    count = tf.cast(tf.shape(x)[0], "float64")
+    if rows > LARGEST:
+        moment = tf.reduce_sum(x * x, 0)
+    else:
+        moment = tf.matmul(x, x, transpose_a=True)
+    known[key] = tf.cast(moment, "float64"), count
+    return known[key]
+
+
+def rows_read(reader: Reader, op: Any, x: Any, rows: int) -> Any:
+    """What a kernel multiplies, and a one.
+
+    Args:
+        reader: the kernel.
+        op: its layer, in the original or in a smaller network.
+        x: the tensor that it reads.
+        rows: how many rows the kernel has there.
+
+    Returns:
+        float32 `(examples and positions, rows + 1)`.
+    """
     if reader.weight == "pointwise_kernel":
         x = keras.ops.depthwise_conv(
             x,
@@ -168,16 +191,9 @@ def _moment(reader, x, known):
             op.data_format,
             op.dilation_rate,
         )
-    x = tf.cast(keras.ops.moveaxis(x, axis, -1), "float32")
+    x = tf.cast(keras.ops.moveaxis(x, reader.input[1], -1), "float32")
     x = windows(op, x) if reader.window else tf.reshape(x, (-1, rows))
-    count = tf.cast(tf.shape(x)[0], "float64")
-    x = tf.concat([x, tf.ones_like(x[:, :1])], 1)
-    if rows > LARGEST:
-        moment = tf.reduce_sum(x * x, 0)
-    else:
-        moment = tf.matmul(x, x, transpose_a=True)
-    known[key] = tf.cast(moment, "float64"), count
-    return known[key]
+    return tf.concat([x, tf.ones_like(x[:, :1])], 1)
 
 
 def _removal(reader, x, slope):
