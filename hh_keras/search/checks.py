@@ -137,22 +137,23 @@ def check_slopes(moments: dict[str, Moments]) -> None:
 def warn_of_few(
     readers: Iterable[Reader], moments: dict[str, Moments], examples: int
 ) -> None:
-    """Warns if kernels read more channels than they saw vectors of."""
-    few = [
-        (len(reader.ids) // reader.groups, reader.path, moments[reader.path].counts)
-        for reader in readers
-        if moments[reader.path].counts.sum() < len(reader.ids) // reader.groups
-    ]
+    """Warns if kernels have more rows to learn of than they saw vectors."""
+    few = []
+    for reader in readers:
+        rows = len(reader.ids) // reader.groups
+        vectors = float(moments[reader.path].counts.sum())
+        if vectors < rows:
+            few.append((rows / vectors, reader, rows, round(vectors)))
     if not few:
         return
-    channels, path, counts = max(few, key=lambda each: each[0] / each[2].sum())
-    vectors = round(counts.sum())
+    lack, reader, rows, vectors = max(few, key=lambda each: each[0])
     others = f" (and {len(few) - 1} layers more)" if few[1:] else ""
+    where = f" at {reader.positions} positions" if reader.positions > 1 else ""
     warnings.warn(
-        f"few calibration data: layer '{path}'{others} reads {channels} channels, but "
-        f"{examples} examples gave it {vectors} vectors to learn from; "
-        f"{math.ceil(channels * examples / vectors)} examples would do. It goes on, "
-        "and what cannot be learnt safely is left as it is.",
+        f"few calibration data: layer '{reader.path}'{others} reads "
+        f"{rows // reader.positions} channels{where}, but {examples} examples gave it "
+        f"{vectors} vectors to learn from; {math.ceil(lack * examples)} examples would "
+        "do. It goes on, and what cannot be learnt safely is left as it is.",
         stacklevel=2,
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.program import program
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
@@ -113,8 +114,8 @@ def write(
         matrix[:-1][keep[reader.ids[rows]]] if home else matrix[keep[reader.ids[rows]]]
         for matrix, rows in zip(matrices, reader.group_rows())
     ]
-    per_group = shape[reader.axis] // (len(reader.ids) // reader.groups)
-    shape[reader.axis] = per_group * len(stay[0])
+    rows = len(reader.ids) // reader.groups
+    shape[reader.axis] = shape[reader.axis] * len(stay[0]) // rows
     kernel = reader.kernel(stay, tuple(shape))
     for axis, ids in enumerate(axes):
         if axis != reader.axis and ids is not None:
@@ -124,13 +125,16 @@ def write(
         constant = np.concatenate([_per_output(m[-1], reader, shape) for m in matrices])
         ids = axes[reader.outputs]
         constant = constant if ids is None else constant[keep[ids]]
-        path, name, sign = home
-        where = variables(layers[path])[name]
-        where.assign(np.asarray(where) + sign * constant)
+        path, op, name, sign = home
+        before = np.asarray(variables(op)[name])
+        before = before if ids is None else before[keep[ids]]
+        variables(layers[path])[name].assign(before + sign * constant)
 
 
 def _per_output(constants, reader, shape):
     """The sum over the window's positions of what is constant, for each output."""
+    if reader.window:
+        return constants
     rest = [n for axis, n in enumerate(shape) if axis != reader.axis]
     at = reader.outputs - (reader.outputs > reader.axis)
     rest[at] //= reader.groups
@@ -142,38 +146,25 @@ def constants(model: keras.Model) -> dict:
     """Where the constant part of what a kernel puts out can be kept.
 
     Returns:
-        Layer name → `(layer name, weight, sign)`: its own bias, or the mean of the
-        BatchNormalization that alone reads it; layers without either are missing.
+        Layer name → `(layer name, layer, weight, sign)`: its own bias, or the mean of
+        the BatchNormalization that alone reads it; layers without either are missing.
     """
+    whole = program(model)
+    read: dict = {value: [None] for value in whole.outputs}
+    for step in whole.steps:
+        for value in step.reads:
+            read.setdefault(value, []).append(step)
+    times = collections.Counter(step.path for step in whole.steps)
     found: dict[str, tuple] = {}
-    made: list[tuple[str, _Value]] = []
-
-    def step(path, call, args, kwargs):
-        for value in keras.tree.flatten((args, kwargs)):
-            if isinstance(value, _Value):
-                value.readers.append((path, call.op))
-        if calls.is_layer(call.op) and getattr(call.op, "bias", None) is not None:
-            found[path] = path, "bias", 1
-        outputs = [_Value() for _ in call.outputs]
-        made.extend((path, value) for value in outputs)
-        return outputs
-
-    inputs = [_Value() for _ in calls.as_graph(model).inputs]
-    for value in calls.interpret(model, inputs, step):
-        value.readers.append(("", None))  # an output of the model
-    times = collections.Counter(path for path, _ in made)
-    for path, value in made:
-        if path in found or times[path] != 1 or len(value.readers) != 1:
+    for step in whole.steps:
+        if not has_outputs(step.op):
             continue
-        ((reader, op),) = value.readers
-        if isinstance(op, keras.layers.BatchNormalization) and times[reader] == 1:
-            found[path] = reader, "moving_mean", -1
-    ops = dict(calls.leaf_operations(model))
-    return {path: home for path, home in found.items() if has_outputs(ops[path])}
-
-
-class _Value:
-    """A tensor's place: which calls read it."""
-
-    def __init__(self):
-        self.readers: list = []
+        readers = read.get(step.outputs[0], [])
+        if calls.is_layer(step.op) and getattr(step.op, "bias", None) is not None:
+            found[step.path] = step.path, step.op, "bias", 1
+        elif len(readers) == 1 and times[step.path] == 1:
+            norm = readers[0]
+            kind = keras.layers.BatchNormalization
+            if isinstance(getattr(norm, "op", None), kind) and times[norm.path] == 1:
+                found[step.path] = norm.path, norm.op, "moving_mean", -1
+    return found
