@@ -115,6 +115,11 @@ def has_outputs(op: Any) -> bool:
     return isinstance(op, keras.layers.Dense) or getattr(op, "rank", None) is not None
 
 
+def is_linear(op: Any) -> bool:
+    """Whether a layer puts out what its kernel makes, without an activation."""
+    return getattr(op, "activation", None) in (None, keras.activations.linear)
+
+
 def _outputs(op, weight, along):
     """The kernel's axis of output channels, and in how many groups they are."""
     if isinstance(op, keras.layers.Dense):
