@@ -124,23 +124,6 @@ def test_outputs_are_nearer_than_without(model):
     assert errors[1] < errors[0]
 
 
-def test_constants_go_into_the_batch_norm_behind():
-    model = randomize(NETWORKS["convolutions_and_batch_norms"]())
-    homes = constants(model)
-    assert homes["conv_0"][2:] == ("moving_mean", -1)
-    assert set(homes) >= {"conv_0", "conv_1", "conv_2"}
-    norm = next(k for k in model.layers if isinstance(k, L.BatchNormalization))
-    varies = np.arange(8) < 4  # what leaves is constant: one number tells all of it
-    norm.gamma.assign(np.where(varies, norm.gamma, 0))
-    norm.beta.assign(np.where(varies, norm.beta, 1))
-    channels = hh.trace(model)
-    keep = np.ones(channels.size, bool)
-    (group,) = (g for g in channels.groups if "conv_0" in g.producers)
-    keep[group.ids.start : group.ids.stop] = varies
-    small = compensated(model, hh.Plan.of(channels, keep), batches(model))
-    assert_same(model(example(model)), small(example(model)), 1e-4)
-
-
 def test_moments_are_those_of_what_is_read():
     model = NETWORKS["convolutions_and_batch_norms"]()
     channels, data = hh.trace(model), batches(model, 3)
@@ -232,3 +215,30 @@ def test_ids_that_come_again_are_found():
     assert cycle(np.tile([3, 5, 9], 4)) == 3
     assert cycle(np.repeat([3, 5], 2)) == 4
     assert cycle(np.array([1, 2, 3])) == 3
+
+
+def test_what_is_constant_goes_to_a_bias_or_the_mean_of_a_batch_norm():
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(6, 1, activation="relu", name="first")(i)
+    x = L.Conv2D(6, 3, use_bias=False, name="normed")(x)
+    x = L.BatchNormalization(name="norm")(x)
+    x = L.Conv2D(4, 1, name="biased", activation="relu")(x)
+    x = L.Conv2D(4, 1, use_bias=False, name="bare")(x)
+    model = keras.Model(i, L.Dense(2, name="head")(L.GlobalMaxPooling2D()(x)))
+    randomize(model)
+    assert constants(model) == {
+        "first": ("first", "bias", 1),
+        "normed": ("norm", "moving_mean", -1),
+        "biased": ("biased", "bias", 1),
+        "head": ("head", "bias", 1),
+    }
+    kernel, bias = model.get_layer("first").get_weights()
+    kernel[..., 1::2], bias[1::2] = 0, [0.5, 1, 2]  # half of the channels say nothing
+    model.get_layer("first").set_weights([kernel, bias])
+    channels = hh.trace(model)
+    group = channels.sites["first"].weights["kernel"][3]
+    keep = np.ones(channels.size, bool)
+    keep[group[1::2]] = False
+    data = batches(model)
+    small = compensated(model, hh.Plan.of(channels, keep), data)
+    assert_same(model(data[0]), small(data[0]), 1e-4)
