@@ -13,6 +13,7 @@ from absl.flags import FlagValues
 from hh_keras import export as exporting
 from hh_keras.cli import network, training
 from hh_keras.cli import search as searching
+from hh_keras.cli.recovery import original_teaches
 from hh_keras.cli.workdir import Run, claim, finish, is_finished
 from hh_keras.data import ImageData
 from hh_keras.export import formats
@@ -73,7 +74,8 @@ def _keep_search(run, original, result):
 def forecast(run: Run, data: ImageData, recipe: Recipe) -> float:
     """Estimates the seconds from here to the end of the run."""
     model = network.load_saved(run.path / "initial/original.keras")
-    each = recipe.epochs * network.epoch_seconds(model, data) + 15
+    each = recipe.epochs * network.epoch_seconds(model, data)
+    each = (60 * recipe.minutes or each) + 15
     left = sum(f"train {name}" not in run.stages for name in NAMES)
     return left * each + _EXPORT_SECONDS
 
@@ -83,18 +85,22 @@ def train(
 ) -> None:
     """Trains one of the networks; all see the same batches in the same order.
 
+    An original that is the teacher is trained already: it stays as it is.
+
     Args:
         name: "original", "lw_dna" or "wide".
     """
     stage, file = f"train {name}", f"{name}.keras"
-    if is_finished(run, stage, (file, f"history/{name}.jsonl")):
+    untrained = name == "original" and original_teaches(args)
+    needed = (file,) if untrained else (file, f"history/{name}.jsonl")
+    if is_finished(run, stage, needed):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
     application = registry.application(args)
     data = application.reload(args, data)
     build = functools.partial(_initial, run, name, args)
-    model, rows = training.train(build, data, recipe, args, run, name)
+    model, rows = _trained(run, name, build, data, recipe, args)
     if not run.chief:
         return
     train_seconds = sum(row["seconds"] for row in rows)
@@ -110,6 +116,16 @@ def train(
     )
     checkpoints.remove(run.path / "checkpoints", name)
     print(f"  {training.scores_line(application, scores, data.num_validation)}")
+
+
+def _trained(run, name, build, data, recipe, args):
+    """A network and its history."""
+    if not original_teaches(args):
+        return training.train(build, data, recipe, args, run, name)
+    if name == "original":
+        return build(), []
+    teacher = run.path / "initial/original.keras"
+    return training.train(build, data, recipe, args, run, name, teacher)
 
 
 def _initial(run, name, args):

@@ -35,6 +35,7 @@ GROUPS = {
     "Data": flags.DATA,
     "Search": flags.SEARCH,
     "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
+    "Inherited weights": flags.RECOVERY,
     "Teacher": flags.DISTILLATION,
     "Devices": flags.DEVICES,
     "Other": (
