@@ -71,12 +71,13 @@ def _keep_search(run, original, result):
     network.save_model(result.model, run.path / "initial/lw_dna.keras")
 
 
-def forecast(run: Run, data: ImageData, recipe: Recipe) -> float:
+def forecast(run: Run, data: ImageData, recipe: Recipe, args: FlagValues) -> float:
     """Estimates the seconds from here to the end of the run."""
     model = network.load_saved(run.path / "initial/original.keras")
     each = recipe.epochs * network.epoch_seconds(model, data)
     each = (60 * recipe.minutes or each) + 15
-    left = sum(f"train {name}" not in run.stages for name in NAMES)
+    names = NAMES[1:] if original_teaches(args) else NAMES
+    left = sum(f"train {name}" not in run.stages for name in names)
     return left * each + _EXPORT_SECONDS
 
 

@@ -57,7 +57,7 @@ def objective(
     if recipe.distill == "none":
         if teacher is not None:
             raise HHError(
-                "a teacher was given, but distill is none; choose how it teaches."
+                "a teacher was given, but distill is none; choose kd, sp or match."
             )
         return [], lambda images, labels, outputs: loss(labels, outputs[0])
     if teacher is None:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hh_keras.data import unlabelled
 from hh_keras.errors import DataError
 from hh_keras.goal import Goal
 from hh_keras.graph.heads import from_logits, gives_classes
@@ -30,6 +31,7 @@ RECOVERY = Recipe(
 )
 """What `recover` trains by: gentle to weights that were inherited."""
 
+_MOST = 2000  # images of a folder
 _HELD_OUT = 0.1  # of the images, if none are given to validate on
 _LEAST_AREA = 0.35  # of a photograph, that is cut out
 
@@ -57,9 +59,10 @@ def recover(
         small: what `shrink` or `rebuild` made of the original, with inherited weights;
             it is trained in place. One output.
         original: the network it was made of, for the same inputs.
-        data: images `(n, height, width, channels)`, an array, or a tf.data dataset of
-            batches of images, or of `(images, labels)`, whose labels are not looked at.
-            Photographs may be larger than what the network takes.
+        data: images: a folder of them (2,000 at most are taken), an array `(n, height,
+            width, channels)`, or a tf.data dataset of batches of images, or of
+            `(images, labels)`, whose labels are not looked at. They may be larger than
+            what the network takes.
         minutes: wall-clock time it shall take. None trains for the epochs of the
             recipe.
         validation: more of the same. Default: a tenth of `data`.
@@ -79,7 +82,9 @@ def recover(
     Example:
         >>> recover(result.model, model, photographs, minutes=10)  # doctest: +SKIP
     """
-    size = tuple(small.inputs[0].shape[1:3])
+    shape = tuple(small.inputs[0].shape[1:])
+    size = shape[:2]
+    data, validation = (_read(each, shape, recipe.seed) for each in (data, validation))
     images, held_out = _split(data, validation, recipe)
     if minutes is not None:
         recipe = dataclasses.replace(recipe, minutes=float(minutes))
@@ -99,6 +104,19 @@ def recover(
         never_worse=True,
         task=_likeness(original),
     )
+
+
+def _read(data, shape, seed):
+    """The images of a folder, an eighth larger than what the network takes."""
+    if not isinstance(data, (str, Path)):
+        return data
+    if None in shape:
+        raise DataError(
+            f"recover: {data} may hold images of any size, as the network takes any; "
+            "give an array of images."
+        )
+    larger = (round(shape[0] * 8 / 7), round(shape[1] * 8 / 7), shape[2])
+    return unlabelled(str(data), larger, _MOST, seed)
 
 
 def _split(data, validation, recipe):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import hh_keras
 from hh_keras.errors import DataError
@@ -192,6 +193,15 @@ def test_pieces_are_cut_out_of_larger_photographs():
     assert pieces.shape == (6, 8, 8, 3) and pieces.dtype == np.float32
     np.testing.assert_array_equal(pieces, again_)
     assert 0 <= pieces.min() and pieces.max() <= images.max()
+
+
+def test_a_folder_of_photographs(pair, tmp_path):
+    original, _, small = pair
+    for k, image in enumerate(photographs(12, 20)):
+        Image.fromarray(image).save(tmp_path / f"{k}.png")
+    once = dataclasses.replace(RECOVERY, epochs=1)
+    rows = hh_keras.recover(again(small), original, tmp_path, None, recipe=once).history
+    assert len(rows) == 1
 
 
 @pytest.mark.parametrize("data", [np.zeros((0, 8, 8, 3)), np.zeros((4, 8, 8))])
