@@ -13,8 +13,9 @@ import tensorflow as tf
 from hh_keras.data import unlabelled
 from hh_keras.errors import DataError
 from hh_keras.goal import Goal
-from hh_keras.graph.heads import from_logits, gives_classes
-from hh_keras.training import distillation
+from hh_keras.graph.heads import gives_classes
+from hh_keras.graph.opening.inline import inline
+from hh_keras.training.features import Match
 from hh_keras.training.fit import Trained, train
 from hh_keras.training.recipes import Recipe
 from hh_keras.training.task import Task
@@ -82,6 +83,7 @@ def recover(
     Example:
         >>> recover(result.model, model, photographs, minutes=10)  # doctest: +SKIP
     """
+    original = inline(original, leaves=False)
     shape = tuple(small.inputs[0].shape[1:])
     size = shape[:2]
     data, validation = (_read(each, shape, recipe.seed) for each in (data, validation))
@@ -102,7 +104,7 @@ def recover(
         name,
         teacher=original,
         never_worse=True,
-        task=_likeness(original),
+        task=_task(original),
     )
 
 
@@ -235,25 +237,26 @@ def _answered(batches, size, original):
     return both.apply(tf.data.experimental.assert_cardinality(len(answers)))
 
 
-def _likeness(original: keras.Model) -> Task:
-    """To be like the original: labels are its outputs."""
-    classes, logits = gives_classes(original), from_logits(original)
+def _task(original: keras.Model) -> Task:
+    """To be like the original: labels are its outputs.
 
-    def loss(model, label_smoothing=0.0):
-        def divergence(labels, outputs):
-            return distillation.kd_loss(
-                outputs, labels, 1.0, from_logits(model), logits
-            )
+    On few images, how many answers are the same is a coarse measure: the goal is a
+    finer one.
+    """
+    outputs = Match(original.outputs[0], original.outputs[0])
 
-        return divergence if classes else lambda *pair: 1 - likeness(*pair)
+    def error(labels, ours):
+        return outputs.error(ours, labels)
 
-    key = "agreement" if classes else "likeness"
+    measures = {"likeness": lambda *pair: 1 - error(*pair)}
+    if gives_classes(original):
+        measures["agreement"] = agreement
     return Task(
         name="recover",
         noun="network that recovers",
-        loss=loss,
-        measures={key: {"agreement": agreement, "likeness": likeness}[key]},
-        goal=Goal(key, key, str, _change, str, str, _change),
+        loss=lambda model, label_smoothing=0.0: error,
+        measures=measures,
+        goal=Goal("likeness", "likeness", str, _change, str, str, _change),
         evaluate=lambda model, dataset: {},
         check=lambda model, data: None,
         distills=("match",),
@@ -268,11 +271,3 @@ def _change(first: Any, second: Any) -> str:
 def agreement(labels: Any, outputs: Any) -> tf.Tensor:
     """Whether the largest output is the same, float32 `(batch,)`."""
     return tf.cast(tf.argmax(labels, -1) == tf.argmax(outputs, -1), tf.float32)
-
-
-def likeness(labels: Any, outputs: Any) -> tf.Tensor:
-    """1 less the squared error in parts of the batch's variance, float32 `(batch,)`."""
-    labels, outputs = tf.cast(labels, tf.float32), tf.cast(outputs, tf.float32)
-    axes = tuple(range(1, len(labels.shape)))
-    spread = tf.maximum(tf.math.reduce_variance(labels), 1e-12)
-    return 1 - tf.reduce_mean(tf.square(labels - outputs), axes) / spread

@@ -105,7 +105,9 @@ def test_it_answers_more_like_its_original(pair, tmp_path):
     found = standardised(small.get_layer("norm"))
     np.testing.assert_allclose(found, statistics, rtol=1e-5)
     assert len(trained.history) == RECOVERY.epochs
-    assert {"loss", "val_loss", "val_agreement"} <= set(trained.history[0])
+    assert {"loss", "val_loss", "val_likeness", "val_agreement"} <= set(
+        trained.history[0]
+    )
 
 
 def test_it_never_ends_worse_than_it_began(pair, tmp_path, capsys):
