@@ -36,4 +36,5 @@ from .surgery.scales import ChannelScale as ChannelScale
 from .surgery.scales import add_scales as add_scales
 from .surgery.scales import fold_scales as fold_scales
 from .surgery.scales import mask as mask
+from .training.recovery import recover as recover
 from .version import __version__ as __version__

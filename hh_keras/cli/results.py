@@ -69,7 +69,7 @@ def collect(
         "sweep": searched.get("sweep"),
         "protocol": dataclasses.asdict(recipe),
         "models": found,
-        "history": {name: read_history(run.path, name) for name in NAMES},
+        "history": {name: _history(run, name) for name in NAMES},
         "parity": exported["parity"]["lw_dna"],
         "parity_original": exported["parity"]["original"],
         "versions": versions(),
@@ -78,6 +78,14 @@ def collect(
             "this start": round(seconds, 1),
         },
     }
+
+
+def _history(run, name):
+    """The rows of a training; an original that was the teacher has none."""
+    try:
+        return read_history(run.path, name)
+    except FileNotFoundError:
+        return []
 
 
 def _tile(application, exported):

@@ -11,6 +11,7 @@ import hh_keras
 from hh_keras import latency
 from hh_keras.cli import workdir
 from hh_keras.cli.flags import merge_min_keep
+from hh_keras.cli.recovery import inherits
 from hh_keras.cli.training import distribution, execution, recipe
 from hh_keras.cli.workdir import Run
 from hh_keras.data import ImageData, Unlabelled
@@ -31,7 +32,7 @@ _CALIBRATION = 1000 + HELD_OUT  # images
 
 def initial_weights(args: FlagValues) -> str:
     """ "fresh" or "inherit"."""
-    return args.weights or ("inherit" if args.pretrained else "fresh")
+    return "inherit" if inherits(args) else "fresh"
 
 
 def prepare(args: FlagValues) -> None:
@@ -175,6 +176,9 @@ def _train_scales(data, limits, args, run, wide):
         distill="none",
         distill_weight=None,
         distill_layers="",
+        feature_weight=0.0,
+        frozen_statistics=False,
+        minutes=0.0,
         ema=0.0,  # an average of scales is never zero
     )
     workdir.claim(run)  # from here on there are checkpoints

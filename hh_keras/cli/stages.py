@@ -14,6 +14,7 @@ from hh_keras import export as exporting
 from hh_keras.cli import network, training
 from hh_keras.cli import search as searching
 from hh_keras.cli import sweep as sweeping
+from hh_keras.cli.recovery import original_teaches
 from hh_keras.cli.workdir import Run, claim, finish, is_finished
 from hh_keras.data import ImageData
 from hh_keras.export import formats
@@ -75,11 +76,13 @@ def _keep_search(run, original, result):
     network.save_model(result.model, run.path / "initial/lw_dna.keras")
 
 
-def forecast(run: Run, data: ImageData, recipe: Recipe) -> float:
+def forecast(run: Run, data: ImageData, recipe: Recipe, args: FlagValues) -> float:
     """Estimates the seconds from here to the end of the run."""
     model = network.load_saved(run.path / "initial/original.keras")
-    each = recipe.epochs * network.epoch_seconds(model, data) + 15
-    left = sum(f"train {name}" not in run.stages for name in NAMES)
+    each = recipe.epochs * network.epoch_seconds(model, data)
+    each = (60 * recipe.minutes or each) + 15
+    names = NAMES[1:] if original_teaches(args) else NAMES
+    left = sum(f"train {name}" not in run.stages for name in names)
     return left * each + _EXPORT_SECONDS
 
 
@@ -88,18 +91,22 @@ def train(
 ) -> None:
     """Trains one of the networks; all see the same batches in the same order.
 
+    An original that is the teacher is trained already: it stays as it is.
+
     Args:
         name: "original", "lw_dna" or "wide".
     """
     stage, file = f"train {name}", f"{name}.keras"
-    if is_finished(run, stage, (file, f"history/{name}.jsonl")):
+    untrained = name == "original" and original_teaches(args)
+    needed = (file,) if untrained else (file, f"history/{name}.jsonl")
+    if is_finished(run, stage, needed):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
     application = registry.application(args)
     data = application.reload(args, data)
     build = functools.partial(_initial, run, name, args)
-    model, rows = training.train(build, data, recipe, args, run, name)
+    model, rows = _trained(run, name, build, data, recipe, args)
     if not run.chief:
         return
     train_seconds = sum(row["seconds"] for row in rows)
@@ -115,6 +122,16 @@ def train(
     )
     checkpoints.remove(run.path / "checkpoints", name)
     print(f"  {training.scores_line(application, scores, data.num_validation)}")
+
+
+def _trained(run, name, build, data, recipe, args):
+    """A network and its history."""
+    if not original_teaches(args):
+        return training.train(build, data, recipe, args, run, name)
+    if name == "original":
+        return build(), []
+    teacher = run.path / "initial/original.keras"
+    return training.train(build, data, recipe, args, run, name, teacher)
 
 
 def _initial(run, name, args):

@@ -35,6 +35,7 @@ GROUPS = {
     "Data": flags.DATA,
     "Search": flags.SEARCH,
     "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
+    "Inherited weights": flags.RECOVERY,
     "Teacher": flags.DISTILLATION,
     "Devices": flags.DEVICES,
     "Other": (
@@ -62,7 +63,7 @@ def main(args: FlagValues) -> None:
     stages.search(run, model, data, args)
     if args.stage == "all":
         for number, (name, title) in enumerate(stages.TITLES.items(), 2):
-            left = stages.forecast(run, data, recipe)
+            left = stages.forecast(run, data, recipe, args)
             stages.header(started, number, f"Training the {title}", left)
             stages.train(run, name, data, recipe, args)
     elif args.stage != "search":
