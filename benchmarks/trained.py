@@ -256,6 +256,20 @@ def table(rows):
     return "\n".join(parts)
 
 
+def is_peer(row):
+    """Whether a row is one of `trained_peer.py`, without training."""
+    return row["method"].startswith("Torch-") and "minutes" not in row["method"]
+
+
+def shown(rows):
+    """Rows of one network, of the peers only those that are best on average."""
+    peers = dict.fromkeys(r["method"] for r in rows if is_peer(r))
+    for method in peers:
+        peers[method] = np.mean([r["top1"] for r in rows if r["method"] == method])
+    best = max(peers, key=peers.get, default=None)
+    return [r for r in rows if r["method"] == best or not is_peer(r)]
+
+
 def draw(rows, path):
     names = list(dict.fromkeys(r["network"] for r in rows))
     figure, axes = plt.subplots(
@@ -266,11 +280,12 @@ def draw(rows, path):
         squeeze=False,
     )
     for axis, name in zip(axes[0], names):
-        mine = [r for r in rows if r["network"] == name]
+        mine = shown([r for r in rows if r["network"] == name])
         for method in dict.fromkeys(r["method"] for r in mine):
             own = [r for r in mine if r["method"] == method]
             place = [100 * r["macs"] for r in own], [100 * r["top1"] for r in own]
-            axis.plot(*place, "o-", ms=3, label=method)
+            label = "the best of Torch-Pruning" if is_peer(own[0]) else method
+            axis.plot(*place, "o-", ms=3, label=label)
         axis.set(title=name, xlabel="MACs left, %", ylabel="top-1, %")
         axis.invert_xaxis()
     axes[0, 0].legend(fontsize=7, frameon=False)
