@@ -7,12 +7,15 @@
 
 Photographs: `imagenet1k_samples/` (1,000, one a class, for calibration; labels are not
 looked at) and `imagenet_val1300/` with `labels.tsv` (1,300 others, by which nothing is
-chosen). Results go to `results/trained.jsonl`, a line for each network, method and
-share of the MACs; what is there is not run again. `results/trained.md` and `.png` are
-made of it. About an hour and a half on two cores.
+chosen). For the networks of CIFAR-10, `cifar10/train/` (1,000 of its images calibrate)
+and `cifar10/val/` (all 10,000), and the weights that `trained_cifar.py` writes. Results
+go to `results/trained.jsonl`, a line for each network, method and share of the MACs;
+what is there is not run again. `results/trained.md` and `.png` are made of it. About
+two hours on two cores.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -24,6 +27,7 @@ import keras  # noqa: E402
 import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 import pretrained  # noqa: E402
+import trained_cifar  # noqa: E402
 from keras import layers as L  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -114,19 +118,6 @@ def find(folder, pattern):
     return paths[0]
 
 
-NETWORKS = {
-    "mobilenetv2": lambda folder: with_tensors(
-        mobilenet_v2(), find(folder, "mobilenet_v2-*.pth")
-    ),
-    "efficientnet_lite0": lambda folder: pretrained.pretrained(
-        find(folder, "efficientnet-lite0-*.pth")
-    ),
-    "mobilenetv1_025": lambda folder: scaled(
-        models.build(str(find(folder, "keras2_mobilenet_v1_0.25*.h5")))
-    ),
-}
-
-
 def scaled(model):
     """A network of -1 to 1 as one of pixels."""
     image = keras.Input((SIZE, SIZE, 3))
@@ -143,6 +134,7 @@ def centre(path):
     return np.asarray(image.crop((x, y, x + SIZE, y + SIZE)))
 
 
+@functools.cache
 def photographs(folder):
     """`(calibration, tests, labels of the tests)`, pixels as uint8."""
     samples = sorted((pathlib.Path(folder) / "imagenet1k_samples").rglob("*.jpg"))
@@ -157,6 +149,39 @@ def photographs(folder):
         np.stack([centre(path) for path in tests]),
         np.array([int(row[1]) for row in rows]),
     )
+
+
+@functools.cache
+def cifar(folder):
+    """The same of CIFAR-10."""
+    calibration, _ = trained_cifar.images(folder, "train", 1000)
+    return calibration, *trained_cifar.images(folder, "val")
+
+
+def resnet(depth):
+    return lambda folder: trained_cifar.load(
+        trained_cifar.resnet(depth), find(folder, f"resnet{depth}.npz")
+    )
+
+
+NETWORKS = {  # name: (model of a folder of weights, data of a folder of images)
+    "mobilenetv2": (
+        lambda folder: with_tensors(mobilenet_v2(), find(folder, "mobilenet_v2-*.pth")),
+        photographs,
+    ),
+    "efficientnet_lite0": (
+        lambda folder: pretrained.pretrained(find(folder, "efficientnet-lite0-*.pth")),
+        photographs,
+    ),
+    "mobilenetv1_025": (
+        lambda folder: scaled(
+            models.build(str(find(folder, "keras2_mobilenet_v1_0.25*.h5")))
+        ),
+        photographs,
+    ),
+    "resnet20_cifar10": (resnet(20), cifar),
+    "resnet56_cifar10": (resnet(56), cifar),
+}
 
 
 def answers(model, images):
@@ -294,12 +319,11 @@ def draw(rows, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", required=True, help="the folder of both folders")
+    parser.add_argument("--photos", required=True, help="the folder of these folders")
     parser.add_argument("--weights", required=True, help="a folder of weights files")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     args = parser.parse_args()
     path = RESULTS / "trained.jsonl"
-    data = photographs(args.photos)
 
     def write(found):
         print(found, flush=True)
@@ -308,7 +332,8 @@ def main():
 
     for name in args.networks:
         done = {(r["network"], r["method"], r["share"]) for r in rows_of(path)}
-        measure(name, NETWORKS[name](args.weights), data, done, write)
+        build, data = NETWORKS[name]
+        measure(name, build(args.weights), data(args.photos), done, write)
         keras.backend.clear_session()
     rows = rows_of(path)
     (RESULTS / "trained.md").write_text(table(rows) + "\n")

@@ -1,11 +1,11 @@
 """Greedy elimination: which channels to remove, given that the others make up for them.
 
 Removing channel `r` costs, at each kernel that reads it,
-`½ Σ_o h_o (w_r,o)² / P_rr`: how much its outputs matter times what the channels that
-are left cannot tell of `r`. The channel with the least cost per multiply-accumulate
-saved goes, the weights and `P` of its readers are updated, and so on (Hassibi and
-Stork, Optimal Brain Surgeon, NIPS 1992; for structures, Kurtic et al., ZipLM,
-arXiv:2302.04089).
+`½ Σ_o h_o w_r,oᵀ P_rr⁻¹ w_r,o`: how much its outputs matter times what the channels
+that are left cannot tell of `r` (of all its rows, where it has one for each position of
+a window). The channel with the least cost per multiply-accumulate saved goes, the
+weights and `P` of its readers are updated, and so on (Hassibi and Stork, Optimal Brain
+Surgeon, NIPS 1992; for structures, Kurtic et al., ZipLM, arXiv:2302.04089).
 """
 
 import dataclasses
@@ -23,32 +23,39 @@ from hh_keras.surgery.readers import readers
 
 _STEP = 0.004  # of the whole cost, removed before costs are looked at again
 _QUICKEST = 0.04  # of a group's channels, in one step
-_TRIED = 0.25  # of the rows, told from the others to choose the ridge
+_TRIED = 0.25  # of the channels, told from the others to choose the ridge
 
 
 @dataclasses.dataclass(eq=False)
 class _Block:
-    """A kernel, or one group of it, and what its rows cost."""
+    """A kernel, or one group of it, and what its channels cost."""
 
     ids: np.ndarray
+    rows: np.ndarray  # (channels, positions of the window)
     matrix: np.ndarray
     importance: np.ndarray  # of each column
     inverse: np.ndarray  # or its diagonal, if there are too many rows
     alive: np.ndarray
 
     def costs(self):
-        rows = len(self.ids)
-        lost = np.diag(self.inverse) if self.inverse.ndim == 2 else self.inverse
-        each = 0.5 * (self.matrix[:rows] ** 2 @ self.importance)
-        return np.where(self.alive, each / np.where(self.alive, lost[:rows], 1), 0)
+        found, rows = np.zeros(len(self.ids)), self.rows[self.alive]
+        if self.inverse.ndim == 2:
+            lost = self.inverse[rows[:, :, None], rows[:, None, :]]
+        else:
+            lost = self.inverse[rows][:, :, None]
+        weights = self.matrix[rows]
+        each = (weights * np.linalg.solve(lost, weights)).sum(1)
+        found[self.alive] = 0.5 * each @ self.importance
+        return found
 
     def drop(self, gone):
-        rows = np.flatnonzero(gone[self.ids] & self.alive)
-        if not len(rows):
+        channels = gone[self.ids] & self.alive
+        if not channels.any():
             return
         if self.inverse.ndim == 2:
+            rows = self.rows[channels].ravel()
             self.inverse, self.matrix = remove(self.inverse, self.matrix, rows)
-        self.alive[rows] = False
+        self.alive[channels] = False
 
 
 def elimination_scores(
@@ -145,10 +152,12 @@ def _blocks(model, channel_map, moments, rng):
             importance = [each * seen.removal / alone for each in importance]
         groups = zip(parts(reader, home), importance, reader.group_rows())
         for matrix, importance, rows in groups:
-            inverse, optimism = _inverse(seen, rows, matrix, home is not None, rng)
-            importance = importance * optimism
-            alive = np.ones(len(rows), bool)
-            found.append(_Block(reader.ids[rows], matrix, importance, inverse, alive))
+            places = np.arange(len(rows)).reshape(reader.positions, -1).T
+            known = _inverse(seen, rows, places, matrix, home is not None, rng)
+            inverse, optimism = known
+            ids, alive = reader.ids[rows[places[:, 0]]], np.ones(len(places), bool)
+            each = importance * optimism
+            found.append(_Block(ids, places, matrix, each, inverse, alive))
     return found
 
 
@@ -179,7 +188,7 @@ def _alone(reader, kernel, importance, moments):
     )
 
 
-def _inverse(moments, rows, matrix, ones, rng):
+def _inverse(moments, rows, places, matrix, ones, rng):
     if len(rows) > LARGEST:
         return 1 / np.maximum(moments.whole[rows], 1e-30), 1.0
     at = np.append(rows, -1)
@@ -187,8 +196,8 @@ def _inverse(moments, rows, matrix, ones, rng):
     if not ones:
         halves = halves[:, :-1, :-1]
     removed = np.zeros(halves.shape[1], bool)
-    count = max(1, int(_TRIED * len(rows)))
-    removed[rng.choice(len(rows), min(count, len(rows) - 1), replace=False)] = True
+    count = min(max(1, int(_TRIED * len(places))), len(places) - 1)
+    removed[places[rng.choice(len(places), count, replace=False)]] = True
     importance = matrix[removed] @ matrix[removed].T
     ridge, optimism = best_ridge(halves, removed, importance, ones)
     if not np.isfinite(ridge):

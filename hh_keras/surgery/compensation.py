@@ -5,6 +5,7 @@ predicted from channels that stay, linearly and from calibration data, the kerne
 read those take it over: one least-squares solve for each kernel, no training.
 """
 
+import collections
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.program import program
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
@@ -112,8 +114,8 @@ def write(
         matrix[:-1][keep[reader.ids[rows]]] if home else matrix[keep[reader.ids[rows]]]
         for matrix, rows in zip(matrices, reader.group_rows())
     ]
-    per_group = shape[reader.axis] // (len(reader.ids) // reader.groups)
-    shape[reader.axis] = per_group * len(stay[0])
+    rows = len(reader.ids) // reader.groups
+    shape[reader.axis] = shape[reader.axis] * len(stay[0]) // rows
     kernel = reader.kernel(stay, tuple(shape))
     for axis, ids in enumerate(axes):
         if axis != reader.axis and ids is not None:
@@ -123,13 +125,16 @@ def write(
         constant = np.concatenate([_per_output(m[-1], reader, shape) for m in matrices])
         ids = axes[reader.outputs]
         constant = constant if ids is None else constant[keep[ids]]
-        path, name, sign = home
-        where = variables(layers[path])[name]
-        where.assign(np.asarray(where) + sign * constant)
+        path, op, name, sign = home
+        before = np.asarray(variables(op)[name])
+        before = before if ids is None else before[keep[ids]]
+        variables(layers[path])[name].assign(before + sign * constant)
 
 
 def _per_output(constants, reader, shape):
     """The sum over the window's positions of what is constant, for each output."""
+    if reader.window:
+        return constants
     rest = [n for axis, n in enumerate(shape) if axis != reader.axis]
     at = reader.outputs - (reader.outputs > reader.axis)
     rest[at] //= reader.groups
@@ -141,36 +146,23 @@ def constants(model: keras.Model) -> dict:
     """Where the constant part of what a kernel puts out can be kept.
 
     Returns:
-        Layer name → `(layer name, weight, sign)`: its own bias, or the mean of the
-        BatchNormalization that alone reads it; layers without either are missing.
+        Layer name → `(layer name, layer, weight, sign)`: its own bias, or the mean of
+        the BatchNormalization that alone reads it; layers without either are missing.
     """
+    whole = program(model)
+    read: dict = {value: [None] for value in whole.outputs}
+    for step in whole.steps:
+        for value in step.reads:
+            read.setdefault(value, []).append(step)
+    times = collections.Counter(step.path for step in whole.steps)
     found: dict[str, tuple] = {}
-    makers: dict[int, list] = {}
-
-    def step(path, call, args, kwargs):
-        flat = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, list)]
-        for value in flat:
-            value.append((path, call))
-        if calls.is_layer(call.op) and getattr(call.op, "bias", None) is not None:
-            found[path] = path, "bias", 1
-        outputs = []
-        for _ in call.outputs:
-            value: list = []
-            makers[id(value)] = [path, value, call]
-            outputs.append(value)
-        return outputs
-
-    inputs: list = [[] for _ in calls.as_graph(model).inputs]
-    for value in calls.interpret(model, inputs, step):
-        value.append(("", None))  # an output of the model
-    times: dict[str, int] = {}
-    for path, *_ in makers.values():
-        times[path] = times.get(path, 0) + 1
-    for path, value, _ in makers.values():
-        if path in found or times[path] != 1 or len(value) != 1:
-            continue
-        ((reader, call),) = value
-        if isinstance(getattr(call, "op", None), keras.layers.BatchNormalization):
-            if times[reader] == 1:
-                found[path] = reader, "moving_mean", -1
+    for step in whole.steps:
+        readers = read.get(step.outputs[0], [])
+        if calls.is_layer(step.op) and getattr(step.op, "bias", None) is not None:
+            found[step.path] = step.path, step.op, "bias", 1
+        elif len(readers) == 1 and times[step.path] == 1:
+            norm = readers[0]
+            kind = keras.layers.BatchNormalization
+            if isinstance(getattr(norm, "op", None), kind) and times[norm.path] == 1:
+                found[step.path] = norm.path, norm.op, "moving_mean", -1
     return found

@@ -101,9 +101,70 @@ def best_ridge(
     return RIDGES[best], max(1.0, float(errors[best] / max(promised[best], 1e-30)))
 
 
+def refit(
+    weights: np.ndarray,
+    start: np.ndarray,
+    across: np.ndarray,
+    own: np.ndarray,
+    counts: np.ndarray,
+    ones: bool = True,
+) -> np.ndarray:
+    """Weights that make of other inputs `z` what `W` makes of `x`.
+
+    `E‖Wᵀx − Vᵀz‖² + ‖V − V₀‖²_Λ` is least at `V = V₀ + (E[z zᵀ] + Λ)⁻¹ (E[z xᵀ] W −
+    E[z zᵀ] V₀)`. Λ is that of `RIDGES` with which each half of the data tells most of
+    the other; if none tells anything, `V₀` stays, but for the constant.
+
+    Args:
+        weights: `W`, float `(n, columns)`.
+        start: `V₀`, float `(m, columns)`.
+        across: `E[x zᵀ]` of both halves, the last row and column of ones, float
+            `(2, n + 1, m + 1)`.
+        own: `E[z zᵀ]`, float `(2, m + 1, m + 1)`.
+        counts: how many each half is of, `(2,)`.
+        ones: whether there is a place for a constant.
+
+    Returns:
+        `V`, float `(m, columns)`, or `(m + 1, columns)` with the constant.
+    """
+    share = counts / counts.sum()
+    means = (
+        np.tensordot(share, across, 1)[:-1, -1],
+        np.tensordot(share, own, 1)[-1, :-1],
+    )
+    x, z = means if ones else (0 * means[0], 0 * means[1])
+    own = np.stack([_between(each, z, z) for each in own])
+    across = np.stack([_between(each, x, z) for each in across])
+    missing = across.transpose(0, 2, 1) @ weights - own @ start
+    errors = np.zeros(len(RIDGES))
+    for a in (0, 1):
+        values, vectors, scale = _spectrum(own[a])
+        wanted, unseen = vectors.T @ missing[a], vectors.T @ missing[1 - a]
+        square = (vectors.T @ own[1 - a] @ vectors) * (wanted @ wanted.T)
+        linear = (wanted * unseen).sum(1)
+        for k, ridge in enumerate(RIDGES):
+            part = 1 / (values + ridge * scale)
+            errors[k] += part @ square @ part - 2 * part @ linear
+    found = start
+    if errors.min() < 0:
+        values, vectors, scale = _spectrum(np.tensordot(share, own, 1))
+        part = 1 / (values + RIDGES[int(errors.argmin())] * scale)
+        wanted = vectors.T @ np.tensordot(share, missing, 1)
+        found = start + vectors @ (part[:, None] * wanted)
+    return np.vstack([found, x @ weights - z @ found]) if ones else found
+
+
+def _between(moment, x, z):
+    """`E[(x − a) (z − b)ᵀ]` of the moments of `x` and `z`, with ones."""
+    inner, of_x, of_z = moment[:-1, :-1], moment[:-1, -1], moment[-1, :-1]
+    return inner - np.outer(x, of_z) - np.outer(of_x, z) + np.outer(x, z)
+
+
+def _spectrum(moment):
+    values, vectors = np.linalg.eigh(moment)
+    return np.maximum(values, 0), vectors, max(float(np.diag(moment).mean()), 1e-30)
+
+
 def _about(moment, mean, ones):
     """Second moments about a point instead of about zero, without the ones."""
-    if not ones:
-        return moment
-    own, inner = moment[-1, :-1], moment[:-1, :-1]
-    return inner - np.outer(own, mean) - np.outer(mean, own) + np.outer(mean, mean)
+    return _between(moment, mean, mean) if ones else moment

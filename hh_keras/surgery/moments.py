@@ -1,12 +1,14 @@
 """Second moments of what is read, in one pass over calibration data.
 
 For each kernel the mean of `x xᵀ` over examples and positions, `x` being the channels
-that it reads and a one, so that means are in it too. In halves of the batches, of which
+that it reads (at each position of its window, where these are told apart) and a one, so
+that means are in it too. In halves of the batches, of which
 one can be predicted by the other.
 """
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ import tensorflow as tf
 from hh_keras.errors import SearchError
 from hh_keras.graph import calls
 from hh_keras.surgery.readers import Reader
+from hh_keras.surgery.windows import windows
 
 LARGEST = 4096  # rows whose moments are a matrix: 134 MB
 
@@ -151,12 +154,35 @@ def _runner(model, readers, distance):
 
 def _moment(reader, x, known):
     """The sum of `x xᵀ` and how many; known if another kernel reads the same tensor."""
-    axis, rows = reader.input[1], len(reader.ids)
-    key = id(x), axis, rows, reader.weight == "pointwise_kernel"
+    op, axis, rows = reader.op, reader.input[1], len(reader.ids)
+    key: tuple = id(x), axis, rows, reader.weight == "pointwise_kernel"
+    if reader.window:
+        key += op.kernel_size, op.strides, op.padding, op.dilation_rate
     if key in known:
         return known[key]
+    x = rows_read(reader, op, x, rows)
+    count = tf.cast(tf.shape(x)[0], "float64")
+    if rows > LARGEST:
+        moment = tf.reduce_sum(x * x, 0)
+    else:
+        moment = tf.matmul(x, x, transpose_a=True)
+    known[key] = tf.cast(moment, "float64"), count
+    return known[key]
+
+
+def rows_read(reader: Reader, op: Any, x: Any, rows: int) -> Any:
+    """What a kernel multiplies, and a one.
+
+    Args:
+        reader: the kernel.
+        op: its layer, in the original or in a smaller network.
+        x: the tensor that it reads.
+        rows: how many rows the kernel has there.
+
+    Returns:
+        float32 `(examples and positions, rows + 1)`.
+    """
     if reader.weight == "pointwise_kernel":
-        op = reader.op
         x = keras.ops.depthwise_conv(
             x,
             tf.cast(op.depthwise_kernel, x.dtype),
@@ -165,16 +191,9 @@ def _moment(reader, x, known):
             op.data_format,
             op.dilation_rate,
         )
-    x = tf.cast(keras.ops.moveaxis(x, axis, -1), "float32")
-    x = tf.reshape(x, (-1, rows))
-    count = tf.cast(tf.shape(x)[0], "float64")
-    x = tf.concat([x, tf.ones_like(x[:, :1])], 1)
-    if rows > LARGEST:
-        moment = tf.reduce_sum(x * x, 0)
-    else:
-        moment = tf.matmul(x, x, transpose_a=True)
-    known[key] = tf.cast(moment, "float64"), count
-    return known[key]
+    x = tf.cast(keras.ops.moveaxis(x, reader.input[1], -1), "float32")
+    x = windows(op, x) if reader.window else tf.reshape(x, (-1, rows))
+    return tf.concat([x, tf.ones_like(x[:, :1])], 1)
 
 
 def _removal(reader, x, slope):
@@ -184,7 +203,8 @@ def _removal(reader, x, slope):
     along = keras.ops.moveaxis(tf.cast(x * slope, "float32"), reader.input[1], -1)
     size = along.shape[-1]
     if reader.weight != "pointwise_kernel":
-        size = len(reader.ids)  # a Flatten holds each channel many times
+        # A Flatten holds each channel many times.
+        size = len(reader.ids) // reader.positions
     along = tf.reshape(along, (tf.shape(along)[0], -1, size))
     return tf.reduce_sum(tf.cast(tf.reduce_sum(along, 1), "float64") ** 2)
 

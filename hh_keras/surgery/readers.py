@@ -2,10 +2,12 @@
 
 `y = W x` summed over channels (and over the positions of a convolution's window) is
 what compensation is about: if some channels go, the rows of those that stay can take
-over what was predictable of the others.
+over what was predictable of the others. Channels of a convolution's window may be told
+apart by where in it they are: then each has a row for each position.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -13,6 +15,7 @@ import numpy as np
 
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.surgery.windows import window
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +31,8 @@ class Reader:
         input: `(position, axis)` of the call's tensor that holds the channels.
         outputs: the kernel's axis of output channels, or None if there is not one.
         groups: of a grouped convolution; the kernel then holds `rows / groups` rows.
+        window: the extent of a kernel whose positions have rows of their own, all
+            channels of the first position before those of the second; or ().
     """
 
     path: str
@@ -38,6 +43,12 @@ class Reader:
     input: tuple
     outputs: Any
     groups: int = 1
+    window: tuple = ()
+
+    @property
+    def positions(self) -> int:
+        """How many rows each channel has."""
+        return math.prod(self.window)
 
     def matrices(self, kernel: np.ndarray) -> list[np.ndarray]:
         """The kernel as a matrix for each group, `(rows of the group, columns)`.
@@ -45,6 +56,8 @@ class Reader:
         A Dense layer behind a Flatten reads a channel at every position: a position is
         like one of a convolution's window, so that its columns are further columns.
         """
+        if self.window:
+            return [kernel.reshape(len(self.ids), -1)]
         moved = np.moveaxis(kernel, self.axis, 0)
         if self.groups == 1:
             rows = len(self.ids)
@@ -57,6 +70,8 @@ class Reader:
 
     def kernel(self, matrices: list, shape: tuple) -> np.ndarray:
         """The kernel of a shape that such matrices come from."""
+        if self.window:
+            return matrices[0].reshape(shape)
         rest = [n for a, n in enumerate(shape) if a != self.axis]
         if self.groups == 1:
             rows = len(matrices[0])
@@ -87,9 +102,10 @@ def readers(channel_map: ChannelMap) -> list[Reader]:
             weight, ids = "pointwise_kernel", site.weights["pointwise_kernel"][along]
         ids = ids[: cycle(ids)]
         outputs, groups = _outputs(op, weight, along)
-        found.append(
-            Reader(path, op, weight, along, ids, (position, axis), outputs, groups)
-        )
+        seen = window(op, len(ids))
+        ids = np.tile(ids, math.prod(seen))
+        place = position, axis
+        found.append(Reader(path, op, weight, along, ids, place, outputs, groups, seen))
     return found
 
 

@@ -7,8 +7,8 @@ from keras import layers as L
 
 import hh_keras as hh
 from hh_keras.search.distance import output_distance
-from hh_keras.search.elimination import elimination_scores
-from hh_keras.surgery.compensation import compensate
+from hh_keras.search.elimination import _Block, elimination_scores
+from hh_keras.surgery.compensation import compensate, constants
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import collect
 from hh_keras.surgery.readers import cycle, readers
@@ -124,17 +124,52 @@ def test_outputs_are_nearer_than_without(model):
     assert errors[1] < errors[0]
 
 
+def test_constants_go_into_the_batch_norm_behind():
+    model = randomize(NETWORKS["convolutions_and_batch_norms"]())
+    homes = constants(model)
+    assert homes["conv_0"][2:] == ("moving_mean", -1)
+    assert set(homes) >= {"conv_0", "conv_1", "conv_2"}
+    norm = next(k for k in model.layers if isinstance(k, L.BatchNormalization))
+    varies = np.arange(8) < 4  # what leaves is constant: one number tells all of it
+    norm.gamma.assign(np.where(varies, norm.gamma, 0))
+    norm.beta.assign(np.where(varies, norm.beta, 1))
+    channels = hh.trace(model)
+    keep = np.ones(channels.size, bool)
+    (group,) = (g for g in channels.groups if "conv_0" in g.producers)
+    keep[group.ids.start : group.ids.stop] = varies
+    small = compensated(model, hh.Plan.of(channels, keep), batches(model))
+    assert_same(model(example(model)), small(example(model)), 1e-4)
+
+
 def test_moments_are_those_of_what_is_read():
     model = NETWORKS["convolutions_and_batch_norms"]()
     channels, data = hh.trace(model), batches(model, 3)
     moments = collect(model, readers(channels), data)
-    inner = keras.Model(model.input, model.get_layer("conv_2").input)
-    x = np.concatenate([np.asarray(inner(b)).reshape(-1, 8) for b in data])
+    head = model.layers[-1].name  # reads what was pooled
+    inner = keras.Model(model.input, model.get_layer(head).input)
+    x = np.concatenate([np.asarray(inner(b)) for b in data])
     x = np.hstack([x, np.ones((len(x), 1))]).astype("float64")
-    np.testing.assert_allclose(
-        moments["conv_2"].whole, x.T @ x / len(x), rtol=1e-4, atol=1e-6
-    )
-    assert moments["conv_2"].counts.sum() == len(x)
+    found = moments[head]
+    np.testing.assert_allclose(found.whole, x.T @ x / len(x), rtol=1e-4, atol=1e-6)
+    assert found.counts.sum() == len(x)
+    assert len(moments["conv_2"].whole) == 9 * 8 + 1
+
+
+def test_a_channel_costs_what_all_its_positions_do():
+    """A channel that leaves a convolution raises its error by what elimination says."""
+    model = randomize(NETWORKS["convolutions_and_batch_norms"]())
+    channels, data = hh.trace(model), batches(model)
+    reader = next(r for r in readers(channels) if r.path == "conv_2")
+    moments = collect(model, [reader], data)["conv_2"]
+    rows = np.arange(72).reshape(9, 8).T
+    known = inverse(moments.whole, 1e-9)
+    matrix = np.vstack([reader.matrices(np.asarray(reader.op.kernel))[0], np.zeros(8)])
+    block = _Block(reader.ids[:8], rows, matrix, np.ones(8), known, np.ones(8, bool))
+    costs = block.costs()
+    _, left = remove(known, matrix, rows[3])
+    change = left - matrix
+    lost = np.trace(change.T @ moments.whole @ change)
+    np.testing.assert_allclose(costs[3], lost / 2, rtol=1e-4)
 
 
 def test_scores_put_off_what_others_cannot_tell():
@@ -197,3 +232,31 @@ def test_ids_that_come_again_are_found():
     assert cycle(np.tile([3, 5, 9], 4)) == 3
     assert cycle(np.repeat([3, 5], 2)) == 4
     assert cycle(np.array([1, 2, 3])) == 3
+
+
+def test_what_is_constant_goes_to_a_bias_or_the_mean_of_a_batch_norm():
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(6, 1, activation="relu", name="first")(i)
+    x = L.Conv2D(6, 3, use_bias=False, name="normed")(x)
+    x = L.BatchNormalization(name="norm")(x)
+    x = L.Conv2D(4, 1, name="biased", activation="relu")(x)
+    x = L.Conv2D(4, 1, use_bias=False, name="bare")(x)
+    model = keras.Model(i, L.Dense(2, name="head")(L.GlobalMaxPooling2D()(x)))
+    randomize(model)
+    found = {name: (home[0], *home[2:]) for name, home in constants(model).items()}
+    assert found == {
+        "first": ("first", "bias", 1),
+        "normed": ("norm", "moving_mean", -1),
+        "biased": ("biased", "bias", 1),
+        "head": ("head", "bias", 1),
+    }
+    kernel, bias = model.get_layer("first").get_weights()
+    kernel[..., 1::2], bias[1::2] = 0, [0.5, 1, 2]  # half of the channels say nothing
+    model.get_layer("first").set_weights([kernel, bias])
+    channels = hh.trace(model)
+    group = channels.sites["first"].weights["kernel"][3]
+    keep = np.ones(channels.size, bool)
+    keep[group[1::2]] = False
+    data = batches(model)
+    small = compensated(model, hh.Plan.of(channels, keep), data)
+    assert_same(model(data[0]), small(data[0]), 1e-4)
