@@ -4,6 +4,7 @@ Needs no TensorFlow: the peers of `trained.py` read the same images in their own
 environments.
 """
 
+import functools
 import pathlib
 
 import numpy as np
@@ -36,6 +37,7 @@ def square(path):
     return np.asarray(image.crop((x, y, x + side, y + side)).resize((256, 256)))
 
 
+@functools.cache
 def photographs(folder):
     """`(calibration, tests, labels of the tests)`, pixels as uint8."""
     place = pathlib.Path(folder) / "imagenet_val1300"

@@ -29,7 +29,7 @@ import numpy as np  # noqa: E402
 import pretrained  # noqa: E402
 import trained_cifar  # noqa: E402
 from keras import layers as L  # noqa: E402
-from PIL import Image  # noqa: E402
+from photographs import SIZE, cifar10, photographs  # noqa: E402
 
 import hh_keras  # noqa: E402
 from hh_keras import models  # noqa: E402
@@ -41,7 +41,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
-SIZE, BATCH = 224, 16
+BATCH = 16
 METHODS = {  # name: (criterion, compensated)
     "obs, compensated": ("obs", True),
     "obs": ("obs", False),
@@ -124,38 +124,11 @@ def scaled(model):
     return keras.Model(image, model(L.Rescaling(1 / 127.5, -1)(image)), name=model.name)
 
 
-def centre(path):
-    """The middle of a photograph, uint8 `(224, 224, 3)`."""
-    image = Image.open(path).convert("RGB")
-    if min(image.size) < SIZE:
-        factor = SIZE / min(image.size)
-        image = image.resize([max(SIZE, round(n * factor)) for n in image.size])
-    x, y = ((n - SIZE) // 2 for n in image.size)
-    return np.asarray(image.crop((x, y, x + SIZE, y + SIZE)))
-
-
-@functools.cache
-def photographs(folder):
-    """`(calibration, tests, labels of the tests)`, pixels as uint8."""
-    samples = sorted((pathlib.Path(folder) / "imagenet1k_samples").rglob("*.jpg"))
-    order = np.random.default_rng(0).permutation(len(samples))
-    place = pathlib.Path(folder) / "imagenet_val1300"
-    table = next(place.rglob("labels.tsv"))
-    rows = [line.split("\t") for line in table.read_text("utf-8").splitlines()]
-    rows = [row for row in rows if row[1].isdigit()]
-    tests = [next(place.rglob(row[0])) for row in rows]
-    return (
-        np.stack([centre(samples[k]) for k in order]),
-        np.stack([centre(path) for path in tests]),
-        np.array([int(row[1]) for row in rows]),
-    )
-
-
 @functools.cache
 def cifar(folder):
     """The same of CIFAR-10."""
-    calibration, _ = trained_cifar.images(folder, "train", 1000)
-    return calibration, *trained_cifar.images(folder, "val")
+    calibration, _ = cifar10(folder, "train", 1000)
+    return calibration, *cifar10(folder, "val")
 
 
 def resnet(depth):
