@@ -54,10 +54,13 @@ METHODS = {  # name: (importance, ranking, steps)
     "Hessian, uniform": ("Hessian", "uniform", False),
     "Taylor, uniform": ("Taylor", "uniform", False),
     "Hessian, isomorphic": ("Hessian", "isomorphic", False),
+    "Taylor, isomorphic": ("Taylor", "isomorphic", False),
     "L2, isomorphic": ("L2", "isomorphic", False),
     "Hessian, iterative": ("Hessian", "global", True),
     "Taylor, iterative": ("Taylor", "global", True),
     "L2, iterative": ("L2", "global", True),
+    "Hessian, isomorphic, iterative": ("Hessian", "isomorphic", True),
+    "Taylor, isomorphic, iterative": ("Taylor", "isomorphic", True),
 }
 IMPORTANCES = {
     "L2": lambda: torch_pruning.importance.GroupMagnitudeImportance(p=2),
