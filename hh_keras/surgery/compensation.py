@@ -42,16 +42,30 @@ def compensate(
     homes = constants(model)
     layers = dict(calls.leaf_operations(small))
     for reader in readers(channel_map):
-        gone = ~keep[reader.ids]
-        if not gone.any() or len(reader.ids) > LARGEST:
+        if keep[reader.ids].all() or len(reader.ids) > LARGEST:
             continue
         home = homes.get(reader.path)
-        matrices = [
-            _solved(matrix, gone[rows], _of_rows(moments[reader.path], rows), home)
-            for matrix, rows in zip(parts(reader, home), reader.group_rows())
-        ]
+        matrices = solve(reader, keep, moments[reader.path], home)
         write(reader, matrices, channel_map, keep, layers, home)
     return small
+
+
+def solve(
+    reader: Reader, keep: np.ndarray, moments: Moments, home: Any
+) -> list[np.ndarray]:
+    """A kernel's matrices, of the original's size, when only some channels stay.
+
+    Args:
+        reader: the kernel.
+        keep: bool, of all channels, those that stay.
+        moments: of what it reads in the original.
+        home: where its constant goes, see `constants`; None if there is no place.
+    """
+    gone = ~keep[reader.ids]
+    return [
+        _solved(matrix, gone[rows], _of_rows(moments, rows), home)
+        for matrix, rows in zip(parts(reader, home), reader.group_rows())
+    ]
 
 
 def parts(reader: Reader, home: Any) -> list[np.ndarray]:
@@ -70,6 +84,8 @@ def _of_rows(moments, rows):
 
 
 def _solved(matrix, gone, moments, home):
+    if not gone.any():
+        return matrix
     halves, counts = moments
     ones = home is not None
     if not ones:

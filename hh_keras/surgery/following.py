@@ -8,6 +8,7 @@ He et al., Channel Pruning, arXiv:1707.06168).
 """
 
 import collections
+import dataclasses
 from collections.abc import Iterable
 
 import keras
@@ -17,10 +18,13 @@ import tensorflow as tf
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.program import program
-from hh_keras.surgery.compensation import constants, parts, write
+from hh_keras.graph.weights import variables
+from hh_keras.surgery import gains, streams
+from hh_keras.surgery.compensation import constants, parts, solve, write
 from hh_keras.surgery.least_squares import refit
-from hh_keras.surgery.moments import LARGEST, rows_read
+from hh_keras.surgery.moments import LARGEST, Moments, rows_read
 from hh_keras.surgery.readers import Reader, readers
+from hh_keras.surgery.windows import lattice
 
 MEMORY = 2 << 30  # bytes of tensors that are kept between two kernels
 
@@ -30,19 +34,22 @@ def follow(
     small: keras.Model,
     channel_map: ChannelMap,
     keep: np.ndarray,
+    moments: dict[str, Moments],
     batches: Iterable,
     memory: int = MEMORY,
 ) -> keras.Model:
     """Solves a rebuilt network's kernels one after another, for what they read in it.
 
-    Both networks run once, side by side, from kernel to kernel. Kernels that are called
-    several times are left as they are.
+    Both networks run once, side by side, from kernel to kernel. What goes into a sum
+    mends the error of the sum, and depthwise kernels get gains and offsets. Kernels
+    that are called several times are left as they are.
 
     Args:
         model: the original, as it was traced.
-        small: `rebuild(model, plan)`, with inherited weights; they are changed.
+        small: what `compensate` returned; its weights are changed.
         channel_map: of the original.
         keep: bool `(channel_map.size,)`, the plan's channels.
+        moments: of the original, as `compensate` takes them.
         batches: of inputs, each an array or the structure that the model takes.
         memory: bytes of the tensors kept; of the batches, as many are read as fit.
 
@@ -57,25 +64,116 @@ def follow(
         for reader in readers(channel_map)
         if times[reader.path] == 1 and len(reader.ids) <= LARGEST
     }
-    places = [k for k, path in enumerate(both.paths) if path in solved]
+    scaled = {
+        path
+        for path, op in calls.leaf_operations(model)
+        if gains.takes(op) and times[path] == 1 and path in homes
+    }
+    sums = streams.streams(both.programs[0])
+    places = [k for k, p in enumerate(both.paths) if p in solved or p in scaled]
     live = both.started(batches, places, memory)
     start = 0
     for place in places:
-        reader = solved[both.paths[place]]
-        kept = keep[reader.ids]
-        halves: list = [[], []]
-        for number, tensors in enumerate(live):
+        path = both.paths[place]
+        for tensors in live:
             both.run(start, place, tensors)
-            x, z = both.read(place, reader, tensors)
-            x = rows_read(reader, reader.op, x, len(kept))
-            z = rows_read(reader, layers[reader.path], z, int(kept.sum()))
-            halves[number % 2].append(_moments(x, z))
-        sums = [[sum(each) for each in zip(*half)] for half in halves if half]
-        home = homes.get(reader.path)
-        matrices = _solved(reader, kept, home, sums if len(sums) == 2 else sums * 2)
-        write(reader, matrices, channel_map, keep, layers, home)
         start = place
+        home = homes.get(path)
+        if path in scaled:
+            halves = _outputs(both, place, live, keep[_channels(channel_map, path)])
+            gains.mend(path, halves, layers, home)
+            continue
+        reader = solved[path]
+        stream = _Summand.of(reader, sums.get(place), channel_map, keep, layers)
+        seen = _seen(both, place, live, reader, layers[path], keep, stream)
+        first = solve(reader, keep, moments[path], home)
+        matrices = _solved(reader, keep[reader.ids], first, home, seen, stream)
+        write(reader, matrices, channel_map, keep, layers, home)
     return small
+
+
+def _channels(channel_map, path):
+    """The ids of the channels of a depthwise layer."""
+    return channel_map.sites[path].weights["kernel"][-2]
+
+
+def _outputs(both, place, live, keep):
+    """Of a depthwise layer in the two networks, see `gains.sums`."""
+    halves = np.zeros((2, 6, int(keep.sum())))
+    for number, tensors in enumerate(live):
+        y, z = both.made(place, tensors)
+        axis = gains.axis(both.programs[0].steps[place].op)
+        y = tf.boolean_mask(y, keep, axis=axis % len(y.shape))
+        halves[number % 2] += gains.sums(y, z, axis)
+    return halves if len(live) > 1 else np.repeat(halves[:1], 2, 0)
+
+
+def _seen(both, place, live, reader, op, keep, stream):
+    """The moments of what a kernel reads, in halves: `(across, own, count)` of each."""
+    halves: list = [[], []]
+    kept = keep[reader.ids]
+    for number, tensors in enumerate(live):
+        x, z = both.read(place, reader, tensors)
+        missing = stream.missing(both.programs, tensors) if stream else None
+        x = rows_read(reader, reader.op, x, len(kept))
+        z = rows_read(reader, op, z, int(kept.sum()))
+        if stream is not None:
+            width = len(stream.columns)
+            none = missing is None
+            d = tf.zeros((len(x), width)) if none else tf.reshape(missing, (-1, width))
+            x = tf.concat([x[:, :-1], d, x[:, -1:]], 1)
+        halves[number % 2].append(_moments(x, z))
+    sums = [[sum(each) for each in zip(*half)] for half in halves if half]
+    return sums if len(sums) == 2 else sums * 2
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Summand:
+    """A kernel whose outputs go into a sum.
+
+    Attributes:
+        stream: the other summands.
+        axis: of the channels in them.
+        keep: bool, the original's channels in them that stay, or None.
+        columns: those of the kernel's matrix that stay.
+        share: float `(columns,)`, of the sum's error that each is to mend.
+    """
+
+    stream: streams.Stream
+    axis: int
+    keep: np.ndarray | None
+    columns: np.ndarray
+    share: np.ndarray
+
+    @classmethod
+    def of(cls, reader, stream, channel_map, keep, layers):
+        """None if the kernel's positions are not those of the sum."""
+        op = reader.op
+        if stream is None or reader.groups > 1 or reader.outputs is None:
+            return None
+        shape = variables(op)[reader.weight].shape
+        if not reader.window:
+            each = shape[reader.axis] == len(reader.ids)  # no Flatten before it
+            extents = *getattr(op, "kernel_size", ()), *getattr(op, "strides", ())
+            if not each or set(extents) - {1}:
+                return None
+        ids = channel_map.sites[reader.path].weights[reader.weight][reader.outputs]
+        size = shape[reader.outputs]
+        kept = None if ids is None else keep[ids]
+        columns = np.arange(size) if kept is None else np.flatnonzero(kept)
+        share = np.ones(len(columns))
+        if stream.norm is not None:
+            share = streams.through(layers[stream.norm])
+        return cls(stream, reader.input[1], kept, columns, share)
+
+    def missing(self, programs, tensors):
+        """How much the sum lacks at each position, `(examples, *space, columns)`."""
+        pairs = self.stream.missing(programs, tensors)
+        if pairs is None:
+            return None
+        d = streams.difference(pairs, self.keep, self.axis)
+        d = lattice(d) if len(d.shape) > 2 else d
+        return d * tf.cast(self.share, d.dtype)
 
 
 class _Both:
@@ -122,6 +220,15 @@ class _Both:
             for value in [v for v in tensors if self.last.get(v, -1) <= number]:
                 del tensors[value]
 
+    def made(self, place: int, tensors: dict) -> list:
+        """What a step puts out in each of the two."""
+        found = []
+        for each in self.programs:
+            after = dict(tensors)
+            each.steps[place].run(after)
+            found.append(after[each.steps[place].outputs[0]])
+        return found
+
     def read(self, place: int, reader: Reader, tensors: dict) -> list:
         """What a kernel reads in each of the two."""
         at = reader.input[0]
@@ -133,22 +240,32 @@ def _moments(x, z):
     return across.astype("float64"), own.astype("float64"), len(z)
 
 
-def _solved(reader, kept, home, sums):
-    """The kernel's matrices, of the original's size, for what is read in the small."""
+def _solved(reader, kept, first, home, sums, stream):
+    """The kernel's matrices, of the original's size, for what is read in the small.
+
+    `first` are those that are right for what the original reads.
+    """
     counts = np.array([count for *_, count in sums], float)
     across = np.stack([each / n for each, _, n in sums])
     own = np.stack([each / n for _, each, n in sums])
     place = np.cumsum(kept) - 1  # of a row, in the small network
-    matrices = []
-    for matrix, rows in zip(parts(reader, home), reader.group_rows()):
+    size = len(kept)
+    found = []
+    for start, whole, rows in zip(first, parts(reader, home), reader.group_rows()):
         mine = np.append(place[rows[kept[rows]]], -1)
-        given = across[:, np.append(rows, -1)][:, :, mine]
+        wanted, read = whole[: len(rows)], rows
+        if stream is not None:  # what the sum lacks counts as read, each by its output
+            wanted = np.vstack([wanted, np.eye(wanted.shape[1])[stream.columns]])
+            read = np.append(rows, np.arange(size, across.shape[1] - 1))
+        given = across[:, np.append(read, -1)][:, :, mine]
         taken = own[:, mine][:, :, mine]
-        weights, stay = matrix[: len(rows)], kept[rows]
-        found = refit(weights, weights[stay], given, taken, counts, home is not None)
-        matrix = np.zeros_like(matrix)
-        matrix[: len(rows)][stay] = found[: stay.sum()]
+        stay = kept[rows]
+        weights = refit(
+            wanted, start[: len(rows)][stay], given, taken, counts, home is not None
+        )
+        matrix = np.zeros_like(whole)
+        matrix[: len(rows)][stay] = weights[: stay.sum()]
         if home is not None:
-            matrix[-1] = found[-1]
-        matrices.append(matrix)
-    return matrices
+            matrix[-1] = weights[-1]
+        found.append(matrix)
+    return found

@@ -17,7 +17,7 @@ import tensorflow as tf
 from hh_keras.errors import SearchError
 from hh_keras.graph import calls
 from hh_keras.surgery.readers import Reader
-from hh_keras.surgery.windows import windows
+from hh_keras.surgery.windows import lattice, windows
 
 LARGEST = 4096  # rows whose moments are a matrix: 134 MB
 
@@ -192,7 +192,10 @@ def rows_read(reader: Reader, op: Any, x: Any, rows: int) -> Any:
             op.dilation_rate,
         )
     x = tf.cast(keras.ops.moveaxis(x, reader.input[1], -1), "float32")
-    x = windows(op, x) if reader.window else tf.reshape(x, (-1, rows))
+    if reader.window:
+        x = windows(op, x)
+    else:
+        x = tf.reshape(lattice(x) if len(x.shape) > 2 else x, (-1, rows))
     return tf.concat([x, tf.ones_like(x[:, :1])], 1)
 
 

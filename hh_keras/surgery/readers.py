@@ -109,6 +109,11 @@ def readers(channel_map: ChannelMap) -> list[Reader]:
     return found
 
 
+def is_linear(op: Any) -> bool:
+    """Whether a layer puts out what its kernel makes, without an activation."""
+    return getattr(op, "activation", None) in (None, keras.activations.linear)
+
+
 def _outputs(op, weight, along):
     """The kernel's axis of output channels, and in how many groups they are."""
     rank = getattr(op, "rank", None)

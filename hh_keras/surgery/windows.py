@@ -47,8 +47,7 @@ def windows(op: Any, x: Any) -> Any:
         (n + sum(edge) - extent) // stride + 1
         for n, edge, extent, stride in zip(sizes, edges, extents, op.strides)
     ]
-    share = tf.cast(tf.reduce_prod(counts), "float64") / _POSITIONS
-    step = tf.cast(tf.math.ceil(share ** (1 / len(counts))), "int32")
+    step = _step(counts)
     seen = []
     for place in _places(op.kernel_size):
         cut = [slice(None)]
@@ -57,6 +56,17 @@ def windows(op: Any, x: Any) -> Any:
         seen.append(x[tuple(cut)])
     together = tf.concat(seen, -1)
     return tf.reshape(together, (-1, len(seen) * x.shape[-1]))
+
+
+def lattice(y: Any) -> Any:
+    """Of a map with channels last, the positions that `windows` takes of it."""
+    step = _step(tf.unstack(tf.shape(y)[1:-1]))
+    return y[(slice(None), *[slice(None, None, step)] * (len(y.shape) - 2))]
+
+
+def _step(counts):
+    share = tf.cast(tf.reduce_prod(counts), "float64") / _POSITIONS
+    return tf.cast(tf.math.ceil(share ** (1 / len(counts))), "int32")
 
 
 def _edge(padding, size, extent, stride):
