@@ -11,7 +11,8 @@ chosen). For the networks of CIFAR-10, `cifar10/train/` (1,000 of its images cal
 and `cifar10/val/` (all 10,000), and the weights that `trained_cifar.py` writes. Results
 go to `results/trained.jsonl`, a line for each network, method and share of the MACs;
 what is there is not run again. `results/trained.md` and `.png` are made of it. About
-two hours on two cores.
+two hours on two cores. `trained_peer.py` adds the lines of Torch-Pruning; the picture
+shows its best for each network.
 """
 
 import argparse
@@ -29,7 +30,7 @@ import numpy as np  # noqa: E402
 import pretrained  # noqa: E402
 import trained_cifar  # noqa: E402
 from keras import layers as L  # noqa: E402
-from PIL import Image  # noqa: E402
+from photographs import SIZE, cifar10, photographs  # noqa: E402
 
 import hh_keras  # noqa: E402
 from hh_keras import models  # noqa: E402
@@ -42,7 +43,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
-SIZE, BATCH = 224, 16
+BATCH = 16
 METHODS = {  # name: (criterion, compensated: for the original's inputs, or following)
     "obs, followed": ("obs", "follow"),
     "obs, compensated": ("obs", True),
@@ -126,38 +127,11 @@ def scaled(model):
     return keras.Model(image, model(L.Rescaling(1 / 127.5, -1)(image)), name=model.name)
 
 
-def centre(path):
-    """The middle of a photograph, uint8 `(224, 224, 3)`."""
-    image = Image.open(path).convert("RGB")
-    if min(image.size) < SIZE:
-        factor = SIZE / min(image.size)
-        image = image.resize([max(SIZE, round(n * factor)) for n in image.size])
-    x, y = ((n - SIZE) // 2 for n in image.size)
-    return np.asarray(image.crop((x, y, x + SIZE, y + SIZE)))
-
-
-@functools.cache
-def photographs(folder):
-    """`(calibration, tests, labels of the tests)`, pixels as uint8."""
-    samples = sorted((pathlib.Path(folder) / "imagenet1k_samples").rglob("*.jpg"))
-    order = np.random.default_rng(0).permutation(len(samples))
-    place = pathlib.Path(folder) / "imagenet_val1300"
-    table = next(place.rglob("labels.tsv"))
-    rows = [line.split("\t") for line in table.read_text("utf-8").splitlines()]
-    rows = [row for row in rows if row[1].isdigit()]
-    tests = [next(place.rglob(row[0])) for row in rows]
-    return (
-        np.stack([centre(samples[k]) for k in order]),
-        np.stack([centre(path) for path in tests]),
-        np.array([int(row[1]) for row in rows]),
-    )
-
-
 @functools.cache
 def cifar(folder):
     """The same of CIFAR-10."""
-    calibration, _ = trained_cifar.images(folder, "train", 1000)
-    return calibration, *trained_cifar.images(folder, "val")
+    calibration, _ = cifar10(folder, "train", 1000)
+    return calibration, *cifar10(folder, "val")
 
 
 def resnet(depth):
@@ -285,6 +259,20 @@ def table(rows):
     return "\n".join(parts)
 
 
+def is_peer(row):
+    """Whether a row is one of `trained_peer.py`, without training."""
+    return row["method"].startswith("Torch-") and "minutes" not in row["method"]
+
+
+def shown(rows):
+    """Rows of one network, of the peers only those that are best on average."""
+    peers = dict.fromkeys(r["method"] for r in rows if is_peer(r))
+    for method in peers:
+        peers[method] = np.mean([r["top1"] for r in rows if r["method"] == method])
+    best = max(peers, key=peers.get, default=None)
+    return [r for r in rows if r["method"] == best or not is_peer(r)]
+
+
 def draw(rows, path):
     names = list(dict.fromkeys(r["network"] for r in rows))
     figure, axes = plt.subplots(
@@ -295,11 +283,12 @@ def draw(rows, path):
         squeeze=False,
     )
     for axis, name in zip(axes[0], names):
-        mine = [r for r in rows if r["network"] == name]
+        mine = shown([r for r in rows if r["network"] == name])
         for method in dict.fromkeys(r["method"] for r in mine):
             own = [r for r in mine if r["method"] == method]
             place = [100 * r["macs"] for r in own], [100 * r["top1"] for r in own]
-            axis.plot(*place, "o-", ms=3, label=method)
+            label = "the best of Torch-Pruning" if is_peer(own[0]) else method
+            axis.plot(*place, "o-", ms=3, label=label)
         axis.set(title=name, xlabel="MACs left, %", ylabel="top-1, %")
         axis.invert_xaxis()
     axes[0, 0].legend(fontsize=7, frameon=False)

@@ -19,7 +19,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers as L  # noqa: E402
-from PIL import Image  # noqa: E402
+from photographs import cifar10  # noqa: E402
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH, RATE, SHIFT = 128, 0.01, 4
@@ -85,22 +85,6 @@ def save(model, path):
     np.savez(path, **tensors)
 
 
-def images(folder, part, limit=None):
-    """`(pixels, labels)` of `cifar10/<part>/<class>/*.jpg`, in a seeded order.
-
-    Pixels are uint8 `(images, 32, 32, 3)`, labels places of the sorted classes.
-    """
-    place = next(pathlib.Path(folder).rglob(f"cifar10/{part}"), None)
-    paths = sorted(place.glob("*/*.jpg")) if place else []
-    if not paths:
-        raise SystemExit(f"--photos={folder}: no cifar10/{part}/<class>/*.jpg there.")
-    classes = sorted({path.parent.name for path in paths})
-    order = np.random.default_rng(0).permutation(len(paths))[:limit]
-    paths = [paths[k] for k in order]
-    pixels = np.stack([np.asarray(Image.open(p).convert("RGB")) for p in paths])
-    return pixels, np.array([classes.index(path.parent.name) for path in paths])
-
-
 def moved(image, label):
     """A flip by chance, and a shift of up to four pixels."""
     side = 32 + 2 * SHIFT
@@ -143,7 +127,7 @@ def main():
     model = load(resnet(args.network), path)
     out = pathlib.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    train, test = images(args.photos, "train"), images(args.photos, "val")
+    train, test = cifar10(args.photos, "train"), cifar10(args.photos, "val")
     adapt(model, train, test, args.epochs, str(out / name))
     save(model, out / f"{name}.npz")
 
