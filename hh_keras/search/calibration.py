@@ -25,6 +25,7 @@ from hh_keras.surgery.readers import readers
 
 HELD_OUT_EVERY = 5
 HELD_OUT = 256  # examples
+KEPT_BYTES = 1 << 30
 _BATCH = 32
 
 
@@ -34,11 +35,14 @@ class Calibration:
 
     Attributes:
         moments: layer name → `Moments`.
+        batches: of the inputs that those are of, each a flat list; as many as fit into
+            `KEPT_BYTES`.
         probe: batches of inputs to measure on, each a flat list.
         held_out: whether the moments are of other inputs than those.
     """
 
     moments: dict[str, Moments]
+    batches: list
     probe: list
     held_out: bool
 
@@ -61,7 +65,7 @@ def calibrate(
         batches += batches // (HELD_OUT_EVERY - 1)
     inputs = checked(model, _inputs(model, data, batches))
     moments = _moments(model, channel_map, _holding_out(inputs, held, seen))
-    return Calibration(moments, held or seen, bool(held))
+    return Calibration(moments, seen, held or seen, bool(held))
 
 
 def calibration_moments(
@@ -134,15 +138,15 @@ def _as_float(x):
 def _holding_out(batches: Iterable, held: list, seen: list) -> Iterator[list]:
     """Passes batches on, but for every fifth, which goes to `held`.
 
-    As long as there is none, those that are passed on are in `seen` too.
+    Those that are passed on are in `seen` too, as far as they fit.
     """
-    examples = 0
+    examples, size = 0, 0
     for number, inputs in enumerate(batches, 1):
         if number % HELD_OUT_EVERY == 0 and examples < HELD_OUT:
             held.append(inputs)
             examples += len(inputs[0])
-            seen.clear()
             continue
-        if not held:
+        size += sum(int(np.prod(x.shape)) * 4 for x in inputs)
+        if size <= KEPT_BYTES or not seen:
             seen.append(inputs)
         yield inputs

@@ -16,10 +16,10 @@ from hh_keras.graph.tracing import trace
 from hh_keras.latency.correcting import keep_to_latency
 from hh_keras.search.calibration import calibrate
 from hh_keras.search.elimination import elimination_scores
-from hh_keras.search.kept import Kept, measure_kept
+from hh_keras.search.inheriting import inherit
+from hh_keras.search.kept import Kept
 from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
 from hh_keras.search.selection import Budget, select_channels
-from hh_keras.surgery.compensation import compensate
 from hh_keras.surgery.plan import Plan
 from hh_keras.surgery.rebuild import rebuild, widen
 from hh_keras.training.strategy import agree, chiefs
@@ -226,8 +226,7 @@ def shrink_each(
 
     def attempt(budget):
         plan = choose(scores=scores, budget=budget)
-        slim = rebuild(source, plan, weights, seed)
-        return plan, _compensated(wide, slim, channel_map, plan, learnt)
+        return plan, rebuild(source, plan, weights, seed)
 
     def result(budget):
         latency = None
@@ -248,7 +247,7 @@ def shrink_each(
         }
         plan = dataclasses.replace(plan, notes=notes)
         costs = before, cost(wide, input_shape), cost(slim, input_shape)
-        kept = _kept(wide, slim, channel_map, plan, learnt)
+        kept = _inherited(wide, slim, channel_map, plan, learnt)
         return ShrinkResult(slim, plan, wide, scores, *costs, latency, kept)
 
     return [result(budget) for budget in limits]
@@ -275,9 +274,8 @@ def apply_plan(
     learnt, slim = None, rebuild(wide, plan, weights, seed)
     if weights == "inherit":
         learnt = _learnt(wide, channel_map, calibration, None, 0)
-    slim = _compensated(wide, slim, channel_map, plan, learnt)
     before, its, after = (cost(each, input_shape) for each in (model, wide, slim))
-    kept = _kept(wide, slim, channel_map, plan, learnt)
+    kept = _inherited(wide, slim, channel_map, plan, learnt)
     return ShrinkResult(slim, plan, wide, None, before, its, after, None, kept)
 
 
@@ -290,20 +288,13 @@ def _learnt(model, channel_map, calibration, data, batches):
     return None
 
 
-def _compensated(wide, slim, channel_map, plan, learnt):
-    """The rebuilt network with what the removed channels carried, as far as known."""
-    if learnt is None:
-        return slim
-    keep = plan.keep_in(channel_map)
-    return agree(compensate(wide, slim, channel_map, keep, learnt.moments))
-
-
-def _kept(wide, slim, channel_map, plan, learnt):
-    """How much of the wide network's outputs the smaller one has; None without data."""
+def _inherited(wide, slim, channel_map, plan, learnt):
+    """Gives the rebuilt network what the calibration data tell; what it then keeps."""
     if learnt is None:
         return None
-    keep = plan.keep_in(channel_map)
-    return measure_kept(wide, slim, channel_map, keep, learnt.probe, learnt.held_out)
+    kept = inherit(wide, slim, channel_map, plan.keep_in(channel_map), learnt)
+    agree(slim)
+    return kept
 
 
 def _check_latency(model, budget):
