@@ -17,9 +17,22 @@ def test_examples_run(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.S)
     assert len(blocks) >= 4
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for number in range(40):
+        image = np.random.default_rng(number).integers(0, 256, (60, 80, 3), np.uint8)
+        keras.utils.save_img(tmp_path / "photos" / f"{number}.png", image)
+    whole = keras.applications.MobileNetV2
+
+    def untrained(weights="imagenet", **settings):
+        """Weights are not downloaded, but drawn, of a smaller network."""
+        settings = settings or {"alpha": 0.35, "classes": 10}
+        return whole(weights=None, **settings)
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", untrained)
     names = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
+    assert (tmp_path / "small.keras").exists()
     assert names["small"].count_params() < names["model"].count_params()
     assert (tmp_path / "plan.json").exists()
 

@@ -64,6 +64,7 @@ def elimination_scores(
     moments: dict[str, Moments],
     min_keep: float = 0.02,
     seed: int = 0,
+    caution: float = 1.0,
 ) -> np.ndarray:
     """Scores channels by when they go: the sooner, the lower.
 
@@ -73,13 +74,16 @@ def elimination_scores(
         moments: of its kernels' inputs, with `energy`.
         min_keep: share of each group that is never removed.
         seed: of the rows by which ridges are chosen.
+        caution: the power of two factors that each kernel's costs are multiplied by:
+            how far errors at neighbouring positions add up, and how much more is lost
+            on data that were not seen. 0 leaves them out.
 
     Returns:
         Float array `(channel_map.size,)`, from 0 for the first to 1 for those that are
         left in the end. `select_channels` with a budget of MACs takes them in this
         order.
     """
-    blocks = _blocks(model, channel_map, moments, np.random.default_rng(seed))
+    blocks = _blocks(model, channel_map, moments, np.random.default_rng(seed), caution)
     costs = cost_model(channel_map)
     groups = channel_map.groups
     sizes = np.array([len(g) for g in groups])
@@ -140,7 +144,7 @@ def _next(ratio, group_of, kept, least, costs, goal):
     return np.array(gone, int)
 
 
-def _blocks(model, channel_map, moments, rng):
+def _blocks(model, channel_map, moments, rng, caution):
     homes = constants(model)
     found = []
     for reader in readers(channel_map):
@@ -149,14 +153,15 @@ def _blocks(model, channel_map, moments, rng):
         importance = _importance(reader, seen.energy, kernel)
         alone = _alone(reader, kernel, importance, seen)
         if seen.removal and alone:
-            importance = [each * seen.removal / alone for each in importance]
+            together = (seen.removal / alone) ** caution
+            importance = [each * together for each in importance]
         groups = zip(parts(reader, home), importance, reader.group_rows())
         for matrix, importance, rows in groups:
             places = np.arange(len(rows)).reshape(reader.positions, -1).T
             known = _inverse(seen, rows, places, matrix, home is not None, rng)
             inverse, optimism = known
             ids, alive = reader.ids[rows[places[:, 0]]], np.ones(len(places), bool)
-            each = importance * optimism
+            each = importance * optimism**caution
             found.append(_Block(ids, places, matrix, each, inverse, alive))
     return found
 

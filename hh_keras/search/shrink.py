@@ -15,7 +15,7 @@ from hh_keras.graph.opening.inline import inline
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.correcting import keep_to_latency
 from hh_keras.search.calibration import calibrate
-from hh_keras.search.elimination import elimination_scores
+from hh_keras.search.candidates import best, candidates
 from hh_keras.search.inheriting import inherit
 from hh_keras.search.kept import Kept
 from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
@@ -58,7 +58,7 @@ def shrink(
     data: Any = None,
     loss: Any = None,
     budget: Any = None,
-    width: float = 2.0,
+    width: float | None = None,
     criterion: str | None = None,
     batches: int = 8,
     min_keep: Any = 0.1,
@@ -78,7 +78,8 @@ def shrink(
         data: iterable of `(x, y)` batches, for criteria that need it.
         loss: a Keras loss or its name.
         budget: a `Budget`; the default is the given model's own cost.
-        width: how much to widen first; 1 shrinks the model itself.
+        width: how much to widen first; 1 shrinks the model itself. None is 1 for
+            inherited weights and 2, as in the paper, for fresh ones.
         criterion, batches: see `score_channels`; None is "balanced" for fresh weights,
             which takes neither data nor loss, "obs" for inherited ones with data,
             "magnitude" of scales that `prepare` trained. The paper's is "gradient".
@@ -167,7 +168,7 @@ def sweep(
         )
     whole = cost(inline(model, leaves=False), settings.get("input_shape"))
     budgets = [Budget(share * whole.macs, whole.params) for share in shares]
-    settings = {"width": 1, **settings, "weights": "inherit"}
+    settings["weights"] = "inherit"
     return shrink_each(model, budgets, data, loss, **settings)
 
 
@@ -176,7 +177,7 @@ def shrink_each(
     budgets: Sequence[Budget | None],
     data: Any = None,
     loss: Any = None,
-    width: float = 2.0,
+    width: float | None = None,
     criterion: str | None = None,
     batches: int = 8,
     min_keep: Any = 0.1,
@@ -194,7 +195,10 @@ def shrink_each(
     before = cost(model, input_shape)
     for budget in budgets:
         _check_latency(model, budget)
-    kind = "preserve" if weights == "inherit" else "fresh"
+    inherits = weights == "inherit"
+    if width is None:
+        width = 1 if inherits else 2
+    kind = "preserve" if inherits else "fresh"
     wide = model if width == 1 else widen(model, width, kind, seed)
     channel_map = trace(wide, input_shape)
     own = Budget(macs=before.macs, params=before.params)
@@ -218,23 +222,29 @@ def shrink_each(
     if weights == "inherit" and not prepare:
         learnt = _learnt(wide, channel_map, calibration, data, batches)
     if criterion == "obs" and learnt:
-        scores = chiefs(elimination_scores(wide, channel_map, learnt.moments))
+        found = candidates(wide, channel_map, learnt)
     else:
-        scores = score_channels(
-            ready, data, loss, criterion, batches, seed, input_shape
-        )
+        found = [
+            score_channels(ready, data, loss, criterion, batches, seed, input_shape)
+        ]
 
-    def attempt(budget):
+    def scores_for(budget):
+        if criterion != "obs" or not learnt:
+            return found[0]
+        select = functools.partial(choose, budget=budget)
+        return chiefs(best(wide, channel_map, found, select, learnt))
+
+    def attempt(scores, budget):
         plan = choose(scores=scores, budget=budget)
         return plan, rebuild(source, plan, weights, seed)
 
     def result(budget):
-        latency = None
+        scores, latency = scores_for(budget), None
         if budget.latency_ms is None:
-            plan, slim = attempt(budget)
+            plan, slim = attempt(scores, budget)
         else:
             plan, slim, latency = keep_to_latency(
-                attempt, model, budget, measure_latency
+                functools.partial(attempt, scores), model, budget, measure_latency
             )
         notes = {
             **plan.notes,
