@@ -36,6 +36,7 @@ import hh_keras  # noqa: E402
 from hh_keras import models  # noqa: E402
 from hh_keras.search.calibration import calibration_moments  # noqa: E402
 from hh_keras.surgery.compensation import compensate  # noqa: E402
+from hh_keras.surgery.following import follow  # noqa: E402
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -43,7 +44,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 RESULTS = pathlib.Path(__file__).parent / "results"
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
 BATCH = 16
-METHODS = {  # name: (criterion, compensated)
+METHODS = {  # name: (criterion, compensated: for the original's inputs, or following)
+    "obs, followed": ("obs", "follow"),
     "obs, compensated": ("obs", True),
     "obs": ("obs", False),
     "fisher, compensated": ("fisher", True),
@@ -197,6 +199,8 @@ def measure(name, model, data, done, write):
             if compensated:
                 keep = plan.keep_in(channels)
                 compensate(model, small, channels, keep, moments)
+                if compensated == "follow":
+                    follow(model, small, channels, keep, batches(calibration))
             seconds = time.perf_counter() - started
             found = answers(small, tests)
             cost = hh_keras.cost(small)

@@ -19,6 +19,7 @@ from .graph.rules import Effect as Effect
 from .graph.rules import register_rule as register_rule
 from .graph.tracing import trace as trace
 from .search.criteria import CRITERIA as CRITERIA
+from .search.kept import Kept as Kept
 from .search.regularizers import ChannelSparsity as ChannelSparsity
 from .search.regularizers import attach_proximal as attach_proximal
 from .search.regularizers import channel_costs as channel_costs
@@ -27,6 +28,7 @@ from .search.selection import Budget as Budget
 from .search.selection import select_channels as select_channels
 from .search.shrink import ShrinkResult as ShrinkResult
 from .search.shrink import shrink as shrink
+from .search.shrink import sweep as sweep
 from .surgery.plan import Plan as Plan
 from .surgery.rebuild import rebuild as rebuild
 from .surgery.rebuild import widen as widen
@@ -34,4 +36,5 @@ from .surgery.scales import ChannelScale as ChannelScale
 from .surgery.scales import add_scales as add_scales
 from .surgery.scales import fold_scales as fold_scales
 from .surgery.scales import mask as mask
+from .training.recovery import recover as recover
 from .version import __version__ as __version__

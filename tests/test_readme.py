@@ -36,6 +36,15 @@ def test_the_example_of_the_training_page_runs(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_the_example_of_the_page_on_trained_networks_runs(capsys):
+    page = README.parent / "docs" / "trained.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S)
+    exec(compile(block, "trained.md", "exec"), {})
+    macs = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert len(macs) == 3 and macs == sorted(macs, reverse=True)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_the_page_on_own_layers_says_what_is_printed(tmp_path, monkeypatch, capsys):
     page = (README.parent / "docs" / "own-layers.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)

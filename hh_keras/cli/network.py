@@ -11,7 +11,7 @@ from absl.flags import FlagValues
 import hh_keras
 from hh_keras import files, models
 from hh_keras.cli.training import distribution
-from hh_keras.data import ImageData
+from hh_keras.data import ImageData, Unlabelled
 from hh_keras.errors import ModelError
 from hh_keras.flag import given
 from hh_keras.graph.calls import as_graph, is_graph
@@ -20,6 +20,9 @@ from hh_keras.models import sources
 from hh_keras.models.saving import check_can_be_saved
 from hh_keras.tasks import registry
 from hh_keras.tasks.shapes import filled, wanted_shape
+
+_USUAL = 224, 224
+_IMAGENET_CLASSES = 1000
 
 
 def load(args: FlagValues, check: bool = True) -> tuple[keras.Model, ImageData]:
@@ -36,6 +39,25 @@ def load(args: FlagValues, check: bool = True) -> tuple[keras.Model, ImageData]:
         ModelError, DataError: either cannot be had, or they do not fit.
     """
     return registry.application(args).load(args, _saveable, check)
+
+
+def alone(args: FlagValues) -> tuple[keras.Model, Unlabelled]:
+    """Builds the model, for which there are images to calibrate with and no others.
+
+    Raises:
+        ModelError: it cannot be had, or takes images of any size.
+    """
+    sized = not models.names_file(args.model)
+    pretrained = given(args, "pretrained") == "imagenet"
+    own = (*(_USUAL if sized else (None, None)), 3)
+    model = _saveable(args, own, _IMAGENET_CLASSES if pretrained else None)
+    shape = filled(model.inputs[0].shape[1:], wanted_shape(args, own))
+    if None in shape:
+        raise ModelError(
+            f"--model={args.model} takes images of any size: say with --image_size at "
+            "which it is used."
+        )
+    return model, Unlabelled(args.calibrate, shape)
 
 
 def _saveable(args, image_shape, num_classes):

@@ -61,12 +61,15 @@ def collect(
             "min_keep": merge_min_keep(args.min_keep),
             "round_to": args.round_to,
             "weights": searching.initial_weights(args),
+            **({"calibrated on": args.calibrate} if args.calibrate else {}),
             "seed": args.seed,
             "seconds": searched["search_seconds"],
         },
+        "kept": searched.get("kept"),
+        "sweep": searched.get("sweep"),
         "protocol": dataclasses.asdict(recipe),
         "models": found,
-        "history": {name: read_history(run.path, name) for name in NAMES},
+        "history": {name: _history(run, name) for name in NAMES},
         "parity": exported["parity"]["lw_dna"],
         "parity_original": exported["parity"]["original"],
         "versions": versions(),
@@ -75,6 +78,14 @@ def collect(
             "this start": round(seconds, 1),
         },
     }
+
+
+def _history(run, name):
+    """The rows of a training; an original that was the teacher has none."""
+    try:
+        return read_history(run.path, name)
+    except FileNotFoundError:
+        return []
 
 
 def _tile(application, exported):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 
 import keras
 from absl.flags import FlagValues
@@ -10,40 +11,88 @@ import hh_keras
 from hh_keras import latency
 from hh_keras.cli import workdir
 from hh_keras.cli.flags import merge_min_keep
+from hh_keras.cli.recovery import inherits
 from hh_keras.cli.training import distribution, execution, recipe
 from hh_keras.cli.workdir import Run
-from hh_keras.data import ImageData, unlabelled
+from hh_keras.data import ImageData, Unlabelled
 from hh_keras.errors import BudgetError, HHError
-from hh_keras.flag import given
+from hh_keras.flag import given, set_defaults
 from hh_keras.latency import LatencyTable
 from hh_keras.report.numbers import millions
+from hh_keras.search.calibration import HELD_OUT
+from hh_keras.search.scores import NEED_DATA
+from hh_keras.search.shrink import apply_plan, shrink_each
 from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import registry
 from hh_keras.training import checkpoints
 from hh_keras.training.strategy import workers
 
-_CALIBRATION = 1000  # images
+_CALIBRATION = 1000 + HELD_OUT  # images
 
 
 def initial_weights(args: FlagValues) -> str:
     """ "fresh" or "inherit"."""
-    return args.weights or ("inherit" if args.pretrained else "fresh")
+    return "inherit" if inherits(args) else "fresh"
+
+
+def prepare(args: FlagValues) -> None:
+    """Completes the search's flags, before anything else is done.
+
+    Raises:
+        HHError: flags that are for inherited weights, without; or that contradict
+            each other.
+    """
+    inherit = initial_weights(args) == "inherit"
+    if inherit:
+        set_defaults(args, {"width_mult": 1.0})
+    for name, what in (
+        ("calibrate", "images teach the channels that stay"),
+        ("sweep", "networks are compared as they are before training"),
+    ):
+        value = args[name].value
+        if value is None:
+            continue
+        if not inherit:
+            raise HHError(
+                f"--{name} is for inherited weights, where {what}; fresh ones start "
+                "anew. Add --weights=inherit, or leave it out."
+            )
+        if args.search_epochs:
+            raise HHError(f"--{name} and --search_epochs are two searches; give one.")
+    if args.sweep and args.plan:
+        raise HHError("--plan is one network, --sweep searches several; give one.")
+    if without_dataset(args) and args.criterion in NEED_DATA:
+        raise HHError(
+            f"--criterion={args.criterion} needs labelled images, and --calibrate "
+            "has none: give --dataset as well, or leave --criterion out."
+        )
+    if args.calibrate and not pathlib.Path(args.calibrate).expanduser().is_dir():
+        raise HHError(
+            f"--calibrate={args.calibrate} is no folder; give one with images, at any "
+            "depth, such as the network is to work on."
+        )
+
+
+def without_dataset(args: FlagValues) -> bool:
+    """Whether images without labels are all that is asked for."""
+    default = args.dataset == args["dataset"].default and not args["dataset"].present
+    return bool(args.calibrate) and default and args.task == "classify"
 
 
 def search(
-    model: keras.Model, data: ImageData, args: FlagValues, run: Run
-) -> tuple[keras.Model, hh_keras.ShrinkResult]:
+    model: keras.Model, data: ImageData | Unlabelled, args: FlagValues, run: Run
+) -> tuple[keras.Model, hh_keras.ShrinkResult, list[hh_keras.ShrinkResult]]:
     """Finds the smaller network, or applies --plan.
 
     Args:
         model: the original.
         data: what `hh_keras.cli.network.load` returned.
-        args: flags with the search group.
+        args: flags with the search group, completed by `prepare`.
         run: the `hh_keras.cli.workdir.Run`.
 
     Returns:
-        `(original, result)`: the network to compare with, started as `--weights`
-        says, and a `hh_keras.ShrinkResult`.
+        `(original, result, sweep)`: the network to compare with, started as
+        `--weights` says, a `hh_keras.ShrinkResult`, and those of --sweep.
 
     Raises:
         BudgetError, SearchError, PlanError: see `hh_keras.shrink`.
@@ -55,13 +104,16 @@ def search(
         if weights == "fresh":
             original = hh_keras.widen(model, 1.0, "fresh", args.seed)
         if args.plan:
-            return original, _apply_plan(model, data, args, weights)
+            return original, _apply_plan(model, data, args, weights), []
         try:
-            return original, _shrink(model, data, args, weights, run)
+            result, *sweep = _shrink(model, data, args, weights, run)
+            return original, result, sweep
         except BudgetError as error:
             limits = f"--macs={args.macs} --params={args.params}"
             if args.latency.value != float("inf"):
                 limits += f" --latency={args.latency}"
+            if args.sweep:
+                limits += f" --sweep={','.join(map(str, args.sweep))}"
             raise BudgetError(f"{limits}: {error}") from error
 
 
@@ -72,12 +124,16 @@ def _shrink(model, data, args, weights, run):
         prepare = functools.partial(_train_scales, data, limits, args, run)
     elif weights == "fresh":
         criterion = criterion or registry.application(args).task.criterion
-    task = registry.application(args).task
-    return hh_keras.shrink(
+    task, loss = registry.application(args).task, None
+    if data.search is not None:
+        loss = task.loss(model, given(args, "label_smoothing", 0.0))
+    whole = hh_keras.cost(model, data.image_shape).macs
+    shares = [hh_keras.Budget(s * whole, limits.params) for s in args.sweep or ()]
+    return shrink_each(
         model,
+        [limits, *shares],
         data.search,
-        task.loss(model, given(args, "label_smoothing", 0.0)),
-        limits,
+        loss,
         width=args.width_mult,
         criterion=criterion,
         batches=args.search_batches,
@@ -95,9 +151,13 @@ def _shrink(model, data, args, weights, run):
 
 
 def _calibration(data, args):
-    """Images to calibrate with: of --calibrate, or those that one trains with."""
+    """Images to calibrate with: of --calibrate, or those that one trains with.
+
+    Every worker reads the same ones in the same order.
+    """
     if args.calibrate:
-        return unlabelled(args.calibrate, data.image_shape, _CALIBRATION, args.seed)
+        read = registry.application(args).calibration
+        return read(args, data, args.calibrate, _CALIBRATION)
     size = args.batch_size
     return data.search.take(-(-_CALIBRATION // size))
 
@@ -116,6 +176,9 @@ def _train_scales(data, limits, args, run, wide):
         distill="none",
         distill_weight=None,
         distill_layers="",
+        feature_weight=0.0,
+        frozen_statistics=False,
+        minutes=0.0,
         ema=0.0,  # an average of scales is never zero
     )
     workdir.claim(run)  # from here on there are checkpoints
@@ -191,14 +254,13 @@ def _apply_plan(model, data, args, weights):
     wide = model
     if args.width_mult != 1:
         wide = widened(model, args)
-    slim = hh_keras.rebuild(wide, plan, weights, args.seed)
     shape = open_shape(model, data.image_shape)
-    costs = [hh_keras.cost(each, shape) for each in (model, wide, slim)]
-    return hh_keras.ShrinkResult(slim, plan, wide, None, *costs)
+    images = _calibration(data, args) if weights == "inherit" else None
+    return apply_plan(model, wide, plan, weights, args.seed, shape, images)
 
 
 def summary(result: hh_keras.ShrinkResult) -> str:
-    """Two lines on what the search did, for the screen."""
+    """A few lines on what the search did, for the screen."""
     before, wide, after = result.cost_before, result.cost_wide, result.cost_after
     ms = ""
     if result.latency:
@@ -210,9 +272,39 @@ def summary(result: hh_keras.ShrinkResult) -> str:
         if "measured" in found:
             ratio = found["measured"] / found["original"]
             ms += f"; measured {ratio:.3f} of the original's"
-    return (
-        f"  MACs       {millions(before.macs)} -> widened {millions(wide.macs)} -> "
-        f"{millions(after.macs)} ({after.macs / before.macs:.1%} of the original)\n"
-        f"  parameters {millions(before.params)} -> widened {millions(wide.params)} "
-        f"-> {millions(after.params)} ({after.params / before.params:.1%}){ms}"
+    wider = wide.macs != before.macs
+    macs, params = (
+        " -> ".join([millions(n), *([f"widened {millions(w)}"] if wider else [])])
+        for n, w in ((before.macs, wide.macs), (before.params, wide.params))
     )
+    return (
+        f"  MACs       {macs} -> {millions(after.macs)} "
+        f"({after.macs / before.macs:.1%} of the original)\n"
+        f"  parameters {params} -> {millions(after.params)} "
+        f"({after.params / before.params:.1%}){ms}"
+        + (f"\n{kept_lines(result.kept)}" if result.kept else "")
+    )
+
+
+def kept_lines(kept: hh_keras.Kept) -> str:
+    """Two lines on how much of the outputs is left."""
+    same = kept.agreement
+    answers = "" if same is None else f"; the same answer for {same:.1%}"
+    which = "held out" if kept.held_out else "also learnt from: too good a figure"
+    lines = (
+        f"  kept       {kept.share:.1%} of the output{answers}, untrained, on "
+        f"{kept.examples:,} images ({which})"
+    )
+    if kept.worst is not None:
+        lines += (
+            f"\n             least in '{kept.worst}': {kept.layers[kept.worst]:.1%}"
+        )
+    return lines
+
+
+def kept_facts(kept: hh_keras.Kept | None) -> dict | None:
+    """The same for run.json and the report; None if it is not known."""
+    if kept is None:
+        return None
+    facts = dataclasses.asdict(kept)
+    return {"share": kept.share, "agreement": kept.agreement, **facts}

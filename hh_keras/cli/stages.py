@@ -13,6 +13,8 @@ from absl.flags import FlagValues
 from hh_keras import export as exporting
 from hh_keras.cli import network, training
 from hh_keras.cli import search as searching
+from hh_keras.cli import sweep as sweeping
+from hh_keras.cli.recovery import original_teaches
 from hh_keras.cli.workdir import Run, claim, finish, is_finished
 from hh_keras.data import ImageData
 from hh_keras.export import formats
@@ -42,12 +44,14 @@ def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> N
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
-    original, result = searching.search(model, data, args, run)
+    original, result, sweep = searching.search(model, data, args, run)
     seconds = time.perf_counter() - started
+    rows = []
     if run.chief:
         _keep_search(run, original, result)
+        print(searching.summary(result))
+        rows = sweeping.keep(run, original, result, sweep, data, args)
     training.wait_for_all(args)
-    print(searching.summary(result))
     budget = searching.budget(model, data.image_shape, args, run)
     finish(
         run,
@@ -60,6 +64,8 @@ def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> N
             "latency_ms": budget.latency_ms,
         },
         latency=result.latency,
+        kept=searching.kept_facts(result.kept),
+        sweep=rows,
     )
 
 
@@ -70,11 +76,13 @@ def _keep_search(run, original, result):
     network.save_model(result.model, run.path / "initial/lw_dna.keras")
 
 
-def forecast(run: Run, data: ImageData, recipe: Recipe) -> float:
+def forecast(run: Run, data: ImageData, recipe: Recipe, args: FlagValues) -> float:
     """Estimates the seconds from here to the end of the run."""
     model = network.load_saved(run.path / "initial/original.keras")
-    each = recipe.epochs * network.epoch_seconds(model, data) + 15
-    left = sum(f"train {name}" not in run.stages for name in NAMES)
+    each = recipe.epochs * network.epoch_seconds(model, data)
+    each = (60 * recipe.minutes or each) + 15
+    names = NAMES[1:] if original_teaches(args) else NAMES
+    left = sum(f"train {name}" not in run.stages for name in names)
     return left * each + _EXPORT_SECONDS
 
 
@@ -83,18 +91,22 @@ def train(
 ) -> None:
     """Trains one of the networks; all see the same batches in the same order.
 
+    An original that is the teacher is trained already: it stays as it is.
+
     Args:
         name: "original", "lw_dna" or "wide".
     """
     stage, file = f"train {name}", f"{name}.keras"
-    if is_finished(run, stage, (file, f"history/{name}.jsonl")):
+    untrained = name == "original" and original_teaches(args)
+    needed = (file,) if untrained else (file, f"history/{name}.jsonl")
+    if is_finished(run, stage, needed):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
     application = registry.application(args)
     data = application.reload(args, data)
     build = functools.partial(_initial, run, name, args)
-    model, rows = training.train(build, data, recipe, args, run, name)
+    model, rows = _trained(run, name, build, data, recipe, args)
     if not run.chief:
         return
     train_seconds = sum(row["seconds"] for row in rows)
@@ -110,6 +122,16 @@ def train(
     )
     checkpoints.remove(run.path / "checkpoints", name)
     print(f"  {training.scores_line(application, scores, data.num_validation)}")
+
+
+def _trained(run, name, build, data, recipe, args):
+    """A network and its history."""
+    if not original_teaches(args):
+        return training.train(build, data, recipe, args, run, name)
+    if name == "original":
+        return build(), []
+    teacher = run.path / "initial/original.keras"
+    return training.train(build, data, recipe, args, run, name, teacher)
 
 
 def _initial(run, name, args):

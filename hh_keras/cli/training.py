@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from absl.flags import FlagValues
 
 from hh_keras import training
 from hh_keras.cli import workdir
+from hh_keras.cli.recovery import recovers
 from hh_keras.cli.workdir import Run
 from hh_keras.data import ImageData
 from hh_keras.flag import given
@@ -28,6 +30,7 @@ def recipe(args: FlagValues) -> Recipe:
     values = {name: args[name].value for name in args if name in fields}
     if values.get("distill", "none") is None:
         values["distill"] = "kd" if args.teacher else "none"
+    values["minutes"] = given(args, "recover") or 0.0
     return Recipe(**values)
 
 
@@ -55,13 +58,21 @@ def train(
     args: FlagValues,
     run: Run,
     name: str,
+    teacher: str | Path | None = None,
 ) -> tuple[keras.Model, list[dict]]:
     """Trains a network as the flags say.
+
+    Args:
+        build_or_model, data, recipe: as of `hh_keras.training.train`.
+        args: flags of the training groups.
+        run: the `hh_keras.cli.workdir.Run`.
+        name: of the network.
+        teacher: a file; --teacher comes first.
 
     Returns:
         The trained model and its history.
     """
-    teacher = sources.from_file(args.teacher) if args.teacher else None
+    file = args.teacher or teacher
     callbacks = []
     if args.tensorboard and run.chief:
         callbacks = [TensorBoard(run.path / "tensorboard" / name)]
@@ -72,7 +83,8 @@ def train(
         distribution(args),
         run.path,
         name,
-        teacher=teacher,
+        teacher=sources.from_file(file) if file else None,
+        never_worse=recovers(args),
         callbacks=callbacks,
         task=registry.application(args).task,
         **execution(args),

@@ -1,6 +1,7 @@
 """Models of other dtype policies, computed in float32 as `.tflite` files want it."""
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -69,7 +70,7 @@ def call_in_float32(model: keras.Model, inputs: Any) -> Any:
     Returns:
         Its outputs, structured.
     """
-    with _policies(model):
+    with computing_in_float32(model):
         if not is_graph(model):
             return model(inputs, training=False)
         flat = [tf.cast(x, float32_dtype(x.dtype)) for x in tf.nest.flatten(inputs)]
@@ -85,9 +86,13 @@ def _step(path, call, args, kwargs):
 
 
 @contextlib.contextmanager
-def _policies(model):
-    """Has all layers compute in float32 in this block."""
-    kept = [(layer, layer.dtype_policy) for layer in _layers(model)]
+def computing_in_float32(model: keras.Model) -> Iterator[None]:
+    """Has all layers of a model compute in float32 in this block."""
+    kept = [
+        (layer, layer.dtype_policy)
+        for layer in _layers(model)
+        if {layer.compute_dtype, layer.variable_dtype} & set(_FLOATS)
+    ]
     try:
         for layer, policy in kept:
             layer.dtype_policy = _Float32(policy)

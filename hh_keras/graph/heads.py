@@ -48,6 +48,13 @@ def from_logits(model: keras.Model) -> bool:
     return ends_in(single_output(model)) is None
 
 
+def gives_classes(model: keras.Model) -> bool:
+    """Whether a model's one output is a choice: `(batch, classes)`, not of sigmoids."""
+    output = single_output(model)
+    several = len(output.shape) == 2 and output.shape[-1] != 1
+    return several and ends_in(output) != "sigmoid"
+
+
 def ends_in(tensor: Any) -> str | None:
     """Whether an output is made by "softmax" or "sigmoid"; None for anything else."""
     operation, node_index, index = tensor._keras_history

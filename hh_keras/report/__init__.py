@@ -12,6 +12,11 @@
                macs_flag, params_flag: as they were given, e.g. "0.95x"
     search     criterion, batches, per_cost, width_mult, min_keep, round_to, weights,
                seed, seconds
+    kept       with inherited weights: share of the output that is left before training,
+               agreement (share of the images with the same answer, or None), examples
+               and held_out, and layers: name → share of its outputs
+    sweep      of --sweep: a row for each network, the original first: share that was
+               asked for, macs, params, kept, agreement, goal
     protocol   the fields of `hh_keras.training.Recipe`
     models     {"original": network, "lw_dna": network}, each with
         macs, params               whole network, one example
@@ -42,8 +47,10 @@ from hh_keras.report.comparison import Row, caution, compare, verdict
 from hh_keras.report.cost import plot_cost
 from hh_keras.report.curves import plot_curves
 from hh_keras.report.html import render, write_report
+from hh_keras.report.kept import plot_kept
 from hh_keras.report.style import Picture, png
 from hh_keras.report.summary import plot_summary
+from hh_keras.report.sweep import plot_sweep
 
 __all__ = [
     "Picture",
@@ -53,7 +60,9 @@ __all__ = [
     "plot_channels",
     "plot_cost",
     "plot_curves",
+    "plot_kept",
     "plot_summary",
+    "plot_sweep",
     "png",
     "render",
     "verdict",

@@ -38,6 +38,8 @@ def curves_finding(history: Mapping, goal: Goal) -> str:
     last = [
         rows[name][-1].get(f"val_{goal.key}") if rows[name] else None for name in rows
     ]
+    if not rows["original"] and known(last[1]):
+        return f"LW-DNA ends at {goal.write(last[1])} validation {goal.label}"
     if not all(map(known, last)):
         return "Training of both networks"
     count = len(rows["lw_dna"])

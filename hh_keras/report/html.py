@@ -12,9 +12,11 @@ from hh_keras.report.channels import channels_finding, plot_channels
 from hh_keras.report.comparison import caution, compare, verdict
 from hh_keras.report.cost import cost_finding, plot_cost
 from hh_keras.report.curves import plot_curves
+from hh_keras.report.kept import kept_caption, plot_kept
 from hh_keras.report.numbers import DASH
 from hh_keras.report.style import Picture, png
 from hh_keras.report.summary import plot_summary
+from hh_keras.report.sweep import plot_sweep, sweep_finding
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c2733;--soft:#5c6b7a;--line:#d5dce3;--back:#fff;
@@ -66,6 +68,7 @@ def write_report(
         WorkdirError: a file cannot be written; the message names it.
     """
     workdir, models = pathlib.Path(workdir), results["models"]
+    pictures = [*_inherited(results, goal), *pictures]
     figures = {
         "summary": plot_summary(models, goal, results.get("title") or ""),
         "channels": plot_channels(models),
@@ -125,7 +128,7 @@ def render(
             f'<p class="note">{_text(goal.about)}</p>',
             "<h2>Channels</h2>" + figure["channels"],
             "<h2>Cost</h2>" + figure["cost"],
-            _layer_table(models),
+            _layer_table(models, results.get("kept")),
             "<h2>Training</h2>" + figure["curves"],
             _facts(results.get("protocol")),
             "<h2>Search</h2>" + _facts(results.get("search")),
@@ -139,6 +142,24 @@ def render(
             "</body></html>\n",
         ]
     )
+
+
+def _inherited(results, goal):
+    """Pictures of what inherited weights keep, where it is known."""
+    kept, rows = results.get("kept"), results.get("sweep")
+    pictures = []
+    if kept and kept.get("layers"):
+        pictures.append(
+            Picture("kept", "Before training", kept_caption(kept), plot_kept(kept))
+        )
+    if rows:
+        caption = (
+            f"{sweep_finding(rows)}. Networks of several sizes are in sweep/: choose "
+            "one where the curve bends."
+        )
+        picture = plot_sweep(rows, goal)
+        pictures.append(Picture("sweep", "Sizes to choose from", caption, picture))
+    return pictures
 
 
 def _text(value):
@@ -194,8 +215,9 @@ def _comparison(models, goal):
     return _table(("", "original", "LW-DNA", "change"), rows)
 
 
-def _layer_table(models):
+def _layer_table(models, kept):
     """Every layer with weights or MACs, folded away."""
+    shares = (kept or {}).get("layers") or {}
     tables = [
         {layer["name"]: layer for layer in models[name]["layers"]}
         for name in ("original", "lw_dna")
@@ -211,11 +233,13 @@ def _layer_table(models):
                 *(numbers.whole(each.get(name)) for each in counts),
                 *(numbers.whole(layer.get("macs")) for layer in pair),
                 *(numbers.whole(layer.get("params")) for layer in pair),
+                *([numbers.percent(shares.get(name))] if shares else []),
             )
         )
     head = ["layer", "type"]
     for quantity in ("channels", "MACs", "parameters"):
         head += [f"{quantity} before", "after"]
+    head += ["output kept"] if shares else []
     table = _table(head, rows)
     return f"<details><summary>All {len(rows)} layers</summary>{table}</details>"
 

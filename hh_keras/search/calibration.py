@@ -1,24 +1,79 @@
 """Calibration: a trained network, unlabelled inputs, and what they tell of channels."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from hh_keras.errors import SearchError
+from hh_keras.errors import HHError, SearchError
+from hh_keras.export.float32 import computing_in_float32
+from hh_keras.graph.calls import as_graph
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.search.checks import (
+    check_slopes,
+    check_weights,
+    checked,
+    warn_of_few,
+    watched,
+)
 from hh_keras.search.distance import output_distance
 from hh_keras.surgery.moments import Moments, collect
 from hh_keras.surgery.readers import readers
 
+HELD_OUT_EVERY = 5
+HELD_OUT = 256  # examples
+KEPT_BYTES = 1 << 30
 _BATCH = 32
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calibration:
+    """What calibration data tell of a network, and some that were not looked at.
+
+    Attributes:
+        moments: layer name → `Moments`.
+        batches: of the inputs that those are of, each a flat list; as many as fit into
+            `KEPT_BYTES`.
+        probe: batches of inputs to measure on, each a flat list.
+        held_out: whether the moments are of other inputs than those.
+    """
+
+    moments: dict[str, Moments]
+    batches: list
+    probe: list
+    held_out: bool
+
+
+def calibrate(
+    model: keras.Model, channel_map: ChannelMap, data: Any, batches: int | None = None
+) -> Calibration:
+    """Collects moments, and keeps every fifth batch to measure on.
+
+    At most `HELD_OUT` examples are kept; of fewer than five batches, none: what is
+    measured is then measured on what was learnt from.
+
+    Args:
+        model, channel_map, data: see `calibration_moments`.
+        batches: how many to learn from; None reads all.
+    """
+    held: list = []
+    seen: list = []
+    if batches is not None:
+        batches += batches // (HELD_OUT_EVERY - 1)
+    inputs = checked(model, _inputs(model, data, batches))
+    moments = _moments(model, channel_map, _holding_out(inputs, held, seen))
+    return Calibration(moments, seen, held or seen, bool(held))
 
 
 def calibration_moments(
     model: keras.Model, channel_map: ChannelMap, data: Any, batches: int | None = None
 ) -> dict[str, Moments]:
     """Second moments of what every kernel reads, and how much its outputs matter.
+
+    Networks of half precision are computed in float32.
 
     Args:
         model: the traced model; it runs in inference mode and is not changed.
@@ -31,14 +86,20 @@ def calibration_moments(
         Layer name → `Moments`.
 
     Raises:
-        SearchError: no data, data that does not fit the model, or activations that are
-            not finite.
+        SearchError: no data, data that does not fit the model or says nothing, or
+            activations that are not finite; see also `hh_keras.search.checks`.
     """
-    distance = output_distance(model)
-    inputs = _inputs(data, batches)
+    return _moments(model, channel_map, checked(model, _inputs(model, data, batches)))
+
+
+def _moments(model, channel_map, inputs):
+    check_weights(model)
+    found, sizes = readers(channel_map), []
     try:
-        return collect(model, readers(channel_map), inputs, distance)
-    except SearchError:
+        with computing_in_float32(model):
+            inputs = watched(model, inputs, sizes)
+            moments = collect(model, found, inputs, output_distance(model))
+    except HHError:
         raise
     except Exception as error:  # a user's data may raise anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -46,20 +107,46 @@ def calibration_moments(
             f"model '{model.name}' does not run on the calibration data: "
             f"{' '.join(lines[-1:])[:200]} ({type(error).__name__})."
         ) from error
+    check_slopes(moments)
+    warn_of_few(found, moments, sum(sizes))
+    return moments
 
 
-def _inputs(data: Any, batches: int | None) -> Iterator:
-    """The inputs of some batches, without labels and weights."""
+def _inputs(model: keras.Model, data: Any, batches: int | None) -> Iterator:
+    """The inputs of some batches, without labels and weights.
+
+    A list of as many arrays as the model takes is those, not `[x, y]`, of which x would
+    be too few.
+    """
+    takes = len(as_graph(model).inputs)
     if isinstance(data, np.ndarray):
         data = [data[i : i + _BATCH] for i in range(0, len(data), _BATCH)]
     each: Iterable = data
-    for number, batch in enumerate(each):
-        if number == batches:
-            return
+    for batch in itertools.islice(each, batches):
         inputs = keras.utils.unpack_x_y_sample_weight(batch)[0]
+        few = len(keras.tree.flatten(inputs)) < takes
+        if few and isinstance(batch, (list, tuple)) and len(batch) == takes:
+            inputs = batch
         yield keras.tree.map_structure(_as_float, inputs)
 
 
 def _as_float(x):
     """Pixels in bytes are numbers to a network."""
-    return x.astype("float32") if getattr(x, "dtype", None) == np.uint8 else x
+    return np.asarray(x, "float32") if getattr(x, "dtype", None) == np.uint8 else x
+
+
+def _holding_out(batches: Iterable, held: list, seen: list) -> Iterator[list]:
+    """Passes batches on, but for every fifth, which goes to `held`.
+
+    Those that are passed on are in `seen` too, as far as they fit.
+    """
+    examples, size = 0, 0
+    for number, inputs in enumerate(batches, 1):
+        if number % HELD_OUT_EVERY == 0 and examples < HELD_OUT:
+            held.append(inputs)
+            examples += len(inputs[0])
+            continue
+        size += sum(int(np.prod(x.shape)) * 4 for x in inputs)
+        if size <= KEPT_BYTES or not seen:
+            seen.append(inputs)
+        yield inputs

@@ -34,7 +34,7 @@ def output_distance(model: keras.Model, seed: int = 0) -> Callable:
         for k, (y, kind) in enumerate(zip(outputs, kinds)):
             if not y.dtype.is_floating:
                 continue
-            y = _logits(tf.cast(y, "float32"), kind)
+            y = as_logits(tf.cast(y, "float32"), kind)
             spread = tf.stop_gradient(tf.math.reduce_std(y)) + 1e-12
             z = tf.random.stateless_normal(tf.shape(y), [seed * 1000 + k, number])
             total += tf.reduce_sum(z * y) / spread
@@ -43,7 +43,13 @@ def output_distance(model: keras.Model, seed: int = 0) -> Callable:
     return distance
 
 
-def _logits(y, kind):
+def as_logits(y: Any, kind: str | None) -> Any:
+    """Probabilities as the logits that they come from; anything else as it is.
+
+    Args:
+        y: float32 tensor, an output.
+        kind: what it ends in, see `hh_keras.graph.heads.ends_in`.
+    """
     if kind == "softmax":
         return tf.math.log(tf.maximum(y, 1e-30))
     if kind == "sigmoid":

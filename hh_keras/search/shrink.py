@@ -1,25 +1,28 @@
 """The whole search in one call."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from hh_keras.errors import ModelError
+from hh_keras.errors import HHError, ModelError
 from hh_keras.graph.cost import Cost, cost
 from hh_keras.graph.opening.inline import inline
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.correcting import keep_to_latency
-from hh_keras.search.calibration import calibration_moments
+from hh_keras.search.calibration import calibrate
 from hh_keras.search.elimination import elimination_scores
+from hh_keras.search.inheriting import inherit
+from hh_keras.search.kept import Kept
 from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
 from hh_keras.search.selection import Budget, select_channels
-from hh_keras.surgery.compensation import compensate
 from hh_keras.surgery.plan import Plan
 from hh_keras.surgery.rebuild import rebuild, widen
+from hh_keras.training.strategy import agree, chiefs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,6 +38,8 @@ class ShrinkResult:
             smaller network.
         latency: with a latency budget, milliseconds: `target`, `original` and
             `predicted` by the table, and `measured` (if it was).
+        kept: with inherited weights and data, a `Kept`: how much of the wide network's
+            outputs is left before any training; else None.
     """
 
     model: Any
@@ -45,6 +50,7 @@ class ShrinkResult:
     cost_wide: Cost
     cost_after: Cost
     latency: dict | None = None
+    kept: Kept | None = None
 
 
 def shrink(
@@ -102,64 +108,193 @@ def shrink(
 
     Reference: Li et al., The Heterogeneity Hypothesis, CVPR 2021, arXiv:2006.16242.
     """
+    (found,) = shrink_each(
+        model,
+        [budget],
+        data,
+        loss,
+        width,
+        criterion,
+        batches,
+        min_keep,
+        round_to,
+        per_cost,
+        weights,
+        seed,
+        prepare,
+        measure_latency,
+        input_shape,
+        calibration,
+    )
+    return found
+
+
+def sweep(
+    model: keras.Model,
+    data: Any = None,
+    shares: Sequence[float] = (0.9, 0.8, 0.7, 0.6),
+    loss: Any = None,
+    **settings: Any,
+) -> list[ShrinkResult]:
+    """Shrinks a trained network to several shares of its MACs, to choose among.
+
+    It learns from the data once; each result is what `shrink` gives for that budget,
+    `weights="inherit"` and `width=1`, and its `kept` says how much is left.
+
+    Args:
+        model, data, loss: as for `shrink`.
+        shares: of the model's multiply-accumulates, each above 0 and at most 1.
+        **settings: of `shrink`, such as `calibration`; but for budgets and weights.
+
+    Returns:
+        A `ShrinkResult` for each share, in their order.
+
+    Raises:
+        HHError: shares out of range, or no data to learn from.
+        BudgetError: a share is less than floors allow; the message names it. Nothing
+            has been computed then.
+
+    Example:
+        >>> for each in hh_keras.sweep(model, calibration=images):  # doctest: +SKIP
+        ...     print(each.cost_after.macs, each.kept.share)
+    """
+    if not all(0 < share <= 1 for share in shares):
+        raise HHError(f"shares={shares!r}: use shares of the MACs, above 0, at most 1.")
+    if data is None and settings.get("calibration") is None:
+        raise HHError(
+            "a sweep shows what inherited weights keep, for which it needs inputs: "
+            "give calibration=images."
+        )
+    whole = cost(inline(model, leaves=False), settings.get("input_shape"))
+    budgets = [Budget(share * whole.macs, whole.params) for share in shares]
+    settings = {"width": 1, **settings, "weights": "inherit"}
+    return shrink_each(model, budgets, data, loss, **settings)
+
+
+def shrink_each(
+    model: keras.Model,
+    budgets: Sequence[Budget | None],
+    data: Any = None,
+    loss: Any = None,
+    width: float = 2.0,
+    criterion: str | None = None,
+    batches: int = 8,
+    min_keep: Any = 0.1,
+    round_to: int = 1,
+    per_cost: float = 0.0,
+    weights: str = "fresh",
+    seed: int = 0,
+    prepare: Callable | None = None,
+    measure_latency: bool = True,
+    input_shape: Any = None,
+    calibration: Any = None,
+) -> list[ShrinkResult]:
+    """Widens and scores once, and shrinks to each of several budgets; see `shrink`."""
     model = inline(model, leaves=False)
     before = cost(model, input_shape)
-    _check_latency(model, budget)
-    budget = budget or Budget(macs=before.macs, params=before.params)
+    for budget in budgets:
+        _check_latency(model, budget)
     kind = "preserve" if weights == "inherit" else "fresh"
     wide = model if width == 1 else widen(model, width, kind, seed)
+    channel_map = trace(wide, input_shape)
+    own = Budget(macs=before.macs, params=before.params)
+    limits = [budget or own for budget in budgets]
+    choose = functools.partial(
+        select_channels,
+        channel_map,
+        min_keep=min_keep,
+        round_to=round_to,
+        per_cost=per_cost,
+    )
+    for budget in limits:  # one that cannot be had says so before anything is learnt
+        if budget.latency_ms is None:
+            choose(scores=np.zeros(channel_map.size), budget=budget)
     ready = prepare(wide) if prepare else wide
     if criterion is None:
         seen = data if calibration is None else calibration
         criterion = "magnitude" if prepare else default_criterion(weights, seen)
     source = ready if weights == "inherit" else wide
-    channel_map = trace(wide, input_shape)
-    moments = None
+    learnt = None
     if weights == "inherit" and not prepare:
-        moments = _moments(wide, channel_map, calibration, data, batches)
-    if criterion == "obs" and moments:
-        scores = elimination_scores(wide, channel_map, moments)
+        learnt = _learnt(wide, channel_map, calibration, data, batches)
+    if criterion == "obs" and learnt:
+        scores = chiefs(elimination_scores(wide, channel_map, learnt.moments))
     else:
         scores = score_channels(
             ready, data, loss, criterion, batches, seed, input_shape
         )
 
-    def attempt(limits):
-        plan = select_channels(
-            channel_map, scores, limits, min_keep, round_to, per_cost
-        )
-        slim = rebuild(source, plan, weights, seed)
-        if moments:
-            keep = plan.keep_in(channel_map)
-            compensate(wide, slim, channel_map, keep, moments)
-        return plan, slim
+    def attempt(budget):
+        plan = choose(scores=scores, budget=budget)
+        return plan, rebuild(source, plan, weights, seed)
 
-    latency = None
-    if budget.latency_ms is None:
-        plan, slim = attempt(budget)
-    else:
-        plan, slim, latency = keep_to_latency(attempt, model, budget, measure_latency)
-    notes = {
-        **plan.notes,
-        "criterion": criterion,
-        "batches": batches if criterion in NEED_DATA else 0,
-        "per_cost": per_cost,
-        "width": width,
-        "seed": seed,
-        "budget": [v if v < math.inf else None for v in budget.limits],
-    }
-    plan = dataclasses.replace(plan, notes=notes)
-    costs = before, cost(wide, input_shape), cost(slim, input_shape)
-    return ShrinkResult(slim, plan, wide, scores, *costs, latency)
+    def result(budget):
+        latency = None
+        if budget.latency_ms is None:
+            plan, slim = attempt(budget)
+        else:
+            plan, slim, latency = keep_to_latency(
+                attempt, model, budget, measure_latency
+            )
+        notes = {
+            **plan.notes,
+            "criterion": criterion,
+            "batches": batches if criterion in NEED_DATA else 0,
+            "per_cost": per_cost,
+            "width": width,
+            "seed": seed,
+            "budget": [v if v < math.inf else None for v in budget.limits],
+        }
+        plan = dataclasses.replace(plan, notes=notes)
+        costs = before, cost(wide, input_shape), cost(slim, input_shape)
+        kept = _inherited(wide, slim, channel_map, plan, learnt)
+        return ShrinkResult(slim, plan, wide, scores, *costs, latency, kept)
+
+    return [result(budget) for budget in limits]
 
 
-def _moments(model, channel_map, calibration, data, batches):
+def apply_plan(
+    model: keras.Model,
+    wide: keras.Model,
+    plan: Plan,
+    weights: str = "inherit",
+    seed: int = 0,
+    input_shape: Any = None,
+    calibration: Any = None,
+) -> ShrinkResult:
+    """Shrinks a network by a plan that was found before.
+
+    Args:
+        model: the network that costs are compared with.
+        wide: what the plan is of: the network widened, or itself.
+        plan: of `ShrinkResult.plan`.
+        weights, seed, input_shape, calibration: see `shrink`.
+    """
+    channel_map = trace(wide, input_shape)
+    learnt, slim = None, rebuild(wide, plan, weights, seed)
+    if weights == "inherit":
+        learnt = _learnt(wide, channel_map, calibration, None, 0)
+    before, its, after = (cost(each, input_shape) for each in (model, wide, slim))
+    kept = _inherited(wide, slim, channel_map, plan, learnt)
+    return ShrinkResult(slim, plan, wide, None, before, its, after, None, kept)
+
+
+def _learnt(model, channel_map, calibration, data, batches):
     """What the calibration data tells; None without any."""
     if calibration is not None:
-        return calibration_moments(model, channel_map, calibration)
+        return calibrate(model, channel_map, calibration)
     if data is not None:
-        return calibration_moments(model, channel_map, data, batches)
+        return calibrate(model, channel_map, data, batches)
     return None
+
+
+def _inherited(wide, slim, channel_map, plan, learnt):
+    """Gives the rebuilt network what the calibration data tell; what it then keeps."""
+    if learnt is None:
+        return None
+    kept = inherit(wide, slim, channel_map, plan.keep_in(channel_map), learnt)
+    agree(slim)
+    return kept
 
 
 def _check_latency(model, budget):

@@ -17,7 +17,7 @@ from hh_keras.graph.program import program
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
-from hh_keras.surgery.readers import Reader, readers
+from hh_keras.surgery.readers import Reader, has_outputs, readers
 
 
 def compensate(
@@ -141,8 +141,9 @@ def write(
         constant = np.concatenate([_per_output(m[-1], reader, shape) for m in matrices])
         ids = axes[reader.outputs]
         constant = constant if ids is None else constant[keep[ids]]
-        path, op, name, sign = home
-        before = np.asarray(variables(op)[name])
+        path, name, sign = home
+        original = dict(calls.leaf_operations(channel_map.sites.model))[path]
+        before = np.asarray(variables(original)[name])
         before = before if ids is None else before[keep[ids]]
         variables(layers[path])[name].assign(before + sign * constant)
 
@@ -162,8 +163,8 @@ def constants(model: keras.Model) -> dict:
     """Where the constant part of what a kernel puts out can be kept.
 
     Returns:
-        Layer name → `(layer name, layer, weight, sign)`: its own bias, or the mean of
-        the BatchNormalization that alone reads it; layers without either are missing.
+        Layer name → `(layer name, weight, sign)`: its own bias, or the mean of the
+        BatchNormalization that alone reads it; layers without either are missing.
     """
     whole = program(model)
     read: dict = {value: [None] for value in whole.outputs}
@@ -173,12 +174,14 @@ def constants(model: keras.Model) -> dict:
     times = collections.Counter(step.path for step in whole.steps)
     found: dict[str, tuple] = {}
     for step in whole.steps:
-        readers = read.get(step.outputs[0], [])
+        if not has_outputs(step.op):
+            continue
+        behind = read.get(step.outputs[0], [])
         if calls.is_layer(step.op) and getattr(step.op, "bias", None) is not None:
-            found[step.path] = step.path, step.op, "bias", 1
-        elif len(readers) == 1 and times[step.path] == 1:
-            norm = readers[0]
+            found[step.path] = step.path, "bias", 1
+        elif len(behind) == 1 and times[step.path] == 1:
+            (norm,) = behind
             kind = keras.layers.BatchNormalization
             if isinstance(getattr(norm, "op", None), kind) and times[norm.path] == 1:
-                found[step.path] = norm.path, norm.op, "moving_mean", -1
+                found[step.path] = norm.path, "moving_mean", -1
     return found

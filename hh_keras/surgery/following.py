@@ -81,7 +81,7 @@ def follow(
         home = homes.get(path)
         if path in scaled:
             halves = _outputs(both, place, live, keep[_channels(channel_map, path)])
-            gains.mend(path, halves, layers, home)
+            gains.mend(path, halves, layers, homes[path])
             continue
         reader = solved[path]
         stream = _Summand.of(reader, sums.get(place), channel_map, keep, layers)

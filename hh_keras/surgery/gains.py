@@ -90,7 +90,7 @@ def mend(path: str, halves: np.ndarray, layers: dict, home: tuple) -> None:
     gain, offset = gains(halves)
     kernel = variables(layers[path])["kernel"]
     kernel.assign(np.asarray(kernel) * gain[:, None])
-    where, _, name, sign = home
+    where, name, sign = home
     constant = variables(layers[where])[name]
     before = np.asarray(constant)
     if name == "bias":  # it is part of what is put out

@@ -100,13 +100,19 @@ def readers(channel_map: ChannelMap) -> list[Reader]:
         (weight, along), *_ = site.kernels.items()
         if weight == "depthwise_kernel":  # a separable convolution reads behind it
             weight, ids = "pointwise_kernel", site.weights["pointwise_kernel"][along]
-        ids = ids[: cycle(ids)]
         outputs, groups = _outputs(op, weight, along)
+        if groups == 1:  # groups may read the same channels, each with its own rows
+            ids = ids[: cycle(ids)]
         seen = window(op, len(ids))
         ids = np.tile(ids, math.prod(seen))
         place = position, axis
         found.append(Reader(path, op, weight, along, ids, place, outputs, groups, seen))
     return found
+
+
+def has_outputs(op: Any) -> bool:
+    """Whether a layer's kernel has one axis of output channels, as its bias has."""
+    return isinstance(op, keras.layers.Dense) or getattr(op, "rank", None) is not None
 
 
 def is_linear(op: Any) -> bool:
@@ -116,11 +122,11 @@ def is_linear(op: Any) -> bool:
 
 def _outputs(op, weight, along):
     """The kernel's axis of output channels, and in how many groups they are."""
-    rank = getattr(op, "rank", None)
     if isinstance(op, keras.layers.Dense):
         return 1, 1
-    if rank is None:
+    if not has_outputs(op):
         return None, 1
+    rank = op.rank
     groups = 1 if weight == "pointwise_kernel" else getattr(op, "groups", 1)
     return (rank if along == rank + 1 else rank + 1), groups
 

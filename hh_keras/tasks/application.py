@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from absl.flags import FlagValues
 from matplotlib.figure import Figure
 
-from hh_keras.data import ImageData
+from hh_keras.data import ImageData, unlabelled
+from hh_keras.flag import given
 from hh_keras.training import Task
 
 
@@ -65,6 +67,13 @@ class FileWords:
     lost: Callable[[Mapping, Mapping], str]
 
 
+def calibration_images(
+    args: FlagValues, data: Any, folder: str, count: int, view: str = "resize"
+) -> np.ndarray:
+    """Images of a folder, in the shape that the model takes; see `Application`."""
+    return unlabelled(folder, data.image_shape, count, given(args, "seed", 0), view)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Application:
     """What the commands do for a task; `args` are their parsed flags.
@@ -87,6 +96,9 @@ class Application:
         pictures: `pictures(paths, data)`: a list of `hh_keras.report.Picture`, of the
             networks' `.keras` files by their names.
         view: how image files come to a model's shape, as of `hh_keras.export`.
+        calibration: `calibration(args, data, folder, count)`: so many inputs as the
+            network sees them, of a folder of images without labels; an array or
+            batches, as `hh_keras.shrink` takes them.
     """
 
     task: Task
@@ -100,3 +112,4 @@ class Application:
     reload: Callable[..., ImageData] = lambda args, data: data
     pictures: Callable[..., list] = lambda paths, data: []
     view: Callable[..., str] = lambda args: "resize"
+    calibration: Callable[..., Any] = calibration_images

@@ -8,10 +8,12 @@ from hh_keras.training.optimizers import (
     optimizer,
 )
 from hh_keras.training.recipes import SCHEDULES, Recipe
+from hh_keras.training.recovery import RECOVERY, recover
 from hh_keras.training.strategy import strategy
 from hh_keras.training.task import Task
 
 __all__ = [
+    "RECOVERY",
     "SCHEDULES",
     "CoupledAdam",
     "CoupledSGD",
@@ -20,6 +22,7 @@ __all__ = [
     "Task",
     "Trained",
     "optimizer",
+    "recover",
     "strategy",
     "train",
 ]

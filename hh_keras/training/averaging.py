@@ -14,6 +14,8 @@ def swap(model: keras.Model) -> None:
     optimizer = innermost(model.optimizer)
     if not optimizer.use_ema or not optimizer.built:
         return
+    if not int(keras.ops.convert_to_numpy(optimizer.iterations)):
+        return  # no average yet
     averages = optimizer._model_variables_moving_average
     for weight, average in zip(model.trainable_variables, averages, strict=True):
         value = keras.ops.convert_to_numpy(weight)

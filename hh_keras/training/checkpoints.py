@@ -27,6 +27,8 @@ class Progress:
         seconds: what these steps took.
         rows: the history of the finished epochs.
         rollbacks: how often training went back from a loss that was not finite.
+        start: what validation gave before the first step; None if it was not asked.
+        span: epochs, and steps of each, that fit into `Recipe.minutes`; or empty.
     """
 
     epoch: int = 0
@@ -34,6 +36,8 @@ class Progress:
     seconds: float = 0.0
     rows: tuple = ()
     rollbacks: int = 0
+    start: dict | None = None
+    span: tuple = ()
 
 
 def save(

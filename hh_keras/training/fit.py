@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from hh_keras.errors import HHError
 from hh_keras.graph.heads import single_output
+from hh_keras.training import pace
 from hh_keras.training.averaging import swap
 from hh_keras.training.keeper import Keeper, NotFinite
 from hh_keras.training.layerwise import changed, for_recipe
@@ -20,8 +22,10 @@ from hh_keras.training.recipes import Recipe
 from hh_keras.training.stopping import termination
 from hh_keras.training.task import Task
 from hh_keras.training.trainee import Trainee, weighted
+from hh_keras.training.units import in_units_of_statistics
 
 ON_NAN = ("stop", "rollback")
+_SOME = 4  # batches, by which features are matched
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +57,7 @@ def train(
     checkpoint_steps: int = 500,
     resume: bool = True,
     on_nan: str = "stop",
+    never_worse: bool = False,
     epoch_models: bool = False,
     steps_per_execution: int = 1,
     jit_compile: bool | None = None,
@@ -91,6 +96,8 @@ def train(
         resume: False ignores checkpoints that are there.
         on_nan: when the loss is NaN or infinite, "stop", or "rollback": go on from the
             last checkpoint with half the learning rate, up to five times.
+        never_worse: whether to validate before the first step, too, and to go back to
+            the weights of then if the last epoch is no better.
         epoch_models: whether to write `epoch_models/NAME_last.keras` and
             `NAME_best.keras` (by the task's goal on the validation data) there after
             every epoch.
@@ -111,6 +118,7 @@ def train(
         Stopped: SIGTERM came; a checkpoint has been written.
         WorkdirError: checkpoints cannot be written, or are of another training.
     """
+    started = pace.clock()
     if on_nan not in ON_NAN:
         raise HHError(f"on_nan={on_nan!r}: choose one of {', '.join(ON_NAN)}.")
     if on_nan == "rollback" and workdir is None:
@@ -120,11 +128,21 @@ def train(
     network = _made_under(strategy, build_or_model)
     teacher = None if teacher is None else _made_under(strategy, teacher)
     single_output(network)
+    inherited = network.get_weights() if never_worse else None
+    if recipe.frozen_statistics:
+        in_units_of_statistics(network)
     steps = steps_per_epoch(data.train)
     changes = for_recipe(network, recipe)
     with changed(changes) as plain, termination() as asked_to_stop:
         trainee = compiled(
-            network, recipe, steps, teacher, steps_per_execution, jit_compile, task
+            network,
+            recipe,
+            steps,
+            teacher,
+            steps_per_execution,
+            jit_compile,
+            task,
+            _some_images(data),
         )
         keeper = Keeper(
             network,
@@ -139,8 +157,21 @@ def train(
             until,
             task.goal.key,
         )
-        _fit(trainee, data, keeper, callbacks, resume, on_nan)
+        _fit(trainee, data, keeper, callbacks, resume, on_nan, never_worse, started)
+    if keeper.worse:
+        network.set_weights(inherited)
     return Trained(_handed_back(network, build_or_model), keeper.rows)
+
+
+def _some_images(data):
+    """The images of a few batches, when they are asked for."""
+    for images, *_ in _batches(data)(0, 0).take(_SOME):
+        yield images
+
+
+def _batches(data):
+    """Function of an epoch and a step, that gives the batches from there on."""
+    return getattr(data, "epoch", lambda _, first: data.train.skip(first))
 
 
 def _strategy_of(build_or_model):
@@ -177,6 +208,7 @@ def compiled(
     steps_per_execution: int,
     jit_compile: bool | None,
     task: Task,
+    images: Iterable = (),
 ) -> Trainee:
     """The same layers and weights, compiled beside the model.
 
@@ -189,11 +221,12 @@ def compiled(
     if jit_compile is None:
         compile_by = "auto" if tf.config.list_physical_devices("GPU") else False
     with strategy.scope():
-        features, learnt = objective(recipe, network, teacher, task=task)
+        features, learnt = objective(recipe, network, teacher, task=task, images=images)
         trainee = Trainee(
             network.inputs, [network.outputs[0], *features], name=network.name
         )
-        trainee.learn(learnt, {"loss": task.loss(network), **task.measures})
+        measures = {"loss": task.loss(network), **task.measures}
+        trainee.learn(learnt, measures, recipe.frozen_statistics, task.labelled)
         trainee.compile(
             optimizer=optimizer(recipe, steps),
             steps_per_execution=steps_per_execution,
@@ -221,7 +254,7 @@ def _check_execution(strategy, steps_per_execution, jit_compile):
         )
 
 
-def _fit(trainee, data, keeper, callbacks, resume, on_nan):
+def _fit(trainee, data, keeper, callbacks, resume, on_nan, never_worse, started):
     """Calls `fit` once per epoch: each has data of its own."""
     strategy = trainee.distribute_strategy
     replicas = strategy.num_replicas_in_sync
@@ -235,18 +268,19 @@ def _fit(trainee, data, keeper, callbacks, resume, on_nan):
         epochs=keeper.recipe.epochs,
         steps=keeper.steps,
     )
-    batches = getattr(data, "epoch", lambda _, first: data.train.skip(first))
+    batches = _batches(data)
     validation = data.validation and weighted(data.validation, replicas)
     trainee.stop_training = False
     with strategy.scope():
-        if resume and keeper.resume():
-            keeper.say_resumed()
-        elif on_nan == "rollback":
-            keeper.save()
+        resumed = resume and keeper.resume()
+    if resumed:
+        keeper.say_resumed()
+    else:
+        _begin(trainee, keeper, batches, validation, on_nan, never_worse, started)
     while not (keeper.finished or trainee.stop_training):
         try:
             trainee.fit(
-                weighted(batches(keeper.epoch, keeper.step), replicas),
+                _rest(batches, keeper, replicas),
                 validation_data=validation,
                 initial_epoch=keeper.epoch,
                 epochs=keeper.epoch + 1,
@@ -261,6 +295,38 @@ def _fit(trainee, data, keeper, callbacks, resume, on_nan):
     every.end()
     with strategy.scope():
         swap(trainee)
+
+
+def _rest(batches, keeper, replicas):
+    """The batches of this epoch that have not been trained on."""
+    left = batches(keeper.epoch, keeper.step)
+    if keeper.progress.span:
+        left = left.take(keeper.steps - keeper.step)
+    return weighted(left, replicas)
+
+
+def _begin(trainee, keeper, batches, validation, on_nan, never_worse, started):
+    """What comes before the first step: a first validation, the plan of the time."""
+    minutes, strategy = keeper.recipe.minutes, trainee.distribute_strategy
+    start, step, besides = None, 0.0, 0.0
+    if minutes:
+        first = weighted(batches(0, 0), strategy.num_replicas_in_sync)
+        step, besides = pace.speed(trainee, first, 60 * minutes)
+    if validation and (never_worse or minutes):
+        trainee.evaluate(validation.take(1), verbose=0)  # compiles
+        before = pace.clock()
+        found = trainee.evaluate(validation, verbose=0, return_dict=True)
+        besides += pace.clock() - before
+        if never_worse:
+            start = {f"val_{k}": float(np.ravel(v)[0]) for k, v in found.items()}
+    with strategy.scope():
+        before = pace.clock()
+        if minutes or start or on_nan == "rollback":
+            keeper.begin(start)
+        if minutes:
+            besides += pace.clock() - before
+            span = pace.plan(60 * minutes, started, step, besides, keeper)
+            keeper.begin(start, span)
 
 
 class _OneTraining(keras.callbacks.CallbackList):

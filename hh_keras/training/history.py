@@ -29,20 +29,44 @@ def write_history(rows: Sequence[dict], workdir: str | Path, name: str) -> None:
 
 
 def read_history(workdir: str | Path, name: str) -> list[dict]:
-    """Returns the rows of `history/NAME.jsonl`, a list of dicts."""
+    """Returns the rows of `history/NAME.jsonl`, a list of dicts.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
     text = (Path(workdir) / "history" / f"{name}.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
 
 
-def best_epoch(rows: Sequence[dict], goal: str = "accuracy") -> int:
+def best_epoch(
+    rows: Sequence[dict], goal: str = "accuracy", start: dict | None = None
+) -> int:
     """The number of the epoch with the best validation measure, the first of equals.
 
-    Without validation, the one with the lowest loss. 0 if there are no rows.
+    Without validation, the one with the lowest loss. 0 if there are no rows, or if none
+    is better than the start.
+
+    Args:
+        rows: of a history.
+        goal: the measure.
+        start: what validation gave before the first epoch.
     """
     if not rows:
         return 0
-    scores = [row.get(f"val_{goal}", -row["loss"]) for row in rows]
-    return rows[scores.index(max(scores))]["epoch"]
+    if start is None:
+        scores = [row.get(f"val_{goal}", -row["loss"]) for row in rows]
+        return rows[scores.index(max(scores))]["epoch"]
+    best, found = start, 0
+    for row in rows:
+        if better(row, best, goal):
+            best, found = row, row["epoch"]
+    return found
+
+
+def better(row: dict, other: dict, goal: str = "accuracy") -> bool:
+    """Whether one validation is better than another; losses decide between equals."""
+    ours, theirs = row[f"val_{goal}"], other[f"val_{goal}"]
+    return (ours, -row["val_loss"]) > (theirs, -other["val_loss"])
 
 
 def exhausted(rows: Sequence[dict], patience: int, goal: str = "accuracy") -> bool:

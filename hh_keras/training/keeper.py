@@ -14,7 +14,7 @@ from hh_keras import files
 from hh_keras.errors import HHError, Stopped, WorkdirError
 from hh_keras.training import checkpoints
 from hh_keras.training.averaging import swap
-from hh_keras.training.history import best_epoch, exhausted, write_history
+from hh_keras.training.history import best_epoch, better, exhausted, write_history
 from hh_keras.training.layerwise import changed
 from hh_keras.training.optimizers import innermost
 from hh_keras.training.recipes import Recipe
@@ -62,6 +62,7 @@ class Keeper(keras.callbacks.Callback):
         super().__init__()
         self.network, self.plain = network, plain
         self.recipe, self.steps, self.name = recipe, steps, name
+        self.epochs = recipe.epochs
         self.workdir = None if workdir is None else Path(workdir)
         self.checkpoint_steps, self.epoch_models = checkpoint_steps, epoch_models
         self.asked_to_stop, self.until, self.goal = asked_to_stop, until, goal
@@ -76,7 +77,7 @@ class Keeper(keras.callbacks.Callback):
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to train."""
-        return self.epoch >= self.recipe.epochs or self._ends_early()
+        return self.epoch >= self.epochs or self._ends_early()
 
     def _ends_early(self):
         satisfied = bool(self.until and self.rows and self.until(self.rows))
@@ -99,7 +100,44 @@ class Keeper(keras.callbacks.Callback):
             self.epoch, self.step = self.progress.epoch, self.progress.step
             self.first, self.before = self.step, self.progress.seconds
             self.rows = list(self.progress.rows)
+            self._follow(self.progress.span)
         return bool(found)
+
+    def begin(self, start: dict | None, span: tuple = ()) -> None:
+        """Notes what a training starts from, and how long it will be.
+
+        Args:
+            start: what validation gives before the first step, or None.
+            span: epochs, and steps of each; empty is what the recipe says.
+        """
+        self.progress = dataclasses.replace(self.progress, start=start, span=span)
+        self._follow(span)
+        self._save_models()
+        self.save()
+        if start and not span:
+            values = "  ".join(f"{key} {value:.4f}" for key, value in start.items())
+            self.say(f"  {self.name}: before training  {values}")
+
+    def _follow(self, span):
+        if span:
+            whole = self.recipe.epochs * self.identity["steps"]
+            self.epochs, self.steps = span
+            schedule = innermost(self.model.optimizer)._learning_rate
+            schedule.pace.assign(whole / (self.epochs * self.steps))
+
+    @property
+    def worse(self) -> bool:
+        """Whether the last epoch is no better than the start; then this says so."""
+        start = self.progress.start
+        if not (start and self.rows) or better(self.rows[-1], start, self.goal):
+            return False
+        key = f"val_{self.goal}"
+        self.say(
+            f"  {self.name}: training did not make it better (val_{self.goal} "
+            f"{start[key]:.4f} before, {self.rows[-1][key]:.4f} after): it keeps the "
+            "weights that it started from. Lower the learning rate, or train longer."
+        )
+        return True
 
     def say_resumed(self) -> None:
         done = f"{self.epoch} epochs and {self.step} steps are done"
@@ -178,12 +216,12 @@ class Keeper(keras.callbacks.Callback):
         if self.workdir is not None and self.writes:
             write_history(self.rows, self.workdir, self.name)
         self.save()
-        self.say(epoch_line(self.name, self.rows, self.recipe.epochs, self.goal))
-        if self._ends_early() and self.epoch < self.recipe.epochs:
+        self.say(epoch_line(self.name, self.rows, self.epochs, self.goal))
+        if self._ends_early() and self.epoch < self.epochs:
             self.model.stop_training = True
             self.say(
                 f"  {self.name}: training ends here; the best epoch was "
-                f"{best_epoch(self.rows, self.goal)}"
+                f"{best_epoch(self.rows, self.goal, self.progress.start)}"
             )
 
     def _rate(self, step):
@@ -196,7 +234,8 @@ class Keeper(keras.callbacks.Callback):
         swap(self.model)
         with changed(self.plain):
             folder = self.workdir / "epoch_models"
-            if best_epoch(self.rows, self.goal) == len(self.rows):
+            best = best_epoch(self.rows, self.goal, self.progress.start)
+            if best == len(self.rows):
                 files.replace(folder / f"{self.name}_best.keras", self.network.save)
             files.replace(folder / f"{self.name}_last.keras", self.network.save)
         swap(self.model)

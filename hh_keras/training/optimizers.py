@@ -106,6 +106,10 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         steps: training steps in all.
         warmup_steps: how many of them warm up, linearly from peak/warmup_steps.
         shape: "cosine", "step" or "constant" (see `Recipe.schedule`).
+
+    Attributes:
+        pace: steps of the schedule that go by in one of the training; a variable where
+            it is not known before the first steps are timed, else None.
     """
 
     def __init__(
@@ -114,9 +118,12 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         super().__init__()
         self.peak, self.steps = float(peak), int(steps)
         self.warmup_steps, self.shape = int(warmup_steps), shape
+        self.pace: Any = None
 
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
+        if self.pace is not None:
+            step = step * self.pace
         warm = ops.minimum((step + 1.0) / max(self.warmup_steps, 1), 1.0)
         span = max(self.steps - self.warmup_steps, 1)
         done = ops.clip((step - self.warmup_steps) / span, 0.0, 1.0)
@@ -179,12 +186,15 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.Optimizer:
 
 def schedule_of(recipe: Recipe, steps_per_epoch: int) -> RecipeSchedule:
     """The learning rate of a recipe by step, a `RecipeSchedule`."""
-    return RecipeSchedule(
+    schedule = RecipeSchedule(
         recipe.peak_learning_rate,
         steps=recipe.epochs * steps_per_epoch,
         warmup_steps=round(recipe.warmup_epochs * steps_per_epoch),
         shape=recipe.schedule,
     )
+    if recipe.minutes:
+        schedule.pace = keras.Variable(1.0, trainable=False, name="pace")
+    return schedule
 
 
 def innermost(optimizer: keras.Optimizer) -> keras.Optimizer:

@@ -13,7 +13,7 @@ from hh_keras.errors import HHError
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "step", "constant")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-DISTILLATIONS = ("none", "kd", "sp")
+DISTILLATIONS = ("none", "kd", "sp", "match")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +53,27 @@ class Recipe:
         patience: training ends when the validation measure has not risen for so many
             epochs; 0 for never.
         distill: what a teacher adds to the loss: "kd" (its softened outputs,
-            arXiv:1503.02531), "sp" (similarities within the batch, arXiv:1907.09682)
-            or "none".
-        distill_weight: of the teacher's part: `w * KD + (1 - w) * loss` and
-            `w * SP + loss`; None is the paper's 0.4 and 3000.
+            arXiv:1503.02531), "sp" (similarities within the batch, arXiv:1907.09682),
+            "match" (its outputs, and the features that a smaller network has kept of
+            it, by squared error) or "none".
+        distill_weight: of the teacher's part: `w * KD + (1 - w) * loss`, `w * SP +
+            loss`, and "match" like "kd"; None is the paper's 0.4 and 3000, and 1.
         temperature: of "kd".
+        feature_weight: of the features in "match", beside the outputs; 0 for none.
         distill_layers: features to compare by "sp" beside the outputs, separated by
             commas: "layer", or "layer=teacher's layer".
         augment: training augmentation, a name that `hh_keras.data.load` knows.
         rand_augment: operations of RandAugment per image (arXiv:1909.13719); 0, none.
         mixup: alpha of MixUp (arXiv:1710.09412); 0 for none.
         cutmix: alpha of CutMix (arXiv:1905.04899); 0 for none.
+        minutes: wall-clock time that a training shall take, its validations and
+            checkpoints included: as many steps as the first ones let expect, under the
+            whole of the schedule. `epochs` then only gives warm-up its share. 0: what
+            `epochs` says.
+        frozen_statistics: whether the network learns as it predicts:
+            BatchNormalization by the moving statistics it has (its gains and offsets
+            learn), dropout off. Statistics of few images, or of small batches, harm
+            inherited weights.
         seed: of shuffling, augmentation and initial weights.
 
     Raises:
@@ -92,11 +102,14 @@ class Recipe:
     distill: str = "none"
     distill_weight: float | None = None
     temperature: float = 4.0
+    feature_weight: float = 3.0
     distill_layers: str = ""
     augment: str = "none"
     rand_augment: int = 0
     mixup: float = 0.0
     cutmix: float = 0.0
+    minutes: float = 0.0
+    frozen_statistics: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -104,10 +117,10 @@ class Recipe:
             value = getattr(self, name)
             if not (_is_a(value, kind) and valid(value)):
                 raise HHError(f"recipe: {name} is {value!r}; it must be {remedy}.")
-        if self.distill == "kd" and (self.distill_weight or 0) > 1:
+        if self.distill in ("kd", "match") and (self.distill_weight or 0) > 1:
             raise HHError(
-                f"recipe: distill_weight is {self.distill_weight}; for kd it is a "
-                "share of the loss, at most 1."
+                f"recipe: distill_weight is {self.distill_weight}; for {self.distill} "
+                "it is a share of the loss, at most 1."
             )
         if self.distill_layers and self.distill != "sp":
             raise HHError(
@@ -203,10 +216,13 @@ _RULES = (
     ("distill", *_one_of(DISTILLATIONS)),
     ("distill_weight", (float, type(None)), lambda v: v is None or v > 0, "above 0"),
     ("temperature", *_POSITIVE),
+    ("feature_weight", *_AMOUNT),
     ("distill_layers", str, lambda v: True, "names of layers"),
     ("augment", str, lambda v: bool(v), "the name of an augmentation"),
     ("rand_augment", *_COUNT),
     ("mixup", *_AMOUNT),
     ("cutmix", *_AMOUNT),
+    ("minutes", *_AMOUNT),
+    ("frozen_statistics", *_SWITCH),
     ("seed", *_COUNT),
 )

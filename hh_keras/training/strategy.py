@@ -2,6 +2,7 @@
 
 import functools
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -169,3 +170,11 @@ def chiefs(
 
     sums = tf.function(lambda: strategy.run(total))()
     return strategy.experimental_local_results(sums)[0].numpy()
+
+
+def agree(model: keras.Model) -> keras.Model:
+    """Gives every worker's copy of a model the chief's weights; see `chiefs`."""
+    if workers(tf.distribute.get_strategy()) > 1:
+        for variable in model.variables:
+            variable.assign(chiefs(np.asarray(variable)))
+    return model

@@ -35,6 +35,8 @@ class Task:
         unfit: fields of `Recipe` that must stay at their defaults.
         criterion: what ranks the channels of networks that start afresh; None leaves
             that to `hh_keras.shrink`.
+        labelled: whether training images have labels; else only validation images have,
+            and the teacher alone teaches.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Task:
     distills: tuple[str, ...] = ("none",)
     unfit: tuple[str, ...] = ()
     criterion: str | None = None
+    labelled: bool = True
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Raises HHError if a recipe asks for what this task has no use for."""

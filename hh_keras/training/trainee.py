@@ -21,15 +21,24 @@ class Trainee(keras.Model):
     The outputs may be the model's own and, behind it, features to learn from.
     """
 
-    def learn(self, objective: Callable, measures: Mapping[str, Callable]) -> None:
+    def learn(
+        self,
+        objective: Callable,
+        measures: Mapping[str, Callable],
+        frozen_statistics: bool = False,
+        labelled: bool = True,
+    ) -> None:
         """Sets what to learn and what to measure, in the scope of the strategy.
 
         Args:
             objective: `f(images, labels, outputs) → (batch,)`, the losses to reduce;
                 outputs is a list, the model's own first.
             measures: name → `f(labels, output) → (batch,)`, one of them "loss".
+            frozen_statistics: see `Recipe`.
+            labelled: see `Task`.
         """
         self.objective, self.measures = objective, measures
+        self.frozen_statistics, self.labelled = frozen_statistics, labelled
         self.means = [keras.metrics.Mean(name=name) for name in measures]
 
     @property
@@ -40,7 +49,7 @@ class Trainee(keras.Model):
         images, labels, weight = data
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
-            outputs = self._predicted(images, training=True)
+            outputs = self._predicted(images, not self.frozen_statistics)
             losses = self.objective(images, labels, outputs)
             loss = tf.reduce_sum(losses * weight)
             if self.losses:
@@ -67,12 +76,15 @@ class Trainee(keras.Model):
     def _measured(self, labels, outputs, weight, losses=None):
         """Adds a batch to the running means; examples that only fill it up weigh 0."""
         counts = tf.cast(weight > 0, tf.float32)
-        for mean in self.means:
+        means = self.means
+        if losses is not None and not self.labelled:
+            means = [mean for mean in means if mean.name == "loss"]
+        for mean in means:
             if losses is None or mean.name != "loss":
                 mean.update_state(self.measures[mean.name](labels, outputs[0]), counts)
             else:
                 mean.update_state(losses, counts)
-        logs = {mean.name: mean.result() for mean in self.means}
+        logs = {mean.name: mean.result() for mean in means}
         if _across_machines():  # Keras averages logs over the workers along axis 0
             logs = {name: tf.reshape(value, [1]) for name, value in logs.items()}
         return logs

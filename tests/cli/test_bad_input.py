@@ -138,7 +138,16 @@ def with_two_inputs():
                 "--weights=inherit",
                 "--width_mult=1",
             ],
-            ["loss", "nan"],
+            ["'head'", "NaN"],
+        ),
+        (
+            "shrink",
+            [
+                "--model=tests.cli.test_bad_input:not_a_number",
+                "--weights=inherit",
+                "--criterion=fisher",
+            ],
+            ["'head'", "NaN"],
         ),
         (
             "shrink",

@@ -63,8 +63,10 @@ def test_flags_win_over_the_file(tmp_path, capsys):
 
 
 def test_every_field_of_a_recipe_is_a_flag():
-    names = {flag.name for flag in (*flags.TRAINING, *flags.DISTILLATION)}
-    names |= {"batch_size", "seed"}
+    names = {
+        flag.name for flag in (*flags.TRAINING, *flags.RECOVERY, *flags.DISTILLATION)
+    }
+    names |= {"batch_size", "seed", "minutes"}  # --recover
     assert set(Recipe.__dataclass_fields__) <= names
     plain = Recipe()
     for flag in flags.TRAINING:

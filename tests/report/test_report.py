@@ -338,3 +338,38 @@ def test_figures_can_be_saved_by_the_user():
     buffer = io.BytesIO()
     report.plot_cost(make_results()["models"]).savefig(buffer, format="svg")
     assert b"<svg" in buffer.getvalue()
+
+
+def test_what_inherited_weights_keep(tmp_path):
+    results = make_results()
+    shares = {f"conv{k}": 1 - 0.1 * k for k in range(6)}
+    results["kept"] = {"share": 0.9123, "agreement": 0.95, "layers": shares}
+    results["kept"] |= {"examples": 256, "held_out": True}
+    rows = [
+        {"share": share, "macs": macs, "params": 1000, "kept": kept}
+        | {"agreement": kept, "goal": goal, "place": ""}
+        for share, macs, kept, goal in (
+            (None, 1000, 1.0, 0.8),
+            (0.9, 900, 0.97, 0.79),
+            (None, 700, -0.2, None),
+        )
+    ]
+    for sweep in (rows, [{**row, "goal": None, "agreement": None} for row in rows]):
+        path = report.write_report(tmp_path, {**results, "sweep": sweep}, GOAL)
+        page = path.read_text(encoding="utf-8")
+        for words in (
+            "keeps 91.23 %",
+            "Before training",
+            "256 images from which nothing was learnt",
+        ):
+            assert words in page
+        for name in ("kept", "sweep"):
+            image = Image.open(tmp_path / f"pictures/{name}.png")
+            assert image.size[0] > 500 and np.asarray(image).std() > 5
+    assert page.count("<th>output kept</th>") == 1 and "50.00 %" in page
+    assert (
+        report.plot_sweep(rows, GOAL)
+        .get_suptitle()
+        .startswith("At 70 % of the MACs nothing")
+    )
+    assert "91.23 %" in report.plot_kept(results["kept"]).get_suptitle()

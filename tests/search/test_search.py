@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_plan(criterion):
         ("fresh", batches(), "balanced", 0),
         ("fresh", None, "balanced", 0),
         ("inherit", None, "balanced", 0),
-        ("inherit", batches(), "fisher", 3),
+        ("inherit", batches(), "obs", 0),
     ],
 )
 def test_the_default_criterion_depends_on_the_weights(weights, data, criterion, read):

@@ -200,7 +200,7 @@ def test_what_does_not_go_together(teacher):
     data = models.images()
     with pytest.raises(HHError, match="no teacher"):
         train(models.network(), data, Recipe(batch_size=8, distill="kd"))
-    with pytest.raises(HHError, match="choose kd or sp"):
+    with pytest.raises(HHError, match="choose kd, sp or match"):
         train(models.network(), data, Recipe(batch_size=8), teacher=teacher)
     with pytest.raises(HHError, match="distill_layers"):
         Recipe(distill="kd", distill_layers="conv")

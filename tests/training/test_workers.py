@@ -34,6 +34,20 @@ def search():
     )
 
 
+def inherit():
+    """A search that learns from inputs, and a network that inherits weights."""
+    model = models.network(normalised=True)
+    budget = hh.Budget(macs=0.6 * hh.cost(model).macs)
+    images = np.concatenate([x for x, _ in models.images().train.as_numpy_iterator()])
+    return hh.shrink(
+        model,
+        budget=budget,
+        width=1,
+        weights="inherit",
+        calibration=[images[k : k + 5] for k in range(0, len(images), 5)],
+    )
+
+
 def free_ports(count):
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -88,6 +102,30 @@ def test_workers_find_the_plan_that_one_process_finds(folder):
         np.testing.assert_array_equal(np.load(folder / f"scores-{k}.npy"), found.scores)
         plan = hh.Plan.load(folder / f"plan-{k}.json")
         np.testing.assert_array_equal(plan.keep, found.plan.keep)
+
+
+def test_workers_inherit_what_one_process_inherits(folder):
+    found = inherit()
+    for k in range(2):
+        plan = hh.Plan.load(folder / f"inherited-{k}.json")
+        np.testing.assert_array_equal(plan.keep, found.plan.keep)
+        weights = np.load(folder / f"inherited-{k}.npz")
+        for key, variable in zip(weights.files, found.model.weights, strict=True):
+            np.testing.assert_allclose(weights[key], np.asarray(variable), atol=1e-5)
+    first, second = (np.load(folder / f"inherited-{k}.npz") for k in range(2))
+    for key in first.files:
+        np.testing.assert_array_equal(first[key], second[key])
+
+
+def test_replicas_inherit_what_one_device_inherits():
+    alone = inherit()
+    with models.two().scope():
+        found = inherit()
+    np.testing.assert_array_equal(found.plan.keep, alone.plan.keep)
+    assert found.kept.held_out
+    for v, w in zip(found.model.weights, alone.model.weights, strict=True):
+        np.testing.assert_allclose(np.asarray(v), np.asarray(w), atol=1e-6)
+    assert found.kept.share == pytest.approx(alone.kept.share, abs=1e-5)
 
 
 def test_replicas_find_the_plan_that_one_device_finds():

@@ -18,7 +18,7 @@ import hh_keras as hh  # noqa: E402
 from hh_keras.training import strategy  # noqa: E402
 from tests.classifiers import train  # noqa: E402
 from tests.training import test_replicas as models  # noqa: E402
-from tests.training.test_workers import RECIPES, search  # noqa: E402
+from tests.training.test_workers import RECIPES, inherit, search  # noqa: E402
 
 
 def main():
@@ -31,7 +31,10 @@ def main():
         history = json.dumps(trained.history)
         pathlib.Path(folder, f"{name}-{index}.json").write_text(history)
     with together.scope():
-        found = search()
+        found, inherited = search(), inherit()
+    inherited.plan.save(f"{folder}/inherited-{index}.json")
+    arrays = [np.asarray(variable) for variable in inherited.model.weights]
+    np.savez(f"{folder}/inherited-{index}.npz", *arrays)
     np.save(f"{folder}/scores-{index}.npy", found.scores)
     found.plan.save(f"{folder}/plan-{index}.json")
     assert hh.cost(found.model).macs

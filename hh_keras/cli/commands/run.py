@@ -35,6 +35,7 @@ GROUPS = {
     "Data": flags.DATA,
     "Search": flags.SEARCH,
     "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
+    "Inherited weights": flags.RECOVERY,
     "Teacher": flags.DISTILLATION,
     "Devices": flags.DEVICES,
     "Other": (
@@ -50,9 +51,10 @@ GROUPS = {
 def main(args: FlagValues) -> None:
     started = time.perf_counter()
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from hh_keras.cli import network, results, stages, training
+    from hh_keras.cli import network, results, search, stages, training
     from hh_keras.tasks import registry
 
+    search.prepare(args)
     run = training.open_run(args, "run")
     recipe = training.recipe(args)
     print(f"{args.model} on {args.dataset}; all files go to {run.path}")
@@ -61,7 +63,7 @@ def main(args: FlagValues) -> None:
     stages.search(run, model, data, args)
     if args.stage == "all":
         for number, (name, title) in enumerate(stages.TITLES.items(), 2):
-            left = stages.forecast(run, data, recipe)
+            left = stages.forecast(run, data, recipe, args)
             stages.header(started, number, f"Training the {title}", left)
             stages.train(run, name, data, recipe, args)
     elif args.stage != "search":

@@ -6,11 +6,14 @@ that fit the budget become a smaller network with the same layers.
     python launch/shrink.py --workdir=runs/shrink
     python launch/shrink.py --model=resnet56 --dataset=photos/ --macs=0.5x
     python launch/shrink.py --model=mine:build --model_args='{"depth": 3}' --macs=300M
-    python launch/shrink.py --model=trained.keras --width_mult=1 --weights=inherit
+    python launch/shrink.py --model=trained.keras --weights=inherit \\
+        --calibrate=photos/ --macs=0.7x --sweep=0.9,0.8,0.6
 
 Leaves in --workdir: plan.json (which channels of the widened network stay),
 original.keras and lw_dna.keras (both with the weights that training should start
-from), run.json (all settings). launch/train.py trains either; launch/run.py does
+from), run.json (all settings); with --sweep, the same of each size in sweep/, and a
+picture. With --calibrate, labelled images are not needed: --dataset may be left out.
+launch/train.py trains either; launch/run.py does
 everything in one go.
 """
 
@@ -34,26 +37,30 @@ GROUPS = {
 
 def main(args: FlagValues) -> None:
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from hh_keras.cli import network, search, training, workdir
+    from hh_keras.cli import network, search, sweep, training, workdir
 
+    search.prepare(args)
     run = training.open_run(args, "shrink")
     files = ("plan.json", "original.keras", "lw_dna.keras")
     if workdir.is_finished(run, "search", files):
         print(f"Nothing to do: {run.path} holds this very run, finished.")
         return
     started = time.perf_counter()
-    model, data = network.load(args)
+    load = network.alone if search.without_dataset(args) else network.load
+    model, data = load(args)
     print(f"Searching {args.model} on {data.name} ...", flush=True)
-    original, result = search.search(model, data, args, run)
+    original, result, swept = search.search(model, data, args, run)
     if not run.chief:
         return
     workdir.claim(run)
     result.plan.save(run.path / "plan.json")
     network.save_model(original, run.path / "original.keras")
     network.save_model(result.model, run.path / "lw_dna.keras")
-    workdir.finish(run, "search", started)
     print(result.plan.diff(result.wide))
     print(search.summary(result))
+    rows = sweep.keep(run, original, result, swept, data, args)
+    kept = search.kept_facts(result.kept)
+    workdir.finish(run, "search", started, kept=kept, sweep=rows)
     print(f"Written: {', '.join(str(run.path / name) for name in files)}")
 
 

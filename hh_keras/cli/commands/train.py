@@ -28,6 +28,7 @@ GROUPS = {
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
     "Data": flags.DATA,
     "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
+    "Inherited weights": flags.RECOVERY,
     "Teacher": flags.DISTILLATION,
     "Devices": flags.DEVICES,
     "Other": (flags.SEED, flags.NAME, *flags.workdir_flags("runs/train")),

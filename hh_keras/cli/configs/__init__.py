@@ -9,6 +9,7 @@ import importlib
 
 from absl.flags import FlagValues
 
+from hh_keras.cli import recovery
 from hh_keras.errors import HHError
 from hh_keras.flag import given, set_defaults
 from hh_keras.tasks import registry
@@ -70,5 +71,7 @@ def complete(args: FlagValues) -> None:
         size = args.image_size
         small = tuple(min(n, _SMALL) for n in size) if size else None
         set_defaults(args, {"image_size": small})
-    if "distill" in args and args.distill not in (None, "none") and not args.teacher:
+    recovery.complete(args)
+    taught = given(args, "distill") not in (None, "none")
+    if taught and not (args.teacher or recovery.original_teaches(args)):
         raise HHError(f"--distill={args.distill} needs --teacher.")

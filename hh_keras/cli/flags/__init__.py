@@ -18,7 +18,7 @@ from hh_keras.cli.flags.run import (
 from hh_keras.cli.flags.search import LATENCY, SEARCH, merge_min_keep
 from hh_keras.cli.flags.task import TASK
 from hh_keras.cli.flags.timing import TIMED_FILES, TIMING
-from hh_keras.cli.flags.training import DISTILLATION, RESUME, TRAINING
+from hh_keras.cli.flags.training import DISTILLATION, RECOVERY, RESUME, TRAINING
 from hh_keras.flag import named
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "NAME",
     "ONE_VIEW",
     "OUTPUT",
+    "RECOVERY",
     "RESUME",
     "RUN",
     "SEARCH",

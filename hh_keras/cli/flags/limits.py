@@ -57,6 +57,22 @@ def parse_limit(text: str) -> Limit:
     return Limit(round(value * _UNITS[unit]), False, text)
 
 
+def parse_minutes(text: str) -> float:
+    """Reads "10m", "1h", "90s", "10" or "full"; minutes, 0 for "full".
+
+    Example:
+        >>> parse_minutes("1.5h"), parse_minutes("10"), parse_minutes("full")
+        (90.0, 10.0, 0.0)
+    """
+    lower = text.strip().lower()
+    if lower == "full":
+        return 0.0
+    number = re.fullmatch(r"(\d+\.?\d*|\.\d+)(s|m|min|h|)", lower)
+    if not number or float(number[1]) == 0:
+        raise ValueError("write a time such as 10m or 1h, minutes such as 10, or full.")
+    return float(number[1]) * {"s": 1 / 60, "h": 60}.get(number[2], 1)
+
+
 def parse_latency(text: str) -> Limit:
     """Reads "0.5x", "12ms" or "none"; a `Limit` in milliseconds."""
     lower = text.strip().lower()

@@ -44,6 +44,20 @@ def merge_min_keep(
     return merged["*"] if list(merged) == ["*"] else merged
 
 
+def parse_shares(text: str) -> tuple[float, ...]:
+    """Reads "0.9,0.8,0.7", or "0.9x,0.8x"; the largest first, each once."""
+    try:
+        shares = [float(part.strip().removesuffix("x")) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise ValueError(
+            "write shares of the original's MACs, above 0 and at most 1, such as "
+            "0.9,0.8,0.7,0.6."
+        )
+    return tuple(sorted(set(shares), reverse=True))
+
+
 LATENCY = (
     Flag(
         "latency_quantize",
@@ -84,7 +98,8 @@ SEARCH = (
         "width_mult",
         Number(float, least=1),
         2.0,
-        "How much to widen the network before it is shrunk; 1 shrinks it directly.",
+        "How much to widen the network before it is shrunk; 1 shrinks it directly, and "
+        "is the default with inherited weights.",
     ),
     Flag(
         "min_keep",
@@ -143,8 +158,17 @@ SEARCH = (
         Text("FOLDER"),
         None,
         "With inherited weights: images, without labels, from which the channels that "
-        "stay learn what those that leave carried, and by which they are chosen. "
-        "Default: the training images.",
+        "stay learn what those that leave carried, and by which they are chosen; every "
+        "fifth batch, up to 256 images, is kept out to measure on. Default: the "
+        "training images.",
+    ),
+    Flag(
+        "sweep",
+        Checked(parse_shares, "SHARE,SHARE,..."),
+        None,
+        "With inherited weights: besides --macs, make networks of these shares of the "
+        "MACs, such as 0.9,0.8,0.7,0.6, and show what each keeps, so that one can be "
+        "chosen. They go to sweep/ in --workdir.",
     ),
     Flag(
         "plan",

@@ -1,12 +1,13 @@
 """Flags: how a network is trained."""
 
-from hh_keras.flag import COUNT, SWITCH, Choice, Flag, Number, Text
+from hh_keras.cli.flags.limits import parse_minutes
+from hh_keras.flag import COUNT, SWITCH, Checked, Choice, Flag, Number, Text
 from hh_keras.tasks import registry
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "step", "constant")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-DISTILLATIONS = ("none", "kd", "sp")
+DISTILLATIONS = ("none", "kd", "sp", "match")
 
 TRAINING = (
     Flag("epochs", COUNT, 3, "Passes over the training images."),
@@ -83,6 +84,24 @@ TRAINING = (
     Flag("cutmix", Number(float, least=0), 0.0, "Alpha of keras-cv's CutMix; 0: none."),
 )
 
+RECOVERY = (
+    Flag(
+        "recover",
+        Checked(parse_minutes, "10m|1h|full"),
+        None,
+        "Train weights that were inherited so that they are not lost: gently, and "
+        "never to something worse, in ten minutes, an hour, any such time, or --epochs "
+        "(full). Default: full where the original is the teacher.",
+    ),
+    Flag(
+        "frozen_statistics",
+        SWITCH,
+        False,
+        "Train the network as it predicts: BatchNormalization by the statistics that "
+        "it has, no dropout. For few images, or small batches. --recover: yes.",
+    ),
+)
+
 DISTILLATION = (
     Flag(
         "teacher",
@@ -94,16 +113,25 @@ DISTILLATION = (
         "distill",
         Choice(DISTILLATIONS),
         None,
-        "How: kd (its softened outputs) or sp (which images it finds similar). "
-        "Default: kd with --teacher, otherwise none.",
+        "How: kd (its softened outputs), sp (which images it finds similar) or match "
+        "(its outputs and the features that a smaller network has kept of it, by "
+        "squared error). Default: match for inherited weights, whose original is then "
+        "the teacher; kd with --teacher; otherwise none.",
     ),
     Flag(
         "distill_weight",
         Number(float, above=0),
         None,
-        "Weight of the teacher's part. Default: the paper's, 0.4 for kd, 3000 for sp.",
+        "Weight of the teacher's part. Default: the paper's, 0.4 for kd, 3000 for sp; "
+        "1 for match, which leaves the labels out.",
     ),
     Flag("temperature", Number(float, above=0), 4.0, "How soft outputs are in kd."),
+    Flag(
+        "feature_weight",
+        Number(float, least=0),
+        3.0,
+        "Weight of the features in match, beside the outputs; 0 for none.",
+    ),
     Flag(
         "distill_layers",
         Text("LAYER[=LAYER],..."),

@@ -12,7 +12,7 @@ from hh_keras.errors import DataError, HHError
 from hh_keras.flag import given
 from hh_keras.graph.heads import from_logits
 from hh_keras.models import is_keras_file
-from hh_keras.tasks.application import Application, Evaluation
+from hh_keras.tasks.application import Application, Evaluation, calibration_images
 from hh_keras.tasks.classification import data as labelled
 from hh_keras.tasks.classification.confusion import plot_confusion
 from hh_keras.tasks.classification.evaluation import (
@@ -44,7 +44,12 @@ def application(args: FlagValues) -> Application:
         facts=_facts,
         reload=_reload,
         view=labelled.view,
+        calibration=_calibration,
     )
+
+
+def _calibration(args: FlagValues, data: Any, folder: str, count: int) -> np.ndarray:
+    return calibration_images(args, data, folder, count, labelled.view(args))
 
 
 def _evaluate_file(args: FlagValues, build: Callable) -> Evaluation:

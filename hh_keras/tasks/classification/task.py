@@ -114,5 +114,5 @@ TASK = Task(
     goal=GOAL,
     evaluate=evaluate,
     check=lambda model, data: check_head(model, len(data.class_names)),
-    distills=("none", "kd", "sp"),
+    distills=("none", "kd", "sp", "match"),
 )

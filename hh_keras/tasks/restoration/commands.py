@@ -53,6 +53,7 @@ def application(args: FlagValues) -> Application:
         say=_say,
         facts=lambda data: {"patches per epoch": data.num_train},
         pictures=functools.partial(_pictures, task),
+        calibration=photographs.calibration,
     )
 
 

@@ -1,8 +1,10 @@
 """Photographs, as the flags ask for them, in pairs that fit a network."""
 
+import math
 from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 from absl.flags import FlagValues
 
 from hh_keras import models
@@ -11,6 +13,7 @@ from hh_keras.errors import ModelError
 from hh_keras.export import input_shape, tiles_of
 from hh_keras.flag import given
 from hh_keras.tasks.restoration.pairs import load_pairs
+from hh_keras.tasks.restoration.photographs import open_photographs
 from hh_keras.tasks.restoration.tiling import size_multiple
 
 
@@ -73,6 +76,34 @@ def load_photographs(args: FlagValues, channels: int, multiple: int = 1) -> Imag
         on_bad_image=args.on_bad_image,
         hold_out=not given(args, "all_images", False),
     )
+
+
+def calibration(
+    args: FlagValues, data: ImageData, folder: str, count: int
+) -> tf.data.Dataset:
+    """Patches of a folder's photographs, degraded as those that are trained on.
+
+    Args:
+        args: flags.
+        data: of the task, for the channels.
+        folder: of clean photographs.
+        count: how many patches, at most a batch more.
+    """
+    photographs = len(open_photographs(folder, hold_out=False).train)
+    found = load_pairs(
+        folder,
+        args.degrade,
+        args.patch,
+        data.image_shape[2],
+        args.batch_size,
+        given(args, "seed", 0),
+        "none",
+        patches_per_image=math.ceil(count / photographs),
+        memory_bytes=args.memory_mb * 2**20,
+        on_bad_image=args.on_bad_image,
+        hold_out=False,
+    )
+    return found.search.take(math.ceil(count / args.batch_size))
 
 
 def load_for_file(args: FlagValues) -> ImageData:

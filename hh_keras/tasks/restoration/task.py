@@ -103,7 +103,7 @@ def _task(name, noun, kind, scale, on_luma, defaults):
         defaults={**_DEFAULTS, **defaults},
         preview=lambda model, data, count: preview(model, data, count, scale),
         encoded=restore_bytes,
-        distills=("none", "sp"),
+        distills=("none", "sp", "match"),
         unfit=("label_smoothing", "rand_augment", "mixup", "cutmix"),
         criterion="gradient",  # benchmarks/restoration.md
     )

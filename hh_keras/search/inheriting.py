@@ -1,0 +1,54 @@
+"""What a smaller network inherits: as much of the original's outputs as can be had."""
+
+import keras
+import numpy as np
+
+from hh_keras.export.float32 import computing_in_float32
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.search.calibration import Calibration
+from hh_keras.search.kept import Kept, measure_kept
+from hh_keras.surgery.compensation import compensate
+from hh_keras.surgery.following import follow
+
+
+def inherit(
+    model: keras.Model,
+    small: keras.Model,
+    channel_map: ChannelMap,
+    keep: np.ndarray,
+    learnt: Calibration,
+) -> Kept:
+    """Gives a rebuilt network the weights with which it keeps most of the outputs.
+
+    Those that make up for what left, as the original reads it, then as the small
+    network itself reads it. Of these and the weights as they were, those stay that keep
+    most on examples that were held out, or, if there are too few of them, the last.
+
+    Args:
+        model: the original, as it was traced.
+        small: `rebuild(model, plan)`, with inherited weights; they are changed.
+        channel_map: of the original.
+        keep: bool `(channel_map.size,)`, the plan's channels.
+        learnt: from calibration data.
+
+    Returns:
+        What is kept.
+    """
+    moments = learnt.moments
+
+    def measured():
+        probe, held_out = learnt.probe, learnt.held_out
+        return measure_kept(model, small, channel_map, keep, probe, held_out)
+
+    best, weights = measured(), small.get_weights()
+    for stage in (
+        lambda: compensate(model, small, channel_map, keep, moments),
+        lambda: follow(model, small, channel_map, keep, moments, learnt.batches),
+    ):
+        with computing_in_float32(model), computing_in_float32(small):
+            stage()
+        found = measured()
+        if not learnt.held_out or found.share > best.share:
+            best, weights = found, small.get_weights()
+    small.set_weights(weights)
+    return best

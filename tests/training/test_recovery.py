@@ -1,0 +1,253 @@
+"""A network that was made smaller learns from its original."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import hh_keras
+from hh_keras.errors import DataError
+from hh_keras.training import RECOVERY, checkpoints, features, pace, strategy
+from hh_keras.training.history import best_epoch, better
+from hh_keras.training.keeper import Keeper
+from hh_keras.training.pace import fitting
+from hh_keras.training.recovery import cut
+from hh_keras.training.units import in_units_of_statistics
+
+L = keras.layers
+
+
+def network(last="classes"):
+    """A block with a residual, behind statistics that are not those of a start."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 3))
+    x = L.Conv2D(12, 3, padding="same", use_bias=False)(L.Rescaling(1 / 255)(inputs))
+    x = start = L.ReLU()(L.BatchNormalization(name="norm")(x))
+    x = L.ReLU()(L.Conv2D(16, 3, padding="same")(x))
+    x = L.Add(name="sum")([start, L.Conv2D(12, 3, padding="same")(x)])
+    x = L.Conv2D(16, 3, strides=2, activation="relu", name="low")(x)
+    if last == "image":
+        return keras.Model(inputs, L.Conv2D(2, 3)(x))
+    x = L.Dropout(0.3, seed=1)(L.GlobalAveragePooling2D()(x))
+    model = keras.Model(inputs, L.Dense(5, kernel_initializer="normal")(x))
+    model.get_layer("norm").moving_mean.assign(np.linspace(-0.2, 0.2, 12))
+    return model
+
+
+def photographs(count=40, size=8):
+    rng = np.random.default_rng(0)
+    colours = rng.uniform(0, 255, (count, 1, 1, 3))
+    noise = rng.normal(0, 30, (count, size, size, 3))
+    return np.clip(colours + noise, 0, 255).astype("uint8")
+
+
+@pytest.fixture(scope="module")
+def pair():
+    original = network()
+    budget = hh_keras.Budget(macs=0.8 * hh_keras.cost(original).macs)
+    channel_map = hh_keras.trace(original)
+    scores = hh_keras.score_channels(original, criterion="weight_norm")
+    plan = hh_keras.select_channels(channel_map, scores, budget)
+    return original, plan, hh_keras.rebuild(original, plan)
+
+
+def again(model):
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def test_channels_that_were_kept_are_found(pair):
+    original, plan, small = pair
+    channel_map = hh_keras.trace(original)
+    keep = plan.keep_in(channel_map)
+    found = features.matches(small, original, [photographs().astype("float32")])
+    names = {match.student._keras_history.operation.name: match for match in found}
+    assert "sum" in names
+    for name in ("sum",):
+        kept = np.flatnonzero(keep[channel_map.outputs[name]])
+        right = names[name].channels == kept
+        assert right[names[name].weights > 0].all(), name
+
+
+def test_networks_that_have_nothing_in_common_share_no_features(pair):
+    other = network()
+    rng = np.random.default_rng(1)
+    other.set_weights([rng.normal(size=w.shape) for w in other.get_weights()])
+    noise = [rng.uniform(0, 255, (40, 8, 8, 3)).astype("float32")]
+    assert len(features.matches(other, pair[0], noise)) <= 1
+
+
+def standardised(norm):
+    deviation = np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
+    return norm.moving_mean.numpy() / deviation
+
+
+def held(model, images):
+    return model.predict(images.astype("float32"), verbose=0)
+
+
+def test_it_answers_more_like_its_original(pair, tmp_path):
+    original, _, small = pair
+    images, small = photographs(), again(small)
+    before = np.abs(held(small, images) - held(original, images)).mean()
+    statistics = standardised(small.get_layer("norm"))
+    trained = hh_keras.recover(
+        small, original, images, minutes=None, augment=False, workdir=tmp_path,
+    )  # fmt: skip
+    after = np.abs(held(trained.model, images) - held(original, images)).mean()
+    assert trained.model is small and after < 0.7 * before
+    found = standardised(small.get_layer("norm"))
+    np.testing.assert_allclose(found, statistics, rtol=1e-5)
+    assert len(trained.history) == RECOVERY.epochs
+    assert {"loss", "val_loss", "val_likeness", "val_agreement"} <= set(
+        trained.history[0]
+    )
+
+
+def test_it_never_ends_worse_than_it_began(pair, tmp_path, capsys):
+    original, _, small = pair
+    small = again(small)
+    weights = small.get_weights()
+    ruin = dataclasses.replace(RECOVERY, epochs=2, learning_rate=1.0)
+    hh_keras.recover(
+        small, original, photographs(), None, recipe=ruin, workdir=tmp_path
+    )
+    for before, after in zip(weights, small.get_weights()):
+        np.testing.assert_array_equal(before, after)
+    assert "keeps the weights" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_killed_within_a_time_it_ends_as_planned(pair, tmp_path, monkeypatch, replicas):
+    original, _, small = pair
+    monkeypatch.setattr(pace, "speed", lambda *args: (0.02, 0.1))
+    monkeypatch.setattr(pace, "clock", lambda: 0.0)  # so fast that it takes no time
+    settings = {
+        "minutes": 0.01,
+        "strategy": strategy("mirrored", 2) if replicas == 2 else strategy("default"),
+        "workdir": tmp_path / "whole",
+    }
+    whole, killed = again(small), again(small)
+    rows = hh_keras.recover(whole, original, photographs(100), **settings).history
+    assert (
+        len(rows) == 3 and rows[-1]["learning_rate"] < 0.5 * rows[-2]["learning_rate"]
+    )
+
+    def end_of_epoch(self, *args):
+        keep(self, *args)
+        if len(self.rows) == 2:
+            raise KeyboardInterrupt
+
+    keep, settings["workdir"] = Keeper.on_epoch_end, tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "on_epoch_end", end_of_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            hh_keras.recover(killed, original, photographs(100), **settings)
+    monkeypatch.setattr(pace, "speed", None)  # the plan is in the checkpoint
+    killed = again(small)
+    hh_keras.recover(killed, original, photographs(100), **settings)
+    for one, other in zip(whole.get_weights(), killed.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_timing_leaves_no_trace(pair, monkeypatch):
+    original, _, small = pair
+    states = []
+
+    def timed(trainee, batches, seconds):
+        before = checkpoints.values(trainee)
+        found = speed(trainee, batches, 0.1)
+        states.append((before, checkpoints.values(trainee), found))
+        return found
+
+    speed = pace.speed
+    monkeypatch.setattr(pace, "speed", timed)
+    monkeypatch.setattr(pace, "_MOST", 8)
+    hh_keras.recover(again(small), original, photographs(), minutes=0.05)
+    ((before, after, (step, besides)),) = states
+    assert step > 0 and besides >= 0
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_networks_that_make_images_recover_too():
+    original = network("image")
+    small = hh_keras.shrink(
+        original, width=1, weights="inherit", criterion="weight_norm",
+        budget=hh_keras.Budget(macs=0.7 * hh_keras.cost(original).macs),
+    ).model  # fmt: skip
+    data = tf.data.Dataset.from_tensor_slices(photographs()).batch(8)
+    rows = hh_keras.recover(small, original, data, None, augment=False).history
+    assert rows[-1]["val_likeness"] > rows[0]["val_likeness"]
+
+
+def test_pieces_are_cut_out_of_larger_photographs():
+    images = np.broadcast_to(np.arange(20.0)[:, None], (6, 30, 20, 20))
+    images = np.moveaxis(images, 2, 3)[..., :3].astype("uint8")
+    pieces = cut(images, (8, 8), (0, 1)).numpy()
+    again_ = cut(images, (8, 8), (0, 1)).numpy()
+    assert pieces.shape == (6, 8, 8, 3) and pieces.dtype == np.float32
+    np.testing.assert_array_equal(pieces, again_)
+    assert 0 <= pieces.min() and pieces.max() <= images.max()
+
+
+def test_a_folder_of_photographs(pair, tmp_path):
+    original, _, small = pair
+    for k, image in enumerate(photographs(12, 20)):
+        Image.fromarray(image).save(tmp_path / f"{k}.png")
+    once = dataclasses.replace(RECOVERY, epochs=1)
+    rows = hh_keras.recover(again(small), original, tmp_path, None, recipe=once).history
+    assert len(rows) == 1
+
+
+@pytest.mark.parametrize("data", [np.zeros((0, 8, 8, 3)), np.zeros((4, 8, 8))])
+def test_what_is_no_images(pair, data):
+    original, _, small = pair
+    with pytest.raises(DataError, match="images, height, width, channels"):
+        hh_keras.recover(small, original, data)
+
+
+def test_units_of_statistics_change_nothing_but_sizes():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((9, 9, 4))
+    x = L.BatchNormalization()(L.Conv2D(6, 3)(inputs))
+    x = L.BatchNormalization()(L.DepthwiseConv2D(3, depth_multiplier=2)(x))
+    x = L.BatchNormalization()(L.Conv2DTranspose(5, 3)(x))
+    x = L.BatchNormalization()(L.SeparableConv2D(7, 3)(x))
+    both = L.Conv2D(7, 1, name="read twice")(x)
+    x = L.Add()([L.BatchNormalization()(both), both])
+    x = L.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, L.BatchNormalization()(L.Dense(3)(x)))
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, L.BatchNormalization):
+            layer.moving_variance.assign(rng.uniform(1e-5, 3, layer.gamma.shape))
+            layer.moving_mean.assign(rng.normal(size=layer.gamma.shape))
+    images = rng.normal(size=(5, 9, 9, 4)).astype("float32")
+    before = model(images).numpy()
+    assert in_units_of_statistics(model) == 5
+    spread = np.abs(before).max()
+    np.testing.assert_allclose(model(images), before, atol=1e-5 * spread)
+
+
+@given(st.floats(1, 1e5), st.floats(1e-3, 10), st.floats(0, 100), st.integers(1, 1000))
+def test_what_fits_into_a_time(seconds, step, besides, steps):
+    epochs, each = fitting(seconds, step, besides, steps)
+    assert 1 <= each <= steps
+    total = epochs * (each * step + besides)
+    assert total <= seconds * (1 + 1e-9) or each == 1
+    assert total >= 0.5 * seconds - step * epochs - besides or each == steps
+
+
+def test_epochs_that_are_no_better_than_the_start():
+    row = {"loss": 1.0, "val_accuracy": 0.5}
+    rows = [{"epoch": k, **row, "val_loss": 1.0 / k} for k in (1, 2)]
+    start = {"val_accuracy": 0.5, "val_loss": 0.7}
+    assert best_epoch(rows, start={**start, "val_accuracy": 0.6}) == 0
+    assert best_epoch(rows, start=start) == 2 and not better(rows[0], start)
