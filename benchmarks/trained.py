@@ -283,10 +283,11 @@ def is_peer(row):
 
 
 def shown(rows):
-    """Rows of one network, of the peers only those that are best on average."""
+    """Rows of one network, of the peers only those of the best at all shares."""
     peers = dict.fromkeys(r["method"] for r in rows if is_peer(r))
     for method in peers:
-        peers[method] = np.mean([r["top1"] for r in rows if r["method"] == method])
+        top1 = [r["top1"] for r in rows if r["method"] == method]
+        peers[method] = len(top1), np.mean(top1)
     best = max(peers, key=peers.get, default=None)
     return [r for r in rows if r["method"] == best or not is_peer(r)]
 
