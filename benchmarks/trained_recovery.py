@@ -2,12 +2,13 @@
 
     python benchmarks/trained_recovery.py --photos=FOLDER --weights=weights --recover=10
 
-What `hh_keras.sweep` makes smaller learns from its original, by `hh_keras.recover`, both
-as they come, on the same 1,000 photographs without labels. A tenth of them is held out:
-by it, and never by the tests, settings were chosen and the weights are kept. Minutes are
-those of two cores, counted as processor time, so that other work on the machine does
-not matter: ten minutes are 1,200 processor seconds, compilation and validation
-included. Rows go to `results/trained.jsonl`, with the method "hh_keras, 10 minutes".
+What `hh_keras.sweep` makes smaller learns from its original, by `hh_keras.recover`,
+both as they come, on the same 1,000 photographs without labels. A tenth of them is held
+out: by it, and never by the tests, settings were chosen and the weights are kept.
+Minutes are those of two cores, counted as processor time, so that other work on the
+machine does not matter: ten minutes are 1,200 processor seconds, compilation and
+validation included. Rows go to `results/trained.jsonl`, with the method "hh_keras, 10
+minutes".
 """
 
 import argparse
