@@ -2,61 +2,29 @@
 
     python benchmarks/trained_recovery.py --photos=FOLDER --weights=weights --recover=10
 
-Networks that are smaller by "obs, compensated" learn from their original on the 1,000
-photographs that calibrated them, without labels: `hh_keras.recover`, as it comes, on
-random pieces of the 256-pixel images. A tenth of these is held out; by them, and never
-by the tests, settings were chosen and the weights are kept. Minutes are those of two
-cores, counted as processor time, so that other work on the machine does not matter: ten
-minutes are 1,200 processor seconds, with compilation and validation. Rows go to
-`results/trained.jsonl`, with the method "obs, compensated, 10 minutes".
+What `hh_keras.sweep` makes smaller learns from its original, by `hh_keras.recover`,
+both as they come, on the same 1,000 photographs without labels. A tenth of them is held
+out: by it, and never by the tests, settings were chosen and the weights are kept.
+Minutes are those of two cores, counted as processor time, so that other work on the
+machine does not matter: ten minutes are 1,200 processor seconds, compilation and
+validation included. Rows go to `results/trained.jsonl`, with the method "hh_keras, 10
+minutes".
 """
 
 import argparse
 import json
-import pathlib
 import time
 
 import keras
 import numpy as np
 import trained
-from PIL import Image
+from photographs import calibration_paths, photographs, square
 
 import hh_keras
 from hh_keras.training import pace
 
-CORES, SIDE = 2, 256
+CORES, NAME = 2, "mobilenetv2"
 SHARES = (0.7, 0.5)
-
-
-def whole(path):
-    """The largest square of a photograph, uint8 `(256, 256, 3)`."""
-    image = Image.open(path).convert("RGB")
-    x, y = ((n - min(image.size)) // 2 for n in image.size)
-    side = min(image.size)
-    square = image.crop((x, y, x + side, y + side))
-    return np.asarray(square.resize((SIDE, SIDE)))
-
-
-def squares(folder):
-    """The calibration photographs, in the order of `trained.photographs`."""
-    samples = sorted((pathlib.Path(folder) / "imagenet1k_samples").rglob("*.jpg"))
-    order = np.random.default_rng(0).permutation(len(samples))
-    return np.stack([whole(samples[k]) for k in order])
-
-
-def smaller(model, shares, calibration):
-    """For each share, the network by "obs, compensated"."""
-    channels, full = hh_keras.trace(model), hh_keras.cost(model)
-    batches = trained.batches(calibration)
-    moments = trained.calibration_moments(model, channels, batches)
-    scores = trained.score(model, channels, moments, "obs", calibration)
-    for share in shares:
-        budget = hh_keras.Budget(macs=share * full.macs)
-        plan = hh_keras.select_channels(channels, scores, budget, min_keep=0.02)
-        small = hh_keras.rebuild(model, plan)
-        keep = plan.keep_in(channels)
-        trained.compensate(model, small, channels, keep, moments)
-        yield share, small
 
 
 def main():
@@ -64,37 +32,32 @@ def main():
     parser.add_argument("--photos", required=True, help="the folder of both folders")
     parser.add_argument("--weights", required=True, help="a folder of weights files")
     parser.add_argument("--recover", type=float, default=10, help="minutes")
-    parser.add_argument("--networks", nargs="*", default=["mobilenetv2"])
     parser.add_argument("--shares", nargs="*", type=float, default=SHARES)
     args = parser.parse_args()
     pace.clock = lambda: time.process_time() / CORES
     path = trained.RESULTS / "trained.jsonl"
-    method = f"obs, compensated, {args.recover:g} minutes"
-    calibration, tests, labels = trained.photographs(args.photos)
-    for name in args.networks:
-        done = {(r["network"], r["method"], r["share"]) for r in trained.rows_of(path)}
-        left = [s for s in args.shares if (name, method, s) not in done]
-        model = trained.NETWORKS[name](args.weights)
-        wanted, full = trained.answers(model, tests), hh_keras.cost(model)
-        for share, small in smaller(model, left, calibration) if left else ():
-            before = pace.clock()
-            hh_keras.recover(
-                small,
-                model,
-                squares(args.photos),
-                args.recover,
-                name=f"{name} {share}x",
-            )
-            seconds = pace.clock() - before
-            found = trained.answers(small, tests)
-            row = trained.row(
-                name, method, share, hh_keras.cost(small), found, wanted, labels,
-                seconds, full,
-            )  # fmt: skip
-            print(row, flush=True)
-            with path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        keras.backend.clear_session()
+    method = f"{trained.DEFAULT}, {args.recover:g} minutes"
+    done = {(r["network"], r["method"], r["share"]) for r in trained.rows_of(path)}
+    shares = [share for share in args.shares if (NAME, method, share) not in done]
+    if not shares:
+        return
+    calibration, tests, labels = photographs(args.photos)
+    larger = np.stack([square(each) for each in calibration_paths(args.photos)])
+    model = trained.NETWORKS[NAME][0](args.weights)
+    wanted, full = trained.answers(model, tests), hh_keras.cost(model)
+    sizes = hh_keras.sweep(model, shares=shares, calibration=calibration, min_keep=0.02)
+    for share, each in zip(shares, sizes):
+        keras.utils.set_random_seed(0)
+        before = pace.clock()
+        hh_keras.recover(each.model, model, larger, args.recover)
+        seconds = pace.clock() - before
+        found, cost = trained.answers(each.model, tests), each.cost_after
+        row = trained.row(
+            NAME, method, share, cost, found, wanted, labels, seconds, full
+        )
+        print(row, flush=True)
+        with path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":
