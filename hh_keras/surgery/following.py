@@ -9,7 +9,7 @@ He et al., Channel Pruning, arXiv:1707.06168).
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
@@ -51,12 +51,13 @@ def follow(
         keep: bool `(channel_map.size,)`, the plan's channels.
         moments: of the original, as `compensate` takes them.
         batches: of inputs, each an array or the structure that the model takes.
-        memory: bytes of the tensors kept; of the batches, as many are read as fit.
+        memory: bytes of tensors that are kept between two kernels; what does not fit
+            is computed again.
 
     Returns:
         `small`.
     """
-    both = _Both(model, small)
+    both = _Both(model, small, batches, memory)
     times, homes = collections.Counter(both.paths), constants(model)
     layers = dict(calls.leaf_operations(small))
     solved = {
@@ -70,25 +71,17 @@ def follow(
         if gains.takes(op) and times[path] == 1 and path in homes
     }
     sums = streams.streams(both.programs[0])
-    places = [k for k, p in enumerate(both.paths) if p in solved or p in scaled]
-    live = both.started(batches, places, memory)
-    start = 0
-    for place in places:
-        path = both.paths[place]
-        for tensors in live:
-            both.run(start, place, tensors)
-        start = place
-        home = homes.get(path)
+    for place, path in enumerate(both.paths):
         if path in scaled:
-            halves = _outputs(both, place, live, keep[_channels(channel_map, path)])
+            halves = _outputs(both, place, keep[_channels(channel_map, path)])
             gains.mend(path, halves, layers, homes[path])
-            continue
-        reader = solved[path]
-        stream = _Summand.of(reader, sums.get(place), channel_map, keep, layers)
-        seen = _seen(both, place, live, reader, layers[path], keep, stream)
-        first = solve(reader, keep, moments[path], home)
-        matrices = _solved(reader, keep[reader.ids], first, home, seen, stream)
-        write(reader, matrices, channel_map, keep, layers, home)
+        elif path in solved:
+            reader, home = solved[path], homes.get(path)
+            stream = _Summand.of(reader, sums.get(place), channel_map, keep, layers)
+            seen = _seen(both, place, reader, layers[path], keep, stream)
+            first = solve(reader, keep, moments[path], home)
+            matrices = _solved(reader, keep[reader.ids], first, home, seen, stream)
+            write(reader, matrices, channel_map, keep, layers, home)
     return small
 
 
@@ -97,22 +90,22 @@ def _channels(channel_map, path):
     return channel_map.sites[path].weights["kernel"][-2]
 
 
-def _outputs(both, place, live, keep):
+def _outputs(both, place, keep):
     """Of a depthwise layer in the two networks, see `gains.sums`."""
-    halves = np.zeros((2, 6, int(keep.sum())))
-    for number, tensors in enumerate(live):
+    halves, number = np.zeros((2, 6, int(keep.sum()))), 0
+    for number, tensors in enumerate(both.reach(place)):
         y, z = both.made(place, tensors)
         axis = gains.axis(both.programs[0].steps[place].op)
         y = tf.boolean_mask(y, keep, axis=axis % len(y.shape))
         halves[number % 2] += gains.sums(y, z, axis)
-    return halves if len(live) > 1 else np.repeat(halves[:1], 2, 0)
+    return halves if number else np.repeat(halves[:1], 2, 0)
 
 
-def _seen(both, place, live, reader, op, keep, stream):
+def _seen(both, place, reader, op, keep, stream):
     """The moments of what a kernel reads, in halves: `(across, own, count)` of each."""
     halves: list = [[], []]
     kept = keep[reader.ids]
-    for number, tensors in enumerate(live):
+    for number, tensors in enumerate(both.reach(place)):
         x, z = both.read(place, reader, tensors)
         missing = stream.missing(both.programs, tensors) if stream else None
         x = rows_read(reader, reader.op, x, len(kept))
@@ -177,9 +170,11 @@ class _Summand:
 
 
 class _Both:
-    """Two networks of the same steps, side by side."""
+    """Two networks of the same steps, side by side, on some batches."""
 
-    def __init__(self, model: keras.Model, small: keras.Model) -> None:
+    def __init__(
+        self, model: keras.Model, small: keras.Model, batches: Iterable, memory: int
+    ) -> None:
         self.programs = program(model), program(small)
         self.paths, paths = ([s.path for s in p.steps] for p in self.programs)
         if self.paths != paths:
@@ -188,29 +183,30 @@ class _Both:
         for each in self.programs:
             for number, step in enumerate(each.steps):
                 self.last |= dict.fromkeys(step.reads, number)
+        values = [v for each in self.programs for v in each.inputs]
+        self.start, self.memory = 0, memory
+        self.live = [
+            dict(zip(values, keras.tree.flatten(inputs) * 2)) for inputs in batches
+        ]
 
-    def started(self, batches: Iterable, places: list[int], memory: int) -> list[dict]:
-        """The inputs' tensors of as many batches as fit."""
-        live: list[dict] = []
-        most = 1
-        for inputs in batches:
-            flat = [tf.convert_to_tensor(x) for x in keras.tree.flatten(inputs)]
-            values = [v for each in self.programs for v in each.inputs]
-            live.append(dict(zip(values, flat * 2)))
-            if len(live) == 1:
-                most = max(2, memory // self._bytes(dict(live[0]), places))
-            if len(live) == most:
-                break
-        return live
+    def reach(self, place: int) -> Iterator[dict]:
+        """The tensors of each batch where a step is about to run.
 
-    def _bytes(self, tensors, places):
-        """The most that one batch holds where a kernel is solved."""
-        most, start = 1, 0
-        for place in places:
-            self.run(start, place, tensors)
-            sizes = (int(tf.size(x)) * x.dtype.size for x in tensors.values())
-            most, start = max(most, sum(sizes)), place
-        return most
+        They are kept, to go on from there, if those of all batches fit; otherwise the
+        next place is reached from where this one was.
+        """
+        after: list = []
+        size = 0
+        for tensors in self.live:
+            tensors = {v: tf.convert_to_tensor(x) for v, x in tensors.items()}
+            self.run(self.start, place, tensors)
+            yield tensors
+            size += sum(int(tf.size(x)) * x.dtype.size for x in tensors.values())
+            after.append(tensors)
+            if size > self.memory:
+                after.clear()
+        if size <= self.memory:
+            self.live, self.start = after, place
 
     def run(self, start: int, stop: int, tensors: dict) -> None:
         """Runs some of the steps; tensors that nothing reads any more are let go."""
