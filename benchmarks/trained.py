@@ -35,7 +35,7 @@ from photographs import SIZE, cifar10, photographs  # noqa: E402
 import hh_keras  # noqa: E402
 from hh_keras import models  # noqa: E402
 from hh_keras.search.calibration import calibration_moments  # noqa: E402
-from hh_keras.surgery.compensation import compensate  # noqa: E402
+from hh_keras.surgery.compensation import put, solutions  # noqa: E402
 from hh_keras.surgery.following import follow  # noqa: E402
 
 matplotlib.use("Agg")
@@ -173,18 +173,19 @@ def batches(images, size=BATCH):
     return [images[i : i + size].astype("float32") for i in range(0, len(images), size)]
 
 
-def measure(name, model, data, done, write):
+def measure(name, model, data, done, write, methods, folder):
     """Writes a row for each method and share that is not done yet."""
     calibration, tests, labels = data
     full, channels = hh_keras.cost(model), hh_keras.trace(model)
     wanted = answers(model, tests)
     if (name, "original", 1.0) not in done:
         write(row(name, "original", 1.0, full, wanted, wanted, labels, 0))
-    by_default(name, model, data, wanted, done, write)
+    if DEFAULT in methods:
+        by_default(name, model, data, wanted, done, write, folder)
     moments = scores = None
     kept_scores: dict = {}
     for method, (criterion, compensated) in METHODS.items():
-        for share in SHARES:
+        for share in SHARES if method in methods else ():
             if (name, method, share) in done:
                 continue
             started = time.perf_counter()
@@ -200,17 +201,18 @@ def measure(name, model, data, done, write):
             small = hh_keras.rebuild(model, plan)
             if compensated:
                 keep = plan.keep_in(channels)
-                compensate(model, small, channels, keep, moments)
+                solved = solutions(model, channels, keep, moments)
+                put(small, channels, keep, solved)
                 if compensated == "follow":
                     inputs = batches(calibration)
-                    follow(model, small, channels, keep, moments, inputs)
+                    follow(model, small, channels, keep, solved, inputs)
             seconds = time.perf_counter() - started
             found = answers(small, tests)
             cost = hh_keras.cost(small)
             write(row(name, method, share, cost, found, wanted, labels, seconds, full))
 
 
-def by_default(name, model, data, wanted, done, write):
+def by_default(name, model, data, wanted, done, write, folder):
     """Rows of what a user gets; seconds are those of one of the sweep's shares."""
     calibration, tests, labels = data
     shares = [share for share in SHARES if (name, DEFAULT, share) not in done]
@@ -223,13 +225,15 @@ def by_default(name, model, data, wanted, done, write):
         found, cost = answers(each.model, tests), each.cost_after
         line = row(name, DEFAULT, share, cost, found, wanted, labels, seconds, full)
         write(line | {"kept": each.kept.share, "kept_answers": each.kept.agreement})
+        if folder:
+            each.model.save(pathlib.Path(folder) / f"{name}-{share}.keras")
 
 
 def score(model, channels, moments, criterion, calibration):
     if criterion == "obs":
         from hh_keras.search.elimination import elimination_scores
 
-        return elimination_scores(model, channels, moments)
+        return elimination_scores(model, channels, moments)[0]
     if criterion != "fisher":
         return hh_keras.score_channels(model, criterion=criterion)
     labels = answers(model, calibration)
@@ -319,6 +323,8 @@ def main():
     parser.add_argument("--photos", required=True, help="the folder of these folders")
     parser.add_argument("--weights", required=True, help="a folder of weights files")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
+    parser.add_argument("--methods", nargs="*", default=[DEFAULT, *METHODS])
+    parser.add_argument("--models", help="a folder for the networks of 'hh_keras'")
     args = parser.parse_args()
     path = RESULTS / "trained.jsonl"
 
@@ -330,7 +336,8 @@ def main():
     for name in args.networks:
         done = {(r["network"], r["method"], r["share"]) for r in rows_of(path)}
         build, data = NETWORKS[name]
-        measure(name, build(args.weights), data(args.photos), done, write)
+        model = build(args.weights)
+        measure(name, model, data(args.photos), done, write, args.methods, args.models)
         keras.backend.clear_session()
     rows = rows_of(path)
     (RESULTS / "trained.md").write_text(table(rows) + "\n")

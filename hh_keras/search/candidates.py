@@ -27,10 +27,7 @@ def candidates(
 ) -> list[np.ndarray]:
     """Scores by elimination, for each of `CAUTIONS`; one if nothing is held out."""
     cautions = CAUTIONS if learnt.held_out else CAUTIONS[:1]
-    return [
-        elimination_scores(model, channel_map, learnt.moments, caution=caution)
-        for caution in cautions
-    ]
+    return elimination_scores(model, channel_map, learnt.moments, cautions=cautions)
 
 
 def best(
@@ -61,6 +58,9 @@ def best(
         with computing_in_float32(model), computing_in_float32(small):
             compensate(model, small, channel_map, keep, learnt.moments)
         probe, held_out = learnt.probe, learnt.held_out
-        return measure_kept(model, small, channel_map, keep, probe, held_out).share
+        kept = measure_kept(
+            model, small, channel_map, keep, probe, held_out, layers=False
+        )
+        return kept.share
 
     return max(found, key=share)

@@ -9,6 +9,8 @@ Surgeon, NIPS 1992; for structures, Kurtic et al., ZipLM, arXiv:2302.04089).
 """
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -26,7 +28,7 @@ _QUICKEST = 0.04  # of a group's channels, in one step
 _TRIED = 0.25  # of the channels, told from the others to choose the ridge
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Block:
     """A kernel, or one group of it, and what its channels cost."""
 
@@ -35,27 +37,41 @@ class _Block:
     matrix: np.ndarray
     importance: np.ndarray  # of each column
     inverse: np.ndarray  # or its diagonal, if there are too many rows
-    alive: np.ndarray
+    factor: float
 
-    def costs(self):
-        found, rows = np.zeros(len(self.ids)), self.rows[self.alive]
-        if self.inverse.ndim == 2:
-            lost = self.inverse[rows[:, :, None], rows[:, None, :]]
+    @functools.cached_property
+    def costs(self) -> np.ndarray:
+        if self.inverse.ndim == 1:
+            lost = self.inverse[self.rows][:, :, None]
         else:
-            lost = self.inverse[rows][:, :, None]
-        weights = self.matrix[rows]
-        each = (weights * np.linalg.solve(lost, weights)).sum(1)
-        found[self.alive] = 0.5 * each @ self.importance
-        return found
+            lost = self.inverse[self.rows[:, :, None], self.rows[:, None, :]]
+        weights = self.matrix[self.rows]
+        one = lost.shape[-1] == 1
+        told = weights / lost if one else np.linalg.solve(lost, weights)
+        return 0.5 * (weights * told).sum(1) @ self.importance
 
-    def drop(self, gone):
-        channels = gone[self.ids] & self.alive
-        if not channels.any():
-            return
-        if self.inverse.ndim == 2:
-            rows = self.rows[channels].ravel()
-            self.inverse, self.matrix = remove(self.inverse, self.matrix, rows)
-        self.alive[channels] = False
+    def cautious(self, power: float) -> "_Block":
+        importance = self.importance * self.factor**power
+        return dataclasses.replace(self, importance=importance, factor=1.0)
+
+    def without(self, gone: np.ndarray) -> "_Block":
+        stay = ~gone[self.ids]
+        if stay.all():
+            return self
+        inverse, matrix = self.inverse, self.matrix
+        left = np.ones(len(matrix), bool)
+        left[self.rows[~stay]] = False
+        if inverse.ndim == 2:
+            inverse, matrix = remove(inverse, matrix, np.flatnonzero(~left))
+            inverse = inverse[:, left]
+        return _Block(
+            self.ids[stay],
+            (np.cumsum(left) - 1)[self.rows[stay]],
+            matrix[left],
+            self.importance,
+            inverse[left[: len(inverse)]],
+            self.factor,
+        )
 
 
 def elimination_scores(
@@ -64,8 +80,8 @@ def elimination_scores(
     moments: dict[str, Moments],
     min_keep: float = 0.02,
     seed: int = 0,
-    caution: float = 1.0,
-) -> np.ndarray:
+    cautions: Sequence[float] = (1.0,),
+) -> list[np.ndarray]:
     """Scores channels by when they go: the sooner, the lower.
 
     Args:
@@ -74,16 +90,23 @@ def elimination_scores(
         moments: of its kernels' inputs, with `energy`.
         min_keep: share of each group that is never removed.
         seed: of the rows by which ridges are chosen.
-        caution: the power of two factors that each kernel's costs are multiplied by:
+        cautions: powers of two factors that each kernel's costs are multiplied by:
             how far errors at neighbouring positions add up, and how much more is lost
             on data that were not seen. 0 leaves them out.
 
     Returns:
-        Float array `(channel_map.size,)`, from 0 for the first to 1 for those that are
-        left in the end. `select_channels` with a budget of MACs takes them in this
-        order.
+        For each caution a float array `(channel_map.size,)`, from 0 for the first to 1
+        for those that are left in the end. `select_channels` with a budget of MACs
+        takes them in this order.
     """
-    blocks = _blocks(model, channel_map, moments, np.random.default_rng(seed), caution)
+    blocks = _blocks(model, channel_map, moments, np.random.default_rng(seed))
+    return [
+        _order([b.cautious(power) for b in blocks], channel_map, min_keep)
+        for power in cautions
+    ]
+
+
+def _order(blocks, channel_map, min_keep):
     costs = cost_model(channel_map)
     groups = channel_map.groups
     sizes = np.array([len(g) for g in groups])
@@ -96,7 +119,7 @@ def elimination_scores(
     while True:
         harm = np.zeros(channel_map.size)
         for block in blocks:
-            np.add.at(harm, block.ids, block.costs())
+            np.add.at(harm, block.ids, block.costs)
         saved = _saved(costs, kept, now, least, groups)
         ratio = harm / np.maximum(saved[group_of], 1e-9)
         ratio[~keep | ~removable | (saved[group_of] <= 0)] = np.inf
@@ -109,8 +132,7 @@ def elimination_scores(
         now = costs(kept)[0]
         out = np.zeros(channel_map.size, bool)
         out[gone] = True
-        for block in blocks:
-            block.drop(out)
+        blocks = [block.without(out) for block in blocks]
     return order / channel_map.size
 
 
@@ -144,7 +166,7 @@ def _next(ratio, group_of, kept, least, costs, goal):
     return np.array(gone, int)
 
 
-def _blocks(model, channel_map, moments, rng, caution):
+def _blocks(model, channel_map, moments, rng):
     homes = constants(model)
     found = []
     for reader in readers(channel_map):
@@ -152,17 +174,14 @@ def _blocks(model, channel_map, moments, rng, caution):
         kernel = np.asarray(variables(reader.op)[reader.weight], "float64")
         importance = _importance(reader, seen.energy, kernel)
         alone = _alone(reader, kernel, importance, seen)
-        if seen.removal and alone:
-            together = (seen.removal / alone) ** caution
-            importance = [each * together for each in importance]
+        together = seen.removal / alone if seen.removal and alone else 1.0
         groups = zip(parts(reader, home), importance, reader.group_rows())
         for matrix, importance, rows in groups:
             places = np.arange(len(rows)).reshape(reader.positions, -1).T
             known = _inverse(seen, rows, places, matrix, home is not None, rng)
             inverse, optimism = known
-            ids, alive = reader.ids[rows[places[:, 0]]], np.ones(len(places), bool)
-            each = importance * optimism**caution
-            found.append(_Block(ids, places, matrix, each, inverse, alive))
+            ids, factor = reader.ids[rows[places[:, 0]]], together * optimism
+            found.append(_Block(ids, places, matrix, importance, inverse, factor))
     return found
 
 

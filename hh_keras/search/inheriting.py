@@ -7,7 +7,7 @@ from hh_keras.export.float32 import computing_in_float32
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.search.calibration import Calibration
 from hh_keras.search.kept import Kept, measure_kept
-from hh_keras.surgery.compensation import compensate
+from hh_keras.surgery.compensation import put, solutions
 from hh_keras.surgery.following import follow
 
 
@@ -34,21 +34,23 @@ def inherit(
     Returns:
         What is kept.
     """
-    moments = learnt.moments
+    moments, probe, held_out = learnt.moments, learnt.probe, learnt.held_out
 
-    def measured():
-        probe, held_out = learnt.probe, learnt.held_out
-        return measure_kept(model, small, channel_map, keep, probe, held_out)
+    def measured(layers=False):
+        return measure_kept(
+            model, small, channel_map, keep, probe, held_out, layers=layers
+        )
 
-    best, weights = measured(), small.get_weights()
+    best, weights = measured().share, small.get_weights()
+    solved = solutions(model, channel_map, keep, moments)
     for stage in (
-        lambda: compensate(model, small, channel_map, keep, moments),
-        lambda: follow(model, small, channel_map, keep, moments, learnt.batches),
+        lambda: put(small, channel_map, keep, solved),
+        lambda: follow(model, small, channel_map, keep, solved, learnt.batches),
     ):
         with computing_in_float32(model), computing_in_float32(small):
             stage()
-        found = measured()
-        if not learnt.held_out or found.share > best.share:
-            best, weights = found, small.get_weights()
+        share = measured().share
+        if not held_out or share > best:
+            best, weights = share, small.get_weights()
     small.set_weights(weights)
-    return best
+    return measured(layers=True)

@@ -68,6 +68,7 @@ def measure_kept(
     batches: Sequence,
     held_out: bool,
     most: int = 256,
+    layers: bool = True,
 ) -> Kept:
     """Runs both networks, in inference mode and in float32, on the same inputs.
 
@@ -79,10 +80,11 @@ def measure_kept(
         batches: list of inputs, flat lists or what the model takes.
         held_out: whether nothing was learnt from these; it is noted.
         most: examples to run.
+        layers: whether to look at each kernel's outputs, too; it takes longer.
     """
     at_once = calls.as_graph(model).inputs[0].shape[0]
-    run = _runner(model, small, channel_map, keep)
-    layers: dict[str, list] = {}
+    run = _runner(model, small, channel_map, keep, layers)
+    of_layers: dict[str, list] = {}
     outputs: dict[str, list] = {}
     changes: dict[str, list] = {}
     right: dict[str, float] = {}
@@ -91,7 +93,7 @@ def measure_kept(
         for flat in _chunks(batches, most, at_once):
             examples += len(flat[0])
             *found, hits = run([tf.convert_to_tensor(x) for x in flat])
-            for into, each in zip((layers, outputs, changes), found):
+            for into, each in zip((of_layers, outputs, changes), found):
                 for name, sums in each.items():
                     before = into.get(name, [0.0] * len(sums))
                     into[name] = [a + b.numpy() for a, b in zip(before, sums)]
@@ -100,11 +102,11 @@ def measure_kept(
     shares = {name: _share(*sums) for name, sums in outputs.items()}
     for name, sums in changes.items():
         shares[name] = min(shares[name], _share(*sums))
-    order = [path for path, _ in calls.leaf_operations(model) if path in layers]
+    order = [path for path, _ in calls.leaf_operations(model) if path in of_layers]
     return Kept(
         shares,
         {name: hits / examples for name, hits in right.items()},
-        {path: _share(*layers[path]) for path in order},
+        {path: _share(*of_layers[path]) for path in order},
         examples,
         held_out,
     )
@@ -134,12 +136,11 @@ def _share(error, square, total, count):
     return float(1 - error / spread)
 
 
-def _runner(model, small, channel_map, keep):
+def _runner(model, small, channel_map, keep, layers):
     graph = calls.as_graph(model)
     ends = dict(zip(graph.output_names, map(ends_in, graph.outputs)))
-    watched = {
-        path for path, _ in calls.leaf_operations(model) if channel_map.sites[path].uses
-    }
+    paths = [path for path, _ in calls.leaf_operations(model)] if layers else []
+    watched = {path for path in paths if channel_map.sites[path].uses}
 
     def outputs_of(network, inputs):
         seen: dict[str, list] = {}

@@ -100,7 +100,7 @@ def score_channels(
         if data is None:
             raise HHError("criterion 'obs' needs data: batches of inputs.")
         moments = calibration_moments(model, channel_map, data, batches)
-        return elimination_scores(model, channel_map, moments)
+        return elimination_scores(model, channel_map, moments)[0]
     if criterion == "random":
         return np.random.default_rng(seed).random(channel_map.size)
     if criterion == "uniform":

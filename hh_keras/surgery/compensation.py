@@ -39,14 +39,44 @@ def compensate(
     Returns:
         `small`.
     """
+    return put(small, channel_map, keep, solutions(model, channel_map, keep, moments))
+
+
+def solutions(
+    model: keras.Model,
+    channel_map: ChannelMap,
+    keep: np.ndarray,
+    moments: dict[str, Moments],
+) -> dict[str, list[np.ndarray]]:
+    """Of each kernel that loses channels, the matrices with which it does without.
+
+    Args:
+        model, channel_map, keep, moments: as above.
+
+    Returns:
+        Layer name → matrices, see `solve`.
+    """
     homes = constants(model)
+    return {
+        reader.path: solve(reader, keep, moments[reader.path], homes.get(reader.path))
+        for reader in readers(channel_map)
+        if not keep[reader.ids].all() and len(reader.ids) <= LARGEST
+    }
+
+
+def put(
+    small: keras.Model,
+    channel_map: ChannelMap,
+    keep: np.ndarray,
+    solved: dict[str, list[np.ndarray]],
+) -> keras.Model:
+    """Writes `solutions` into a rebuilt network, which it returns."""
+    homes = constants(channel_map.sites.model)
     layers = dict(calls.leaf_operations(small))
     for reader in readers(channel_map):
-        if keep[reader.ids].all() or len(reader.ids) > LARGEST:
-            continue
-        home = homes.get(reader.path)
-        matrices = solve(reader, keep, moments[reader.path], home)
-        write(reader, matrices, channel_map, keep, layers, home)
+        if reader.path in solved:
+            home = homes.get(reader.path)
+            write(reader, solved[reader.path], channel_map, keep, layers, home)
     return small
 
 

@@ -20,9 +20,9 @@ from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.program import program
 from hh_keras.graph.weights import variables
 from hh_keras.surgery import gains, streams
-from hh_keras.surgery.compensation import constants, parts, solve, write
+from hh_keras.surgery.compensation import constants, parts, write
 from hh_keras.surgery.least_squares import refit
-from hh_keras.surgery.moments import LARGEST, Moments, rows_read
+from hh_keras.surgery.moments import LARGEST, rows_read
 from hh_keras.surgery.readers import Reader, readers
 from hh_keras.surgery.windows import lattice
 
@@ -34,7 +34,7 @@ def follow(
     small: keras.Model,
     channel_map: ChannelMap,
     keep: np.ndarray,
-    moments: dict[str, Moments],
+    solved: dict[str, list[np.ndarray]],
     batches: Iterable,
     memory: int = MEMORY,
 ) -> keras.Model:
@@ -49,7 +49,7 @@ def follow(
         small: what `compensate` returned; its weights are changed.
         channel_map: of the original.
         keep: bool `(channel_map.size,)`, the plan's channels.
-        moments: of the original, as `compensate` takes them.
+        solved: `compensation.solutions`, from which as little as need be is changed.
         batches: of inputs, each an array or the structure that the model takes.
         memory: bytes of tensors that are kept between two kernels; what does not fit
             is computed again.
@@ -60,7 +60,7 @@ def follow(
     both = _Both(model, small, batches, memory)
     times, homes = collections.Counter(both.paths), constants(model)
     layers = dict(calls.leaf_operations(small))
-    solved = {
+    followed = {
         reader.path: reader
         for reader in readers(channel_map)
         if times[reader.path] == 1 and len(reader.ids) <= LARGEST
@@ -75,11 +75,11 @@ def follow(
         if path in scaled:
             halves = _outputs(both, place, keep[_channels(channel_map, path)])
             gains.mend(path, halves, layers, homes[path])
-        elif path in solved:
-            reader, home = solved[path], homes.get(path)
+        elif path in followed:
+            reader, home = followed[path], homes.get(path)
             stream = _Summand.of(reader, sums.get(place), channel_map, keep, layers)
             seen = _seen(both, place, reader, layers[path], keep, stream)
-            first = solve(reader, keep, moments[path], home)
+            first = solved.get(path) or parts(reader, home)
             matrices = _solved(reader, keep[reader.ids], first, home, seen, stream)
             write(reader, matrices, channel_map, keep, layers, home)
     return small
@@ -94,10 +94,12 @@ def _outputs(both, place, keep):
     """Of a depthwise layer in the two networks, see `gains.sums`."""
     halves, number = np.zeros((2, 6, int(keep.sum()))), 0
     for number, tensors in enumerate(both.reach(place)):
-        y, z = both.made(place, tensors)
         axis = gains.axis(both.programs[0].steps[place].op)
-        y = tf.boolean_mask(y, keep, axis=axis % len(y.shape))
-        halves[number % 2] += gains.sums(y, z, axis)
+        y, z = (
+            lattice(keras.ops.moveaxis(t, axis, -1)) for t in both.made(place, tensors)
+        )
+        y = tf.boolean_mask(y, keep, axis=len(y.shape) - 1)
+        halves[number % 2] += gains.sums(y, z)
     return halves if number else np.repeat(halves[:1], 2, 0)
 
 

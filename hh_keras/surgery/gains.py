@@ -28,19 +28,18 @@ def axis(op: Any) -> int:
     return -1 if op.data_format == "channels_last" else 1
 
 
-def sums(y: tf.Tensor, z: tf.Tensor, axis: int) -> np.ndarray:
+def sums(y: tf.Tensor, z: tf.Tensor) -> np.ndarray:
     """What `gains` takes, of some examples.
 
     Args:
         y, z: the outputs of the original's layer (of the channels that stay), and of
-            the small one's.
-        axis: of the channels.
+            the small one's, channels last.
 
     Returns:
         float64 `(6, channels)`: the number of positions, and the sums of `z`, `y`,
         `z²`, `z y`, `y²`.
     """
-    y, z = (tf.cast(keras.ops.moveaxis(t, axis, -1), "float64") for t in (y, z))
+    y, z = (tf.cast(t, "float64") for t in (y, z))
     rest = list(range(len(y.shape) - 1))
     one = tf.ones_like(y)
     each = [tf.reduce_sum(t, rest) for t in (one, z, y, z * z, z * y, y * y)]

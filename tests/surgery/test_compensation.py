@@ -147,8 +147,8 @@ def test_a_channel_costs_what_all_its_positions_do():
     rows = np.arange(72).reshape(9, 8).T
     known = inverse(moments.whole, 1e-9)
     matrix = np.vstack([reader.matrices(np.asarray(reader.op.kernel))[0], np.zeros(8)])
-    block = _Block(reader.ids[:8], rows, matrix, np.ones(8), known, np.ones(8, bool))
-    costs = block.costs()
+    block = _Block(reader.ids[:8], rows, matrix, np.ones(8), known, 1.0)
+    costs = block.costs
     _, left = remove(known, matrix, rows[3])
     change = left - matrix
     lost = np.trace(change.T @ moments.whole @ change)
@@ -164,7 +164,7 @@ def test_scores_put_off_what_others_cannot_tell():
     conv.kernel.assign(kernel)
     channels = hh.trace(model)
     moments = collect(model, readers(channels), batches(model), output_distance(model))
-    scores = elimination_scores(model, channels, moments)
+    (scores,) = elimination_scores(model, channels, moments)
     group = channels.group("conv_1")
     mine = scores[group.ids.start : group.ids.stop]
     assert int(np.argmin(mine)) in (2, 5)

@@ -9,7 +9,7 @@ from keras import layers as L
 import hh_keras as hh
 from hh_keras.graph.program import program
 from hh_keras.surgery import following, gains
-from hh_keras.surgery.compensation import compensate
+from hh_keras.surgery.compensation import put, solutions
 from hh_keras.surgery.following import follow
 from hh_keras.surgery.least_squares import refit
 from hh_keras.surgery.moments import collect
@@ -35,8 +35,9 @@ def followed(model, plan, data, **more):
     channels = hh.trace(model)
     moments = collect(model, readers(channels), data)
     keep = plan.keep_in(channels)
-    small = compensate(model, hh.rebuild(model, plan), channels, keep, moments)
-    return follow(model, small, channels, keep, moments, data, **more)
+    solved = solutions(model, channels, keep, moments)
+    small = put(hh.rebuild(model, plan), channels, keep, solved)
+    return follow(model, small, channels, keep, solved, data, **more)
 
 
 def test_copies_that_leave_change_nothing(model):
@@ -134,14 +135,14 @@ def test_kernels_mend_what_they_are_added_to(monkeypatch):
     model = randomize(keras.Model(i, L.Conv2D(4, 1, name="head")(y)))
     kernel = np.asarray(model.get_layer("base").kernel)
     channels, data = hh.trace(model), batches(model)
-    moments = collect(model, readers(channels), data)
+    collect(model, readers(channels), data)
 
     def mended():
         small = keras.models.clone_model(model)
         small.set_weights(model.get_weights())
         small.get_layer("base").kernel.assign(kernel * np.linspace(0.6, 1.4, 8))
         keep = np.ones(channels.size, bool)
-        return follow(model, small, channels, keep, moments, data)
+        return follow(model, small, channels, keep, {}, data)
 
     assert_same(model(data[0]), mended()(data[0]), 1e-3)
     monkeypatch.setattr(following.streams, "streams", lambda program: {})
@@ -165,19 +166,19 @@ def test_depthwise_kernels_get_gains_and_offsets(bias):
     if bias:
         layer.bias.assign(np.asarray(layer.bias) + 3)
     channels, data = hh.trace(model), batches(model)
-    moments = collect(model, readers(channels), data)
-    follow(model, small, channels, np.ones(channels.size, bool), moments, data)
+    collect(model, readers(channels), data)
+    follow(model, small, channels, np.ones(channels.size, bool), {}, data)
     assert_same(model(data[0]), small(data[0]), 1e-4)
 
 
 def test_gains_that_do_not_hold_are_left():
     rng = np.random.default_rng(0)
     y, z = (tf.constant(rng.normal(size=(2, 3, 4)).astype("float32")) for _ in "yz")
-    halves = np.stack([gains.sums(y, z, -1), gains.sums(-y, z, -1)])
+    halves = np.stack([gains.sums(y, z), gains.sums(-y, z)])
     gain, offset = gains.gains(halves)
     assert gain.shape == offset.shape == (4,)
     y = 1.5 * z + 2
-    halves = np.stack([gains.sums(y[:1], z[:1], -1), gains.sums(y[1:], z[1:], -1)])
+    halves = np.stack([gains.sums(y[:1], z[:1]), gains.sums(y[1:], z[1:])])
     gain, offset = gains.gains(halves)
     np.testing.assert_allclose(gain, 1.5, rtol=1e-4)
     np.testing.assert_allclose(offset, 2, rtol=1e-4)
