@@ -12,6 +12,7 @@ from hh_keras.errors import HHError, SearchError
 from hh_keras.export.float32 import computing_in_float32
 from hh_keras.graph.calls import as_graph
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.progress import progress
 from hh_keras.search.checks import (
     check_slopes,
     check_weights,
@@ -98,7 +99,8 @@ def _moments(model, channel_map, inputs):
     try:
         with computing_in_float32(model):
             inputs = watched(model, inputs, sizes)
-            moments = collect(model, found, inputs, output_distance(model))
+            seen = progress(inputs, "learning from calibration data, batch")
+            moments = collect(model, found, seen, output_distance(model))
     except HHError:
         raise
     except Exception as error:  # a user's data may raise anything

@@ -12,6 +12,7 @@ import numpy as np
 
 from hh_keras.export.float32 import computing_in_float32
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.progress import progress
 from hh_keras.search.calibration import Calibration
 from hh_keras.search.elimination import elimination_scores
 from hh_keras.search.kept import measure_kept
@@ -63,4 +64,4 @@ def best(
         )
         return kept.share
 
-    return max(found, key=share)
+    return max(progress(found, "comparing ways to choose"), key=share)

@@ -18,6 +18,7 @@ import numpy as np
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cost_model import cost_model
 from hh_keras.graph.weights import variables
+from hh_keras.progress import progress
 from hh_keras.surgery.compensation import constants, parts
 from hh_keras.surgery.least_squares import RIDGES, best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
@@ -100,13 +101,14 @@ def elimination_scores(
         takes them in this order.
     """
     blocks = _blocks(model, channel_map, moments, np.random.default_rng(seed))
-    return [
-        _order([b.cautious(power) for b in blocks], channel_map, min_keep)
-        for power in cautions
-    ]
+    with progress(None, "choosing channels", len(cautions)) as bar:
+        return [
+            _order([b.cautious(power) for b in blocks], channel_map, min_keep, bar)
+            for power in cautions
+        ]
 
 
-def _order(blocks, channel_map, min_keep):
+def _order(blocks, channel_map, min_keep, bar):
     costs = cost_model(channel_map)
     groups = channel_map.groups
     sizes = np.array([len(g) for g in groups])
@@ -129,7 +131,8 @@ def _order(blocks, channel_map, min_keep):
         order[gone] = np.count_nonzero(~keep) + np.arange(len(gone))
         keep[gone] = False
         np.subtract.at(kept, group_of[gone], 1)
-        now = costs(kept)[0]
+        before, now = now, costs(kept)[0]
+        bar.update((before - now) / whole)
         out = np.zeros(channel_map.size, bool)
         out[gone] = True
         blocks = [block.without(out) for block in blocks]

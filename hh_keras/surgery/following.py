@@ -19,6 +19,7 @@ from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.program import program
 from hh_keras.graph.weights import variables
+from hh_keras.progress import progress
 from hh_keras.surgery import gains, streams
 from hh_keras.surgery.compensation import constants, parts, write
 from hh_keras.surgery.least_squares import refit
@@ -71,7 +72,7 @@ def follow(
         if gains.takes(op) and times[path] == 1 and path in homes
     }
     sums = streams.streams(both.programs[0])
-    for place, path in enumerate(both.paths):
+    for place, path in enumerate(progress(both.paths, "mending kernels")):
         if path in scaled:
             halves = _outputs(both, place, keep[_channels(channel_map, path)])
             gains.mend(path, halves, layers, homes[path])
