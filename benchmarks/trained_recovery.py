@@ -1,8 +1,9 @@
 """Ten minutes of recovery behind benchmarks/trained.py: how much comes back?
 
-    python benchmarks/trained_recovery.py --photos=FOLDER --weights=weights --recover=10
+    python benchmarks/trained.py --photos=FOLDER --weights=weights --models=SMALL
+    python benchmarks/trained_recovery.py --photos=FOLDER --weights=weights --models=SMALL
 
-What `hh_keras.sweep` makes smaller learns from its original, by `hh_keras.recover`,
+What `hh_keras.sweep` made smaller learns from its original, by `hh_keras.recover`,
 both as they come, on the same 1,000 photographs without labels. A tenth of them is held
 out: by it, and never by the tests, settings were chosen and the weights are kept.
 Minutes are those of two cores, counted as processor time, so that other work on the
@@ -13,6 +14,7 @@ minutes".
 
 import argparse
 import json
+import pathlib
 import time
 
 import keras
@@ -31,6 +33,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", required=True, help="the folder of both folders")
     parser.add_argument("--weights", required=True, help="a folder of weights files")
+    parser.add_argument("--models", required=True, help="what trained.py saved there")
     parser.add_argument("--recover", type=float, default=10, help="minutes")
     parser.add_argument("--shares", nargs="*", type=float, default=SHARES)
     args = parser.parse_args()
@@ -41,17 +44,19 @@ def main():
     shares = [share for share in args.shares if (NAME, method, share) not in done]
     if not shares:
         return
-    calibration, tests, labels = photographs(args.photos)
+    _, tests, labels = photographs(args.photos)
     larger = np.stack([square(each) for each in calibration_paths(args.photos)])
     model = trained.NETWORKS[NAME][0](args.weights)
     wanted, full = trained.answers(model, tests), hh_keras.cost(model)
-    sizes = hh_keras.sweep(model, shares=shares, calibration=calibration, min_keep=0.02)
-    for share, each in zip(shares, sizes):
+    for share in shares:
+        small = keras.models.load_model(
+            pathlib.Path(args.models) / f"{NAME}-{share}.keras"
+        )
         keras.utils.set_random_seed(0)
         before = pace.clock()
-        hh_keras.recover(each.model, model, larger, args.recover)
+        hh_keras.recover(small, model, larger, args.recover)
         seconds = pace.clock() - before
-        found, cost = trained.answers(each.model, tests), each.cost_after
+        found, cost = trained.answers(small, tests), hh_keras.cost(small)
         row = trained.row(
             NAME, method, share, cost, found, wanted, labels, seconds, full
         )
