@@ -1,7 +1,8 @@
 """Ten minutes of recovery behind benchmarks/trained.py: how much comes back?
 
     python benchmarks/trained.py --photos=FOLDER --weights=weights --models=SMALL
-    python benchmarks/trained_recovery.py --photos=FOLDER --weights=weights --models=SMALL
+    python benchmarks/trained_recovery.py --photos=FOLDER --weights=weights \
+        --models=SMALL
 
 What `hh_keras.sweep` made smaller learns from its original, by `hh_keras.recover`,
 both as they come, on the same 1,000 photographs without labels. A tenth of them is held
