@@ -25,7 +25,7 @@ from hh_keras.surgery.moments import Moments, collect
 from hh_keras.surgery.readers import readers
 
 HELD_OUT_EVERY = 5
-HELD_OUT = 256  # examples
+HELD_OUT = 128  # examples
 KEPT_BYTES = 1 << 30
 _BATCH = 32
 

@@ -28,6 +28,9 @@ from hh_keras.surgery.readers import Reader, readers
 from hh_keras.surgery.windows import lattice
 
 MEMORY = 2 << 30  # bytes of tensors that are kept between two kernels
+# A kernel is told enough by so many vectors for each of its rows, if they are of so
+# many examples: large maps have a thousand each.
+VECTORS, EXAMPLES = 64, 128
 
 
 def follow(
@@ -41,9 +44,9 @@ def follow(
 ) -> keras.Model:
     """Solves a rebuilt network's kernels one after another, for what they read in it.
 
-    Both networks run once, side by side, from kernel to kernel. What goes into a sum
-    mends the error of the sum, and depthwise kernels get gains and offsets. Kernels
-    that are called several times are left as they are.
+    Both networks run side by side, from kernel to kernel, on as many of the batches as
+    tell enough. What goes into a sum mends the error of the sum, and depthwise kernels
+    get gains and offsets. Kernels that are called several times are left as they are.
 
     Args:
         model: the original, as it was traced.
@@ -93,24 +96,28 @@ def _channels(channel_map, path):
 
 def _outputs(both, place, keep):
     """Of a depthwise layer in the two networks, see `gains.sums`."""
-    halves, number = np.zeros((2, 6, int(keep.sum()))), 0
+    halves, number, examples = np.zeros((2, 6, int(keep.sum()))), 0, 0
+    axis = gains.axis(both.programs[0].steps[place].op)
     for number, tensors in enumerate(both.reach(place)):
-        axis = gains.axis(both.programs[0].steps[place].op)
         y, z = (
             lattice(keras.ops.moveaxis(t, axis, -1)) for t in both.made(place, tensors)
         )
         y = tf.boolean_mask(y, keep, axis=len(y.shape) - 1)
         halves[number % 2] += gains.sums(y, z)
+        examples += len(y)
+        if number % 2 and examples >= EXAMPLES:
+            break
     return halves if number else np.repeat(halves[:1], 2, 0)
 
 
 def _seen(both, place, reader, op, keep, stream):
     """The moments of what a kernel reads, in halves: `(across, own, count)` of each."""
     halves: list = [[], []]
-    kept = keep[reader.ids]
+    kept, examples, vectors = keep[reader.ids], 0, 0
     for number, tensors in enumerate(both.reach(place)):
         x, z = both.read(place, reader, tensors)
         missing = stream.missing(both.programs, tensors) if stream else None
+        examples += len(x)
         x = rows_read(reader, reader.op, x, len(kept))
         z = rows_read(reader, op, z, int(kept.sum()))
         if stream is not None:
@@ -119,6 +126,9 @@ def _seen(both, place, reader, op, keep, stream):
             d = tf.zeros((len(x), width)) if none else tf.reshape(missing, (-1, width))
             x = tf.concat([x[:, :-1], d, x[:, -1:]], 1)
         halves[number % 2].append(_moments(x, z))
+        vectors += len(x)
+        if number % 2 and examples >= EXAMPLES and vectors >= VECTORS * len(kept):
+            break
     sums = [[sum(each) for each in zip(*half)] for half in halves if half]
     return sums if len(sums) == 2 else sums * 2
 
@@ -187,29 +197,25 @@ class _Both:
             for number, step in enumerate(each.steps):
                 self.last |= dict.fromkeys(step.reads, number)
         values = [v for each in self.programs for v in each.inputs]
-        self.start, self.memory = 0, memory
+        self.memory = memory
         self.live = [
-            dict(zip(values, keras.tree.flatten(inputs) * 2)) for inputs in batches
+            (0, dict(zip(values, keras.tree.flatten(inputs) * 2))) for inputs in batches
         ]
+        self.sizes = [0] * len(self.live)
 
     def reach(self, place: int) -> Iterator[dict]:
         """The tensors of each batch where a step is about to run.
 
-        They are kept, to go on from there, if those of all batches fit; otherwise the
-        next place is reached from where this one was.
+        They are kept, to go on from there, as far as they fit; other batches will be
+        run again from where they were kept.
         """
-        after: list = []
-        size = 0
-        for tensors in self.live:
+        for k, (start, tensors) in enumerate(self.live):
             tensors = {v: tf.convert_to_tensor(x) for v, x in tensors.items()}
-            self.run(self.start, place, tensors)
+            self.run(start, place, tensors)
+            size = sum(int(tf.size(x)) * x.dtype.size for x in tensors.values())
+            if sum(self.sizes) - self.sizes[k] + size <= self.memory:
+                self.live[k], self.sizes[k] = (place, tensors), size
             yield tensors
-            size += sum(int(tf.size(x)) * x.dtype.size for x in tensors.values())
-            after.append(tensors)
-            if size > self.memory:
-                after.clear()
-        if size <= self.memory:
-            self.live, self.start = after, place
 
     def run(self, start: int, stop: int, tensors: dict) -> None:
         """Runs some of the steps; tensors that nothing reads any more are let go."""
