@@ -2,8 +2,8 @@
 
 Both run side by side; of each kernel's outputs, and of the networks' own, it is
 `1 − E‖y − y'‖² / E‖y − E y‖²`: 1 if nothing is lost, 0 if the mean would do as well.
-What makes an image of an image is measured by what it changes: most of a denoiser's
-output is its input.
+What makes an image of an image is measured by what it changes, too: most of a
+denoiser's output is its input, most of a larger image is what interpolation gives.
 """
 
 import dataclasses
@@ -179,14 +179,28 @@ def _of_outputs(ends, whole, its, inputs):
             continue
         y, other = (tf.cast(x, "float32") for x in (y, other))
         found[name] = _sums(as_logits(y, kind), as_logits(other, kind), -1)
-        like = [x for x in inputs if len(x.shape) > 2 and x.shape[1:] == y.shape[1:]]
-        if like and kind is None:
-            x = tf.cast(like[0], "float32")
-            changes[name] = _sums(y - x, other - x, -1)
+        came = [x for x in (_as_it_came(x, y) for x in inputs) if x is not None]
+        if came and kind is None:
+            changes[name] = _sums(y - came[0], other - came[0], -1)
         same = _same_answers(y, other, kind)
         if same is not None:
             hits[name] = same
     return found, changes, hits
+
+
+def _as_it_came(x, y):
+    """What an output would be if nothing were done; None if it is no image of x."""
+    if len(x.shape) < 3 or len(x.shape) != len(y.shape) or x.shape[-1] != y.shape[-1]:
+        return None
+    x = tf.cast(x, "float32")
+    if x.shape[1:] == y.shape[1:]:
+        return x
+    sizes = [*x.shape[1:-1], *y.shape[1:-1]]
+    if len(sizes) != 4 or None in sizes:
+        return None
+    (height, width), times = y.shape[1:-1], y.shape[1] // x.shape[1]
+    larger = (height, width) == (times * x.shape[1], times * x.shape[2])
+    return tf.image.resize(x, (height, width), "bicubic") if larger else None
 
 
 def _common(op, y, other, ids, keep):

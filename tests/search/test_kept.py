@@ -127,6 +127,21 @@ def test_a_denoiser_is_measured_by_what_it_changes():
     assert kept.agreement is None
 
 
+def test_a_larger_image_is_measured_by_what_interpolation_does_not_give():
+    i = keras.Input((8, 6, 3))
+    x = L.Conv2D(8, 3, padding="same", activation="relu")(i)
+    x = L.Conv2DTranspose(3, 2, 2)(x)
+    larger = L.UpSampling2D(2, interpolation="bicubic")(i)
+    model = keras.Model(i, L.Add()([larger, x]))
+    channels, keep, small = shrunk(model, 0.5)
+    x = np.random.default_rng(0).normal(size=(32, 8, 6, 3)).astype("float32") * 100
+    kept = measure_kept(model, small, channels, keep, [x], True)
+    plain = np.asarray(tf.image.resize(x, (16, 12), "bicubic"), "float64")
+    change = [np.asarray(m(x), "float64") - plain for m in (model, small)]
+    assert kept.share == pytest.approx(by_hand(*change), abs=1e-3)
+    assert kept.share < by_hand(*[c + plain for c in change])
+
+
 def test_images_are_held_out_where_there_are_enough():
     model = randomize(every_kind_of_kernel())
     budget = hh.Budget(macs=0.6 * hh.cost(model).macs)
