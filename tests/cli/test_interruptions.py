@@ -14,10 +14,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = (
-    "--limit=800", "--epochs=40", "--batch_size=8", "--augment=crop_flip",
+    "--limit=800", "--epochs=18", "--batch_size=8", "--augment=crop_flip",
     "--model=tests.cli.test_bad_input:classifier", "--checkpoint_steps=7",
 )  # fmt: skip
-KILLS = 10
+KILLS = 5
 
 
 def start(out, *flags):
@@ -40,7 +40,7 @@ def weights(out):
 
 
 @pytest.mark.slow
-def test_killed_ten_times(tmp_path):
+def test_killed_five_times(tmp_path):
     """SIGKILL hits training, validation, and the writing of checkpoints."""
     out, other = tmp_path / "killed", tmp_path / "whole"
     finish(other)
