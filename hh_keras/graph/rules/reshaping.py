@@ -249,7 +249,7 @@ def get_item(op: Any, call: RuleCall) -> Effect:
     """Slices of channels move with the channels that are left before them."""
     x = call.x
     key = call.args[1] if len(call.args) > 1 else call.kwargs.get("key")
-    key = key if isinstance(key, tuple) else (key,)
+    key = tuple(key) if isinstance(key, (tuple, list)) else (key,)  # a list, once saved
     if any(not isinstance(k, (int, slice, type(None), type(...))) for k in key):
         return call.stops("picks channels by an array")
     used = sum(k is not None and k is not ... for k in key)
