@@ -187,13 +187,20 @@ def _groups(book, effects, rename, bounds, why):
         for entry in entries
         for _, _, ids in entry.effect.contracts
     ]
+    planes = [
+        (path, entry.effect.adds)
+        for path, entries in effects.items()
+        for entry in entries
+        if entry.effect.adds is not None
+    ]
     producers = _names_by_channel(makers, rename, is_start)
+    adders = _names_by_channel(planes, rename, is_start)
     consumers = _names_by_channel(readers, rename, is_start)
     used = collections.Counter()
     groups = []
     for start, stop, reason in zip(bounds[:-1], bounds[1:], why):
         made = tuple(producers[start])
-        base = made[0] if made else _culprit(reason)
+        base, *_ = made or tuple(adders[start]) or (_culprit(reason),)
         name = f"{base}:{used[base]}" if used[base] else base
         used[base] += 1
         groups.append(
@@ -236,6 +243,7 @@ def _site(entries, rename):
             "products": tuple(p for e in entries for p in e.effect.products),
             "arguments": {k: e.arguments for k, e in nodes.items()},
             "contracts": {k: e.contracts for k, e in nodes.items()},
+            "adds": first.adds,
         },
     )
     uses = {
