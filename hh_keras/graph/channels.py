@@ -69,7 +69,7 @@ class ChannelMap:
         size: number of network channels, the length of a score or keep array.
         groups: tuple of `Group`, in the order of the ids.
         inputs: layer name → int array `(input channels,)` of network channels.
-        outputs: layer name → int array `(output channels,)` of network channels.
+        outputs: the same of output channels, for operations too that hold nothing else.
         sites: layer name → `Site`, what rebuilding and costing need.
         model_name: the traced model's name.
     """
