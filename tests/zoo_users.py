@@ -415,3 +415,32 @@ def one_layer_on_two_axes():
     x = L.Dense(6)(x + y) + L.Dense(6)(dense(x))
     x = L.ZeroPadding1D(1)(x)
     return keras.Model(i, L.Dense(3)(L.GlobalAveragePooling1D()(x)))
+
+
+@pattern
+def padded_shortcuts():
+    """Shortcuts without weights: every second pixel, planes of zeros beside it."""
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(6, 3, padding="same")(i)
+    for width, sides in ((10, (1, 3)), (15, (0, 5))):
+        y = L.Conv2D(width, 3, 2, "same")(L.ReLU()(L.BatchNormalization()(x)))
+        y = L.Conv2D(width, 3, padding="same")(L.ReLU()(L.BatchNormalization()(y)))
+        x = y + ops.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), sides))
+    x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [2, 3]], constant_values=0.5)
+    return _head(i, L.Conv2D(7, 3)(L.ReLU()(L.BatchNormalization()(x))))
+
+
+@pattern
+def planes_of_layers():
+    """Layers that pad space, on channels that were put there."""
+    i = keras.Input((6, 6, 3))
+    x = L.Conv2D(6, 3)(i)
+    y = L.ZeroPadding2D(((0, 0), (2, 1)))(L.Permute((1, 3, 2))(x))
+    x = L.Conv2D(9, 1)(x) + L.Permute((1, 3, 2))(y)
+    y = L.ZeroPadding3D(((0, 0), (1, 1), (0, 2)))(L.Reshape((4, 4, 9, 1))(x))
+    y = L.Conv2D(8, 3)(L.Reshape((4, 6, 11))(y))
+    y = L.ZeroPadding1D((3, 0))(L.GlobalMaxPooling2D()(y)[..., None])
+    x = L.Permute((3, 1, 2))(x)
+    x = ops.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    x = L.GlobalAveragePooling2D(data_format="channels_first")(x) + L.Flatten()(y)
+    return keras.Model(i, L.Dense(4)(x))

@@ -18,7 +18,8 @@ class Group:
     """Channels that the same layers produce and consume.
 
     Attributes:
-        name: the first producer's name, with `:1`, `:2` … if a layer has several.
+        name: the first producer's name, with `:1`, `:2` … if a layer has several; of
+            planes of a constant, which no layer makes, the operation that adds them.
         ids: the group's channels, consecutive integers.
         producers: names of the layers that make these channels.
         consumers: names of the layers that sum over them.
@@ -52,6 +53,7 @@ class Site:
     products: tuple
     arguments: dict
     contracts: dict
+    adds: np.ndarray | None
     shape: tuple
     weight_shapes: dict
     uncounted: bool
@@ -67,7 +69,7 @@ class ChannelMap:
         size: number of network channels, the length of a score or keep array.
         groups: tuple of `Group`, in the order of the ids.
         inputs: layer name → int array `(input channels,)` of network channels.
-        outputs: layer name → int array `(output channels,)` of network channels.
+        outputs: the same of output channels, for operations too that hold nothing else.
         sites: layer name → `Site`, what rebuilding and costing need.
         model_name: the traced model's name.
     """

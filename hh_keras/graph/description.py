@@ -56,6 +56,8 @@ def _does(channel_map, path, makes):
     reads = [ids for each in site.contracts.values() for _, _, ids in each]
     if reads:
         parts.append(f"reads {len(reads[0])}")
+    if site.adds is not None:
+        parts.append(f"adds {len(site.adds)} planes of a constant")
     if not parts:
         parts.append("passes them on")
     follow = [

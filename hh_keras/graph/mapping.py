@@ -67,11 +67,7 @@ def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMa
         if len(entries) > 1:
             _tie_calls(book, path, entries)
     _hold_shared_weights(book, effects)
-    ends = {
-        path: _ends(entries[0].seen, entries[0].effect)
-        for path, entries in effects.items()
-        if calls.is_layer(entries[0].call.op)
-    }
+    ends = {path: _ends(entries[0]) for path, entries in effects.items()}
     labels = ledger.classes(book)
     causes, reasons = ledger.causes_of(book, labels)
     arrays = (
@@ -147,9 +143,16 @@ def _where(effect):
     return {place[:2]: place[2] for place in effect.contracts}
 
 
-def _ends(rule_call, effect):
-    """The ids on a layer's input and output channels, where there is such an axis."""
+def _ends(entry):
+    """The ids on a layer's input and output channels, where there is such an axis.
+
+    Of an operation only those that its one output has of layers.
+    """
+    rule_call, effect = entry.seen, entry.effect
     inputs, outputs = effect.inputs, effect.produces
+    if not calls.is_layer(entry.call.op):
+        known = len(effect.outputs) == 1 and (effect.outputs[0].ids >= 0).all()
+        return None, _channel_vector(rule_call, effect.outputs[0]) if known else None
     if inputs is None and rule_call.inputs:
         inputs = _channel_vector(rule_call, rule_call.x)
     if outputs is None and effect.outputs:
@@ -187,13 +190,20 @@ def _groups(book, effects, rename, bounds, why):
         for entry in entries
         for _, _, ids in entry.effect.contracts
     ]
+    planes = [
+        (path, entry.effect.adds)
+        for path, entries in effects.items()
+        for entry in entries
+        if entry.effect.adds is not None
+    ]
     producers = _names_by_channel(makers, rename, is_start)
+    adders = _names_by_channel(planes, rename, is_start)
     consumers = _names_by_channel(readers, rename, is_start)
     used = collections.Counter()
     groups = []
     for start, stop, reason in zip(bounds[:-1], bounds[1:], why):
         made = tuple(producers[start])
-        base = made[0] if made else _culprit(reason)
+        base, *_ = made or tuple(adders[start]) or (_culprit(reason),)
         name = f"{base}:{used[base]}" if used[base] else base
         used[base] += 1
         groups.append(
@@ -236,6 +246,7 @@ def _site(entries, rename):
             "products": tuple(p for e in entries for p in e.effect.products),
             "arguments": {k: e.arguments for k, e in nodes.items()},
             "contracts": {k: e.contracts for k, e in nodes.items()},
+            "adds": first.adds,
         },
     )
     uses = {

@@ -11,12 +11,14 @@ import numpy as np
 class Take:
     """A config entry with one value per channel: `values[k]` goes with `ids[k]`.
 
-    Of nested lists `axis` is the one along which the channels lie.
+    Of nested lists `axis` is the one along which the channels lie. If `summed`, the
+    entry is the sum of the values.
     """
 
     values: Any
     ids: np.ndarray
     axis: int = -1
+    summed: bool = False
 
 
 def map_ids(function: Callable, value: Any) -> Any:
@@ -24,7 +26,7 @@ def map_ids(function: Callable, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return function(value)
     if isinstance(value, Take):
-        return Take(value.values, function(value.ids), value.axis)
+        return dataclasses.replace(value, ids=function(value.ids))
     if isinstance(value, slice):
         return slice(
             *(map_ids(function, v) for v in (value.start, value.stop, value.step))

@@ -27,8 +27,12 @@ def build(unit: Unit, n_in: int, n_out: int) -> keras.Model:
         return tensors[id(x)] if isinstance(x, Value) else x
 
     for step in unit.steps:
-        op = clone_op(step.op, _config(step.op, n_in, n_out))
         args, kwargs = keras.tree.map_structure(tensor, (step.args, step.kwargs))
+        changed = _config(step.op, n_in, n_out)
+        if _adds_planes(step):  # as many as are missing
+            missing = n_out - tensor(step.inputs[0]).shape[-1]
+            changed["pad_width"] = [*step.op.pad_width[:-1], (0, missing)]
+        op = clone_op(step.op, changed)
         result = op(*args, **kwargs)
         tensors[id(step.output)] = keras.tree.flatten(result)[0]
     return keras.Model(inputs, tensors[id(unit.output)])
@@ -39,6 +43,11 @@ def _config(op, n_in, n_out):
     if getattr(op, "groups", 1) > 1 and changed:
         changed["groups"] = max(1, n_out // (op.filters // op.groups))
     return changed
+
+
+def _adds_planes(step):
+    before, after = step.inputs[0].shape, step.output.shape
+    return hasattr(step.op, "pad_width") and before[-1:] != after[-1:]
 
 
 def _input_shapes(unit, n_in, n_out):

@@ -202,8 +202,8 @@ def _initializers(op, site, multiplicity):
 def _counted(value, multiplicity, count):
     """Replaces id arrays by how many of their ids are kept."""
     if isinstance(value, Take):
-        values = np.asarray(value.values)
-        return np.repeat(values, multiplicity[value.ids], value.axis).tolist()
+        kept = np.repeat(value.values, multiplicity[value.ids], value.axis)
+        return (kept.sum(value.axis) if value.summed else kept).tolist()
     if isinstance(value, (dict, list, tuple)):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         out = {k: _counted(v, multiplicity, count) for k, v in items}

@@ -93,8 +93,28 @@ def test_rebuilt_networks_have_the_units_and_the_counts_of_their_plan():
     assert [counts(u, keep) for u in whole] == [counts(u) for u in parts]
 
 
-def test_a_unit_alone_has_the_shape_it_has_in_the_network():
-    for unit in latency.units(network()):
+def operations():
+    """Channels that operations, not layers, put beside others."""
+    i = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(6, 3, name="first")(i)
+    y = keras.layers.Conv2D(8, 1, name="second")(x)
+    x = keras.ops.concatenate([x, keras.ops.relu(y)], axis=-1)
+    y = keras.layers.Conv2D(20, 3, 2, "same", name="third")(x)
+    x = y + keras.ops.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (1, 5)))
+    return keras.Model(i, keras.layers.Conv2D(10, 1, name="head")(x))
+
+
+def test_channels_of_operations_are_counted():
+    model = operations()
+    plan = random_plan(model, 0)
+    whole, parts = latency.units(model), latency.units(hh.rebuild(model, plan))
+    assert [counts(u, plan.keep) for u in whole] == [counts(u) for u in parts]
+    assert all(u.output.ids is not None for u in whole)
+
+
+@pytest.mark.parametrize("build_network", [network, operations])
+def test_a_unit_alone_has_the_shape_it_has_in_the_network(build_network):
+    for unit in latency.units(build_network()):
         n_in, n_out = counts(unit)
         assert build(unit, n_in, n_out).output_shape[1:] == unit.output.shape
         if unit.contracts and "head" not in unit.name:

@@ -58,6 +58,19 @@ def streams_and_shared_layers():
     return keras.Model(i, [L.GlobalMaxPooling2D()(x), L.Dense(2)(L.Flatten()(x))])
 
 
+@network
+def padded_streams():
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(4, 3, padding="same", name="stem")(i)
+    for width, sides in ((7, (1, 2)), (8, (0, 1))):
+        y = L.Conv2D(6, 3, 2, "same", activation="relu")(x)
+        y = L.Conv2D(width, 3, padding="same", use_bias=False)(y)
+        x = keras.ops.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), sides))
+        x = L.ReLU()(L.Add()([x, L.BatchNormalization()(y)]))
+    x = keras.ops.pad(x, ((0, 0), (0, 0), (0, 0), (3, 0)))  # read by a kernel at once
+    return keras.Model(i, L.Dense(3)(L.Flatten()(L.Conv2D(5, 1, name="last")(x))))
+
+
 @pytest.fixture(params=sorted(NETWORKS))
 def model(request):
     keras.utils.set_random_seed(1)
@@ -169,6 +182,15 @@ def test_scores_put_off_what_others_cannot_tell():
     mine = scores[group.ids.start : group.ids.stop]
     assert int(np.argmin(mine)) in (2, 5)
     assert (scores[~channels.removable] == 1).all()
+
+
+def test_planes_of_zeros_go_first():
+    model = randomize(NETWORKS["padded_streams"]())
+    channels = hh.trace(model)
+    moments = collect(model, readers(channels), batches(model), output_distance(model))
+    scores = elimination_scores(model, channels, moments)
+    (zeros,) = (g.ids for g in channels.groups if not (g.producers or g.frozen))
+    assert len(zeros) == 3 and int(np.argmin(scores)) in zeros
 
 
 def test_one_removal_is_the_least_squares_solution():

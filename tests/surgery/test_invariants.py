@@ -212,6 +212,11 @@ def test_every_weight_of_the_rebuilt_model_gets_a_gradient(model):
     assert not missing
 
 
+def test_a_file_has_the_channels_of_its_model(saved, tmp_path):
+    again = keras.models.load_model(tmp_path / "original.keras", safe_mode=False)
+    assert hh.trace(again).groups == hh.trace(saved).groups
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_rebuilt_model_saves_and_loads(saved, tmp_path):
     model = saved

@@ -21,6 +21,7 @@ OPS = (
     "grouped",
     "shuffle",
     "slice",
+    "pad",
     "again",
     "fold",
     "own",
@@ -68,6 +69,8 @@ def grow(kind, pool, width):
         y = L.Reshape((6, 6, channels))(L.Permute((1, 2, 4, 3))(y))
     elif kind == "slice" and channels > 2:
         y = x[..., 1 : channels - 1]
+    elif kind == "pad":
+        y = keras.ops.pad(x, ((0, 0), (0, 0), (0, 0), (width % 3, width // 3)))
     elif kind == "again":
         y = call_again(pool, width)
     elif kind == "fold":

@@ -13,6 +13,7 @@ from hh_keras.graph.rules import (  # noqa: F401  (each file registers its rules
     elementwise,
     merging,
     normalization,
+    padding,
     products,
     recurrent,
     reductions,

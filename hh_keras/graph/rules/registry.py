@@ -36,6 +36,8 @@ class Effect:
         products: `(coefficient, (ids, …))`: multiply-accumulates of products between
             activations, coefficient times the numbers of kept ids.
         inputs: int array of the ids on the input's channel axis, if the rule knows.
+        adds: int array of the ids of planes of a constant that it puts beside its
+            input's channels, or None.
         stopped: why the call lets none of its channels leave, or None.
         held: why some of its channels stay while others leave, or None.
         uncounted: whether its multiply-accumulates are not known.
@@ -51,6 +53,7 @@ class Effect:
     uses: dict = dataclasses.field(default_factory=dict)
     products: tuple = ()
     inputs: np.ndarray | None = None
+    adds: np.ndarray | None = None
     stopped: str | None = None
     held: str | None = None
     uncounted: bool = False

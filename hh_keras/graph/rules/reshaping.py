@@ -188,26 +188,6 @@ def flip(op: Any, call: RuleCall) -> Effect:
     return Effect(IdTensor(np.flip(call.x.ids, op.axis), tuple(call.shape)))
 
 
-@register_rule("keras.ops.Pad")
-def pad(op: Any, call: RuleCall) -> Effect:
-    """Padding channels puts values that belong to no channel beside them."""
-    ids = call.x.ids
-    widths = op._process_pad_width(op.pad_width)
-    if len(widths) == 1:
-        widths = widths * call.x.rank
-    for axis in call.x.varying:
-        before, after = widths[axis]
-        if not before and not after:
-            continue
-        if op.mode != "constant":
-            return call.stops(f"pads channels in mode '{op.mode}'")
-        margin = call.fixed(call.shape, "padding").ids.flat[0]
-        pads = [(0, 0)] * ids.ndim
-        pads[axis] = (before, after)
-        ids = np.pad(ids, pads, constant_values=margin)
-    return Effect(IdTensor(ids, tuple(call.shape)))
-
-
 @register_rule("keras.ops.Split")
 def split(op: Any, call: RuleCall) -> Effect:
     x, axis = call.x, op.axis % call.x.rank
@@ -249,7 +229,7 @@ def get_item(op: Any, call: RuleCall) -> Effect:
     """Slices of channels move with the channels that are left before them."""
     x = call.x
     key = call.args[1] if len(call.args) > 1 else call.kwargs.get("key")
-    key = key if isinstance(key, tuple) else (key,)
+    key = tuple(key) if isinstance(key, (tuple, list)) else (key,)  # a list, once saved
     if any(not isinstance(k, (int, slice, type(None), type(...))) for k in key):
         return call.stops("picks channels by an array")
     used = sum(k is not None and k is not ... for k in key)

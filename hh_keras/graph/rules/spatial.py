@@ -28,8 +28,6 @@ def _only_channels_vary(op, call):
     _L.AveragePooling3D,
     _L.UpSampling2D,
     _L.UpSampling3D,
-    _L.ZeroPadding2D,
-    _L.ZeroPadding3D,
     _L.Cropping2D,
     _L.Cropping3D,
     _L.Resizing,
@@ -49,7 +47,7 @@ def spatial(op: Any, call: RuleCall) -> Effect:
     return call.stops("works in space along an axis of channels")
 
 
-@register_rule(_L.UpSampling1D, _L.ZeroPadding1D, _L.Cropping1D)
+@register_rule(_L.UpSampling1D, _L.Cropping1D)
 def spatial_1d(op: Any, call: RuleCall) -> Effect:
     """Axis 1 changes, or the last one where channels come first."""
     first = getattr(op, "data_format", None) == "channels_first"
