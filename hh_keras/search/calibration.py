@@ -2,11 +2,14 @@
 
 import dataclasses
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from hh_keras.errors import HHError, SearchError
 from hh_keras.export.float32 import computing_in_float32
@@ -24,6 +27,7 @@ from hh_keras.search.distance import output_distance
 from hh_keras.surgery.moments import Moments, collect
 from hh_keras.surgery.readers import readers
 
+FEW = 10  # batches
 HELD_OUT_EVERY = 5
 HELD_OUT = 128  # examples
 KEPT_BYTES = 1 << 30
@@ -53,8 +57,9 @@ def calibrate(
 ) -> Calibration:
     """Collects moments, and keeps every fifth batch to measure on.
 
-    At most `HELD_OUT` examples are kept; of fewer than five batches, none: what is
-    measured is then measured on what was learnt from.
+    Fewer than `FEW` batches are cut into smaller ones first, if the model takes these.
+    At most `HELD_OUT` examples are kept; of fewer than five batches then, none: what is
+    measured is measured on what was learnt from.
 
     Args:
         model, channel_map, data: see `calibration_moments`.
@@ -64,8 +69,15 @@ def calibrate(
     seen: list = []
     if batches is not None:
         batches += batches // (HELD_OUT_EVERY - 1)
-    inputs = checked(model, _inputs(model, data, batches))
+    inputs = _pieces(model, checked(model, _inputs(model, data, batches)))
     moments = _moments(model, channel_map, _holding_out(inputs, held, seen))
+    if not held and len(seen) == 1:
+        warnings.warn(
+            "the calibration data is one batch that cannot be divided: what is learnt "
+            "of it cannot be tried on others, so weights stay as they are inherited. "
+            "Give more examples.",
+            stacklevel=2,
+        )
     return Calibration(moments, seen, held or seen, bool(held))
 
 
@@ -90,7 +102,8 @@ def calibration_moments(
         SearchError: no data, data that does not fit the model or says nothing, or
             activations that are not finite; see also `hh_keras.search.checks`.
     """
-    return _moments(model, channel_map, checked(model, _inputs(model, data, batches)))
+    inputs = checked(model, _inputs(model, data, batches))
+    return _moments(model, channel_map, _pieces(model, inputs))
 
 
 def _moments(model, channel_map, inputs):
@@ -114,13 +127,40 @@ def _moments(model, channel_map, inputs):
     return moments
 
 
+def _pieces(model: keras.Model, batches: Iterator[list]) -> Iterator[list]:
+    """Batches, flat, cut smaller where they are few.
+
+    What is learnt from one half of them is tried on the other.
+    """
+    first = list(itertools.islice(batches, FEW))
+    if len(first) < FEW and as_graph(model).inputs[0].shape[0] is None:
+        size = max(1, sum(len(flat[0]) for flat in first) // FEW)
+        first = [
+            [x[start : start + size] for x in flat]
+            for flat in first
+            for start in range(0, len(flat[0]), size)
+        ]
+    yield from first
+    yield from batches
+
+
 def _inputs(model: keras.Model, data: Any, batches: int | None) -> Iterator:
     """The inputs of some batches, without labels and weights.
 
     A list of as many arrays as the model takes is those, not `[x, y]`, of which x would
     be too few.
     """
-    takes = len(as_graph(model).inputs)
+    graph = as_graph(model)
+    takes = len(graph.inputs)
+    whole = all("float" in tensor.dtype for tensor in graph.inputs)
+    if isinstance(data, (str, Path)):
+        raise SearchError(
+            f"the calibration data is a path, {str(data)!r}: give the images, such as "
+            "hh_keras.data.unlabelled(path, (height, width, channels))."
+        )
+    endless = isinstance(data, tf.data.Dataset) and data.cardinality() < 0
+    if endless and data.cardinality() == tf.data.INFINITE_CARDINALITY and not batches:
+        raise SearchError("the calibration data never ends: use .take(batches).")
     if isinstance(data, np.ndarray):
         data = [data[i : i + _BATCH] for i in range(0, len(data), _BATCH)]
     each: Iterable = data
@@ -129,12 +169,13 @@ def _inputs(model: keras.Model, data: Any, batches: int | None) -> Iterator:
         few = len(keras.tree.flatten(inputs)) < takes
         if few and isinstance(batch, (list, tuple)) and len(batch) == takes:
             inputs = batch
-        yield keras.tree.map_structure(_as_float, inputs)
+        yield keras.tree.map_structure(_as_float, inputs) if whole else inputs
 
 
 def _as_float(x):
-    """Pixels in bytes are numbers to a network."""
-    return np.asarray(x, "float32") if getattr(x, "dtype", None) == np.uint8 else x
+    """Whole numbers, such as pixels in bytes, are numbers to a network."""
+    kind = tf.as_dtype(getattr(x, "dtype", "float32"))
+    return np.asarray(x, "float32") if kind.is_integer or kind.is_bool else x
 
 
 def _holding_out(batches: Iterable, held: list, seen: list) -> Iterator[list]:

@@ -5,6 +5,7 @@ only as long as they are small. So channels are eliminated in several ways, and 
 budget the way is taken that keeps most on examples that were held out.
 """
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -62,6 +63,6 @@ def best(
         kept = measure_kept(
             model, small, channel_map, keep, probe, held_out, layers=False
         )
-        return kept.share
+        return kept.share if kept.share == kept.share else -math.inf  # NaN is lost
 
     return max(progress(found, "comparing ways to choose"), key=share)

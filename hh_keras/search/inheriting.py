@@ -22,7 +22,8 @@ def inherit(
 
     Those that make up for what left, as the original reads it, then as the small
     network itself reads it. Of these and the weights as they were, those stay that keep
-    most on examples that were held out, or, if there are too few of them, the last.
+    most on examples that were held out, or, if there are too few of them, the last; of
+    one batch, the weights as they were.
 
     Args:
         model: the original, as it was traced.
@@ -41,6 +42,8 @@ def inherit(
             model, small, channel_map, keep, probe, held_out, layers=layers
         )
 
+    if not held_out and len(learnt.batches) < 2:  # nothing to try it on
+        return measured(layers=True)
     best, weights = measured().share, small.get_weights()
     solved = solutions(model, channel_map, keep, moments)
     for stage in (

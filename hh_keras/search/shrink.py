@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -159,8 +160,16 @@ def sweep(
         >>> for each in hh_keras.sweep(model, calibration=images):  # doctest: +SKIP
         ...     print(each.cost_after.macs, each.kept.share)
     """
-    if not all(0 < share <= 1 for share in shares):
-        raise HHError(f"shares={shares!r}: use shares of the MACs, above 0, at most 1.")
+    given = isinstance(shares, Sequence) and len(shares) > 0
+    if not given or not all(0 < share <= 1 for share in shares):
+        raise HHError(
+            f"shares={shares!r}: give a list of shares of the MACs, each above 0 and "
+            "at most 1."
+        )
+    for name in {"budget", "weights"} & set(settings):
+        raise HHError(
+            f"sweep: {name} is settled by shares; leave it out, or use shrink."
+        )
     if data is None and settings.get("calibration") is None:
         raise HHError(
             "a sweep shows what inherited weights keep, for which it needs inputs: "
@@ -191,6 +200,15 @@ def shrink_each(
     calibration: Any = None,
 ) -> list[ShrinkResult]:
     """Widens and scores once, and shrinks to each of several budgets; see `shrink`."""
+    if weights not in ("fresh", "inherit"):
+        raise HHError(f"weights={weights!r}: choose 'fresh' or 'inherit'.")
+    if calibration is not None and weights == "fresh":
+        raise HHError(
+            "calibration tells what inherited weights are to make up for: give "
+            "weights='inherit', or leave it out."
+        )
+    if isinstance(data, Iterator):  # it is read more than once
+        data = list(itertools.islice(data, batches + batches // 4))
     model = inline(model, leaves=False)
     before = cost(model, input_shape)
     for budget in budgets:

@@ -17,7 +17,7 @@ from hh_keras.graph.program import program
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
-from hh_keras.surgery.readers import Reader, has_outputs, readers
+from hh_keras.surgery.readers import Reader, has_outputs, is_linear, readers
 
 
 def compensate(
@@ -189,6 +189,15 @@ def _per_output(constants, reader, shape):
     return constants.sum(tuple(a for a in range(constants.ndim) if a != at + 1))
 
 
+def _mends(norm: Any, op: Any) -> bool:
+    """Whether a BatchNormalization's mean is what a kernel's bias would be."""
+    if not isinstance(norm, keras.layers.BatchNormalization) or not is_linear(op):
+        return False
+    rank = norm.input_spec.ndim
+    first = getattr(op, "data_format", None) == "channels_first"
+    return norm.axis % rank == (1 if first else rank - 1)
+
+
 def constants(model: keras.Model) -> dict:
     """Where the constant part of what a kernel puts out can be kept.
 
@@ -211,7 +220,6 @@ def constants(model: keras.Model) -> dict:
             found[step.path] = step.path, "bias", 1
         elif len(behind) == 1 and times[step.path] == 1:
             (norm,) = behind
-            kind = keras.layers.BatchNormalization
-            if isinstance(getattr(norm, "op", None), kind) and times[norm.path] == 1:
+            if _mends(getattr(norm, "op", None), step.op) and times[norm.path] == 1:
                 found[step.path] = norm.path, "moving_mean", -1
     return found

@@ -122,9 +122,10 @@ def _seen(both, place, reader, op, keep, stream):
         z = rows_read(reader, op, z, int(kept.sum()))
         if stream is not None:
             width = len(stream.columns)
-            none = missing is None
-            d = tf.zeros((len(x), width)) if none else tf.reshape(missing, (-1, width))
-            x = tf.concat([x[:, :-1], d, x[:, -1:]], 1)
+            # One that is broadcast over places is not mended.
+            if missing is None or len(missing) != len(x):
+                missing = tf.zeros((len(x), width))
+            x = tf.concat([x[:, :-1], missing, x[:, -1:]], 1)
         halves[number % 2].append(_moments(x, z))
         vectors += len(x)
         if number % 2 and examples >= EXAMPLES and vectors >= VECTORS * len(kept):
@@ -173,13 +174,18 @@ class _Summand:
         return cls(stream, reader.input[1], kept, columns, share)
 
     def missing(self, programs, tensors):
-        """How much the sum lacks at each position, `(examples, *space, columns)`."""
+        """How much the sum lacks at each position, `(positions, columns)`.
+
+        None if it is not known yet, or if one channel is added to all.
+        """
         pairs = self.stream.missing(programs, tensors)
-        if pairs is None:
+        size = len(self.columns) if self.keep is None else len(self.keep)
+        if pairs is None or any(x.shape[self.axis] != size for x, _ in pairs):
             return None
         d = streams.difference(pairs, self.keep, self.axis)
         d = lattice(d) if len(d.shape) > 2 else d
-        return d * tf.cast(self.share, d.dtype)
+        d = d * tf.cast(self.share, d.dtype)
+        return tf.reshape(d, (-1, len(self.columns)))
 
 
 class _Both:

@@ -30,7 +30,7 @@ class Stream:
     def missing(self, programs: list, tensors: dict) -> list | None:
         """The others' tensors in two programs, `(original's, small's)` for each.
 
-        None where one is not made yet, or is of another shape than the sum.
+        None where one is not made yet.
         """
         found = []
         for step, output in self.others:

@@ -31,12 +31,14 @@ class Match:
             they are the same.
         weights: float32 `(n,)`, 1 for channels that are the same, 0 for those that are
             not; None if all are.
+        spread: the teacher's variance, see `variance`; None takes that of each batch.
     """
 
     student: Any
     teacher: Any
     channels: np.ndarray | None = None
     weights: np.ndarray | None = None
+    spread: float | None = None
 
     def error(self, ours: Any, theirs: Any) -> Any:
         """Squared error in parts of the teacher's variance, float32 `(batch,)`.
@@ -50,8 +52,15 @@ class Match:
         weights = 1.0 if self.weights is None else self.weights
         axes = tuple(range(1, len(theirs.shape)))
         squares = tf.reduce_mean(weights * tf.square(ours - theirs), axes)
-        spread = tf.reduce_mean(weights * tf.square(theirs - _mean(theirs)), axes)
-        return squares / tf.maximum(tf.reduce_mean(spread), 1e-12)
+        spread = self.spread
+        if spread is None:
+            spread = tf.reduce_mean(weights * tf.square(theirs - _mean(theirs)))
+        return squares / tf.maximum(spread, 1e-12)
+
+    def variance(self, theirs: Any) -> float:
+        """The teacher's variance over examples and places, in all of its channels."""
+        theirs = _comparable(theirs, self.teacher)
+        return float(tf.reduce_mean(tf.square(theirs - _mean(theirs))))
 
 
 def _comparable(x, tensor):

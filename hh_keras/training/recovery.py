@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.data import unlabelled
-from hh_keras.errors import DataError
+from hh_keras.errors import DataError, HHError
 from hh_keras.goal import Goal
 from hh_keras.graph.heads import gives_classes
 from hh_keras.graph.opening.inline import inline
@@ -77,12 +77,18 @@ def recover(
         A `Trained`: the model, and a history with one row per epoch.
 
     Raises:
-        DataError: no images, or not images.
+        DataError: no images, not images, or NaN in them.
+        HHError: minutes that are none.
         ModelError: the networks do not belong together.
 
     Example:
         >>> recover(result.model, model, photographs, minutes=10)  # doctest: +SKIP
     """
+    if minutes is not None and not minutes > 0:
+        raise HHError(
+            f"recover: minutes={minutes!r}: give a number above 0, or None for the "
+            "epochs of the recipe."
+        )
     original = inline(original, leaves=False)
     shape = tuple(small.inputs[0].shape[1:])
     size = shape[:2]
@@ -91,12 +97,13 @@ def recover(
     if minutes is not None:
         recipe = dataclasses.replace(recipe, minutes=float(minutes))
     seen = _Seen(images, size, augment, recipe.seed)
+    answered, answers = _answered(held_out, size, original)
     return train(
         small,
         types.SimpleNamespace(
             train=seen.epoch(0),
             epoch=seen.epoch,
-            validation=_answered(held_out, size, original),
+            validation=answered,
         ),
         recipe,
         strategy,
@@ -104,7 +111,7 @@ def recover(
         name,
         teacher=original,
         never_worse=True,
-        task=_task(original),
+        task=_task(original, answers),
     )
 
 
@@ -148,6 +155,12 @@ def _batches(data: Any, recipe: Recipe) -> Callable:
         raise DataError(
             f"recover: images of shape {data.shape} were given; they must be (images, "
             "height, width, channels), and one at least."
+        )
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        bad = int((~np.isfinite(data.reshape(len(data), -1))).any(1).sum())
+        raise DataError(
+            f"recover: {bad} of {len(data)} images hold NaN or infinite values: leave "
+            "them out."
         )
     pixels = tf.data.Dataset.from_tensor_slices(data)
 
@@ -230,7 +243,7 @@ def _resized(images, size):
 
 
 def _answered(batches, size, original):
-    """Validation images with the original's outputs as labels."""
+    """Validation images with the original's outputs as labels; and these."""
     images = batches(None).map(lambda x: _resized(x, size))
     answers = [keras.ops.convert_to_numpy(original(x, training=False)) for x in images]
     labels = tf.data.Dataset.from_generator(
@@ -238,16 +251,18 @@ def _answered(batches, size, original):
         output_signature=tf.TensorSpec((None, *answers[0].shape[1:]), tf.float32),
     )
     both = tf.data.Dataset.zip(images, labels)
-    return both.apply(tf.data.experimental.assert_cardinality(len(answers)))
+    known = tf.data.experimental.assert_cardinality(len(answers))
+    return both.apply(known), np.concatenate(answers)
 
 
-def _task(original: keras.Model) -> Task:
+def _task(original: keras.Model, answers: np.ndarray) -> Task:
     """To be like the original: labels are its outputs.
 
     On few images, how many answers are the same is a coarse measure: the goal is a
     finer one.
     """
     outputs = Match(original.outputs[0], original.outputs[0])
+    outputs = dataclasses.replace(outputs, spread=outputs.variance(answers))
 
     def error(labels, ours):
         return outputs.error(ours, labels)

@@ -6,6 +6,8 @@ import pytest
 from keras import layers as L
 
 import hh_keras as hh
+from hh_keras.errors import HHError
+from hh_keras.surgery.compensation import constants
 from tests.surgery.test_compensation import batches, every_kind_of_kernel
 from tests.zoo import randomize
 
@@ -107,3 +109,95 @@ def test_calibration_that_does_not_fit_is_refused(trained):
             )
     with pytest.raises(hh.HHError, match="needs data"):
         hh.score_channels(model, criterion="obs")
+
+
+@pytest.mark.parametrize("count", [1, 3, 12, 40])
+def test_few_images_do_no_harm(trained, count):
+    model, images, _ = trained
+    budget = hh.Budget(macs=0.7 * hh.cost(model).macs)
+    found = hh.shrink(
+        model, budget=budget, weights="inherit", calibration=images[:count]
+    )
+    plain = hh.rebuild(model, found.plan)
+    wanted, *got = (
+        np.log(np.asarray(m(images[600:]), "float64") + 1e-12)
+        for m in (model, found.model, plain)
+    )
+    mended, before = (((each - wanted) ** 2).mean() for each in got)
+    assert mended <= 1.05 * before
+
+
+def test_few_batches_are_cut_so_that_some_are_held_out(trained):
+    model, images, _ = trained
+    settings = {"budget": hh.Budget(macs=0.7 * hh.cost(model).macs)}
+    settings |= {"weights": "inherit"}
+    kept = hh.shrink(model, calibration=[images[:30]], **settings).kept
+    assert kept.held_out and kept.examples == 6
+    with pytest.warns(UserWarning, match="one batch that cannot be divided"):
+        assert not hh.shrink(model, calibration=images[:1], **settings).kept.held_out
+
+
+def test_whole_numbers_are_images_too(trained):
+    model, images, _ = trained
+    whole = np.round(images[:60] * 3).astype("int32")
+    channels = hh.trace(model)
+    scores = [
+        hh.score_channels(model, [x], criterion="obs")
+        for x in (whole, whole.astype("float32"))
+    ]
+    assert len(scores[0]) == channels.size
+    np.testing.assert_array_equal(*scores)
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"weights": "inherited"}, "choose 'fresh' or 'inherit'"),
+        ({"weights": "fresh"}, "weights='inherit'"),
+        ({"weights": "inherit", "calibration": "photos/"}, "is a path"),
+    ],
+)
+def test_settings_that_would_be_overlooked_are_refused(trained, wrong, words):
+    model, images, _ = trained
+    with pytest.raises(HHError, match=words):
+        hh.shrink(model, **{"calibration": images[:60], **wrong})
+
+
+@pytest.mark.parametrize("wrong", [{"shares": 0.5}, {"shares": ()}, {"budget": None}])
+def test_sweeps_that_cannot_be_are_refused(trained, wrong):
+    model, images, _ = trained
+    with pytest.raises(HHError, match="shares|budget"):
+        hh.sweep(model, calibration=images[:60], **wrong)
+
+
+def context():
+    """What is pooled from the image is added at all places; a map to all channels."""
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(12, 3, padding="same", activation="relu")(i)
+    pooled = L.GlobalAveragePooling2D(keepdims=True)(x)
+    x = L.Add()([L.Conv2D(10, 1)(x), L.Conv2D(10, 1)(pooled)])
+    x = L.Add()([L.Conv2D(10, 1)(L.ReLU()(x)), L.Conv2D(1, 1)(x)])
+    return keras.Model(i, L.Dense(4)(L.GlobalAveragePooling2D()(L.ReLU()(x))))
+
+
+def normalized_elsewhere():
+    """BatchNormalization behind an activation, and along another axis."""
+    i = keras.Input((12, 6))
+    x = L.Conv1D(10, 3, padding="same", activation="relu", use_bias=False)(i)
+    x = L.Dense(12, use_bias=False)(L.BatchNormalization()(x))
+    x = L.ReLU()(L.BatchNormalization(axis=1)(x))
+    return keras.Model(i, L.Dense(4)(L.Flatten()(x)))
+
+
+@pytest.mark.parametrize("build", [context, normalized_elsewhere])
+def test_constants_and_sums_of_other_shapes(build):
+    keras.utils.set_random_seed(0)
+    model = randomize(build())
+    x = np.random.default_rng(0).normal(size=(200, *model.input_shape[1:]))
+    budget = hh.Budget(macs=0.6 * hh.cost(model).macs)
+    found = hh.shrink(
+        model, budget=budget, weights="inherit", calibration=x.astype("float32")
+    )
+    assert found.cost_after.macs <= budget.macs and found.kept.share > 0.5
+    if build is normalized_elsewhere:
+        assert not constants(model).keys() & {layer.name for layer in model.layers[1:4]}

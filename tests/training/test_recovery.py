@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import hh_keras
-from hh_keras.errors import DataError
+from hh_keras.errors import DataError, HHError
 from hh_keras.training import RECOVERY, checkpoints, features, pace, strategy
 from hh_keras.training.history import best_epoch, better
 from hh_keras.training.keeper import Keeper
@@ -251,3 +251,32 @@ def test_epochs_that_are_no_better_than_the_start():
     start = {"val_accuracy": 0.5, "val_loss": 0.7}
     assert best_epoch(rows, start={**start, "val_accuracy": 0.6}) == 0
     assert best_epoch(rows, start=start) == 2 and not better(rows[0], start)
+
+
+def test_a_single_number_is_judged_by_all_images():
+    """Of one image, such as in a last batch, there is no spread."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 1))
+    x = L.Conv2D(8, 3, activation="relu")(inputs)
+    model = keras.Model(inputs, L.Dense(1)(L.Flatten()(x)))
+    small = again(model)
+    small.layers[-1].kernel.assign(small.layers[-1].kernel * 0.8)
+    images = np.random.default_rng(0).normal(size=(170, 8, 8, 1)).astype("float32")
+    once = dataclasses.replace(RECOVERY, epochs=1)
+    (row,) = hh_keras.recover(small, model, images, None, recipe=once).history
+    assert 0.8 < row["val_likeness"] <= 1
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("nan")])
+def test_no_time_is_no_time(pair, minutes):
+    original, _, small = pair
+    with pytest.raises(HHError, match="above 0"):
+        hh_keras.recover(small, original, photographs(), minutes)
+
+
+def test_images_that_are_not_finite(pair):
+    original, _, small = pair
+    images = photographs().astype("float32")
+    images[3, 0, 0, 0] = np.nan
+    with pytest.raises(DataError, match="1 of 36 images hold NaN"):
+        hh_keras.recover(small, original, images)

@@ -159,7 +159,7 @@ SEARCH = (
         None,
         "With inherited weights: images, without labels, from which the channels that "
         "stay learn what those that leave carried, and by which they are chosen; every "
-        "fifth batch, up to 256 images, is kept out to measure on. Default: the "
+        "fifth batch, up to 128 images, is kept out to measure on. Default: the "
         "training images.",
     ),
     Flag(
