@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import keras
 
 from hh_keras.training.recipes import Recipe
+from hh_keras.training.strides import around_fault
 
 PLAIN = "float32"
 
@@ -22,16 +23,23 @@ def changed(changes: Iterable) -> Iterator:
     """
     before = [(layer, name, getattr(layer, name)) for layer, name, _ in changes]
     try:
-        for layer, name, value in changes:
-            setattr(layer, name, value)
+        for each in changes:
+            _set(*each)
         yield before
     finally:
-        for layer, name, value in before:
-            setattr(layer, name, value)
+        for each in before:
+            _set(*each)
+
+
+def _set(layer, name, value):
+    if getattr(value, "__self__", None) is layer:  # a method, which its class has
+        vars(layer).pop(name, None)
+    else:
+        setattr(layer, name, value)
 
 
 def for_recipe(model: keras.Model, recipe: Recipe) -> list:
-    """The changes that a recipe's precision and batch statistics ask for.
+    """The changes that a recipe's precision and batch statistics, and oneDNN, ask for.
 
     Variables are float32 either way, so a model can be computed with in mixed
     precision without being made anew. Layers that make the outputs, and layers that
@@ -45,7 +53,7 @@ def for_recipe(model: keras.Model, recipe: Recipe) -> list:
         List of changes for `changed`.
     """
     layers = [x for x in model._flatten_layers() if not isinstance(x, keras.Model)]
-    changes = []
+    changes = around_fault(layers)
     if recipe.sync_batch_norm:
         changes += [(x, "synchronized", True) for x in layers if hasattr(x, _SYNC)]
     if recipe.precision != PLAIN:

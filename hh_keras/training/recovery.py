@@ -165,14 +165,10 @@ def _batches(data: Any, recipe: Recipe) -> Callable:
     pixels = tf.data.Dataset.from_tensor_slices(data)
 
     def batches(seed):
-        if seed is None:
-            return pixels.batch(recipe.batch_size)
-        # Without a smaller last batch: others have their turn in it, and TensorFlow
-        # 2.21 with oneDNN crashes on some odd sizes (1 x 1 convolutions of stride 2).
-        size = min(recipe.batch_size, len(data))
-        size = size - size % 8 if size > 8 else size
-        order = pixels.shuffle(len(data), seed, reshuffle_each_iteration=False)
-        return order.batch(size, drop_remainder=True)
+        order = pixels
+        if seed is not None:
+            order = pixels.shuffle(len(data), seed, reshuffle_each_iteration=False)
+        return order.batch(recipe.batch_size)
 
     return batches
 

@@ -14,7 +14,9 @@ from hh_keras.export.quantizing.legacy import modules
 from hh_keras.export.quantizing.rounding import ranges, rounding
 from hh_keras.graph.heads import from_logits
 from hh_keras.tasks.classification.task import accuracy, loss
+from hh_keras.training.layerwise import changed
 from hh_keras.training.recipes import Recipe
+from hh_keras.training.strides import around_fault
 
 _OF_THE_RECIPE = 0.01  # its learning rate, if no other is given
 
@@ -80,10 +82,12 @@ def quantization_aware(
         _optimizer(learning_rate, steps, recipe.momentum),
     )
     history = []
-    for epoch in range(1, epochs + 1):
-        history.append(_epoch(step, data, epoch))
-        if tell is not None:
-            tell(history[-1])
+    keras2, _ = modules()
+    with changed(around_fault(taught._flatten_layers(), keras2.layers.Conv2D)):
+        for epoch in range(1, epochs + 1):
+            history.append(_epoch(step, data, epoch))
+            if tell is not None:
+                tell(history[-1])
     settle()
     return QuantizationAware(learnt, logits, carried.difference, history)
 
