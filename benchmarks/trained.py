@@ -12,7 +12,7 @@ and `cifar10/val/` (all 10,000), and the weights that `trained_cifar.py` writes.
 go to `results/trained.jsonl`, a line for each network, method and share of the MACs;
 what is there is not run again. `results/trained.md` and `.png` are made of it. About
 two hours on two cores. `trained_peer.py` adds the lines of Torch-Pruning; the picture
-shows its best for each network.
+shows the best of its ways at each share.
 """
 
 import argparse
@@ -281,40 +281,38 @@ def table(rows):
     return "\n".join(parts)
 
 
-def is_peer(row):
-    """Whether a row is one of `trained_peer.py`, without training."""
-    return row["method"].startswith("Torch-") and "minutes" not in row["method"]
-
-
-def shown(rows):
-    """Rows of one network, of the peers only those of the best at all shares."""
-    peers = dict.fromkeys(r["method"] for r in rows if is_peer(r))
-    for method in peers:
-        top1 = [r["top1"] for r in rows if r["method"] == method]
-        peers[method] = len(top1), np.mean(top1)
-    best = max(peers, key=peers.get, default=None)
-    return [r for r in rows if r["method"] == best or not is_peer(r)]
+def curves(rows):
+    """Label → rows of one network: ours, and the best of the peer's at each share."""
+    ours = [r for r in rows if r["method"] in ("original", DEFAULT)]
+    ways: dict = {}
+    for r in rows:
+        if r["method"].startswith("Torch-") and "minutes" not in r["method"]:
+            label = "Torch-Pruning, its best way"
+            label += ", BatchNormalization anew" if "BN" in r["method"] else ""
+            best = ways.setdefault(label, {})
+            best[r["share"]] = max(best.get(r["share"], r), r, key=lambda r: r["top1"])
+    return {DEFAULT: ours} | {k: list(ways[k].values()) for k in sorted(ways)}
 
 
 def draw(rows, path):
     names = list(dict.fromkeys(r["network"] for r in rows))
+    size = 3 * len(names) + 1, 3.2
     figure, axes = plt.subplots(
-        1,
-        len(names),
-        figsize=(4.2 * len(names), 3.6),
-        layout="constrained",
-        squeeze=False,
+        1, len(names), figsize=size, layout="constrained", squeeze=False
     )
+    handles = {}
     for axis, name in zip(axes[0], names):
-        mine = shown([r for r in rows if r["network"] == name])
-        for method in dict.fromkeys(r["method"] for r in mine):
-            own = [r for r in mine if r["method"] == method]
+        found = curves([r for r in rows if r["network"] == name])
+        for label, own in found.items():
+            own = sorted(own, key=lambda r: r["share"])
             place = [100 * r["macs"] for r in own], [100 * r["top1"] for r in own]
-            label = "the best of Torch-Pruning" if is_peer(own[0]) else method
-            axis.plot(*place, "o-", ms=3, label=label)
-        axis.set(title=name, xlabel="MACs left, %", ylabel="top-1, %")
+            colour = "C0" if label == DEFAULT else "C3" if "anew" in label else "C1"
+            (handles[label],) = axis.plot(*place, "o-", ms=3, color=colour)
+        axis.set(title=name, xlabel="MACs left, %", ylim=(0, None))
         axis.invert_xaxis()
-    axes[0, 0].legend(fontsize=7, frameon=False)
+    axes[0, 0].set_ylabel("top-1 without training, %")
+    place = {"loc": "outside lower center", "ncols": len(handles)}
+    figure.legend(handles.values(), handles, fontsize=8, frameon=False, **place)
     figure.savefig(path, dpi=100)
 
 
