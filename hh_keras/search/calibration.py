@@ -158,8 +158,8 @@ def _inputs(model: keras.Model, data: Any, batches: int | None) -> Iterator:
             f"the calibration data is a path, {str(data)!r}: give the images, such as "
             "hh_keras.data.unlabelled(path, (height, width, channels))."
         )
-    endless = isinstance(data, tf.data.Dataset) and data.cardinality() < 0
-    if endless and data.cardinality() == tf.data.INFINITE_CARDINALITY and not batches:
+    count = data.cardinality() if isinstance(data, tf.data.Dataset) else 0
+    if count == tf.data.INFINITE_CARDINALITY and batches is None:
         raise SearchError("the calibration data never ends: use .take(batches).")
     if isinstance(data, np.ndarray):
         data = [data[i : i + _BATCH] for i in range(0, len(data), _BATCH)]

@@ -160,7 +160,7 @@ def sweep(
         >>> for each in hh_keras.sweep(model, calibration=images):  # doctest: +SKIP
         ...     print(each.cost_after.macs, each.kept.share)
     """
-    given = isinstance(shares, Sequence) and len(shares) > 0
+    given = isinstance(shares, (Sequence, np.ndarray)) and len(shares) > 0
     if not given or not all(0 < share <= 1 for share in shares):
         raise HHError(
             f"shares={shares!r}: give a list of shares of the MACs, each above 0 and "

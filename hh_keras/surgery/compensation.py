@@ -195,7 +195,8 @@ def _mends(norm: Any, op: Any) -> bool:
         return False
     rank = norm.input_spec.ndim
     first = getattr(op, "data_format", None) == "channels_first"
-    return norm.axis % rank == (1 if first else rank - 1)
+    axis = norm.axis if isinstance(norm.axis, int) else norm.axis[0]  # of old files
+    return axis % rank == (1 if first else rank - 1)
 
 
 def constants(model: keras.Model) -> dict:
