@@ -6,6 +6,9 @@ from typing import Any
 import keras
 from keras import layers
 
+# The papers'; 0.99, Keras' own, needs more steps than a short training has.
+MOMENTUM = 0.9
+
 
 def pixels(image_shape: tuple) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Opens a network: an input of raw pixels, scaled to -1..1 inside the graph.
@@ -66,7 +69,7 @@ def bn_act(
     Returns:
         A tensor of the same shape.
     """
-    x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
     if activation is None:
         return x
     return layers.Activation(activation, name=f"{name}_{activation}")(x)
@@ -136,7 +139,7 @@ def conv_bn(
         A tensor of shape `(batch, height / strides, width / strides, filters)`.
     """
     x = conv(x, filters, kernel_size, name, strides)
-    x = layers.BatchNormalization(name=bn_name or f"{name}_bn")(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name=bn_name or f"{name}_bn")(x)
     if activation is None:
         return x
     return layers.Activation(activation, name=f"{name}_{activation}")(x)

@@ -12,6 +12,7 @@ from hh_keras.errors import BudgetError, HHError
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cost_model import cost_model
 from hh_keras.latency.prediction import latency_model
+from hh_keras.search import filling, rounding
 from hh_keras.search.profiles import profile_scores
 from hh_keras.surgery.plan import Plan
 
@@ -57,15 +58,16 @@ def select_channels(
     scores: Any,
     budget: Any,
     min_keep: Any = 0.1,
-    round_to: int = 1,
+    round_to: int | str = rounding.AUTO,
     per_cost: float = 0.0,
 ) -> Plan:
     """Keeps the highest-scoring channels whose model fits a budget.
 
-    Channels are sorted by score; bisection finds the longest prefix that fits, then
-    what still fits is added in the same order. No limit is ever exceeded. With a limit
-    on latency, channels come in blocks that fill the steps in which the device's time
-    grows: one channel past a step costs as much as all up to the next.
+    Channels come in blocks of `round_to`, sorted by score; bisection finds the longest
+    prefix that fits, then what still fits is added in the same order, and what blocks
+    leave of the budget is used by exchanges between groups. No limit is ever exceeded.
+    With a limit on latency, blocks fill the steps in which the device's time grows: one
+    channel past a step costs as much as all up to the next.
 
     Args:
         channel_map: the model's `ChannelMap`.
@@ -74,7 +76,11 @@ def select_channels(
         min_keep: share of every group that stays at least (one channel always does);
             a number, or a mapping from group-name patterns (`"stage3*"`) to shares,
             the last that matches counts, groups without a match keep 0.1.
-        round_to: kept counts are multiples of this, or the whole group.
+        round_to: kept counts are multiples of this, or the whole group. "auto" is 8
+            for layers of 16 channels and more, 4 for others, and with a limit on
+            latency the device's own steps; it takes smaller ones only where no plan
+            fits otherwise, and in as few groups as will do where more than 2 % of the
+            budget were left.
         per_cost: 0 ranks channels by score; 1 by score per share of the budget that
             the channel takes, as a knapsack is filled; values between weigh the price
             by this power. What is not scarce has no price: where MACs bind, and
@@ -99,29 +105,31 @@ def select_channels(
         )
     if not np.isfinite(scores).all():
         raise HHError("scores hold NaN or infinite values.")
-    if int(round_to) != round_to or round_to < 1:
-        raise HHError(f"round_to must be a positive integer, got {round_to}.")
-    costs, latency = _costs(channel_map, budget)
-    steps = _steps(channel_map, int(round_to))
-    if latency:
-        own = latency.steps(channel_map)
-        steps = [
-            _common(step, device, len(group))
-            for step, device, group in zip(steps, own, channel_map.groups)
-        ]
-    floors = _floors(channel_map, min_keep, steps)
-    limits = budget.limits
-    _check_known(channel_map, costs(floors), limits)
-    _check_reachable(channel_map, costs, floors, limits)
+    rounding.check_round_to(round_to)
     if not 0 <= per_cost <= 2:
         raise HHError(f"per_cost must lie in 0 to 2, got {per_cost}.")
+    costs, latency = _costs(channel_map, budget)
+    limits = budget.limits
+    steps, floors = _steps_and_floors(
+        channel_map, round_to, min_keep, costs, limits, latency
+    )
+    _check_known(channel_map, costs(floors), limits)
+    _check_reachable(channel_map, costs, floors, limits)
+
+    def found(values, steps, floors=floors):
+        ranked = [values[_ranked(group, values)] for group in channel_map.groups]
+        return filling.blocks(ranked, floors, steps)
 
     def fill(values):
-        return _fill(channel_map, costs, values, floors, steps, limits)
+        return filling.fill(costs, found(values, steps), floors, limits)
 
     if per_cost:
         scores = _priced(channel_map, scores, limits, per_cost, fill)
-    counts = fill(scores)
+    counts = filling.exchange(costs, found(scores, steps), floors, limits, fill(scores))
+    if round_to == rounding.AUTO:
+        for most in rounding.FINER:
+            finer = rounding.steps(channel_map, round_to, most)
+            counts = filling.top_up(costs, found(scores, finer, counts), counts, limits)
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
         keep[_ranked(group, scores)[:count]] = True
@@ -190,31 +198,30 @@ def _priced(channel_map, scores, limits, per_cost, fill):
     return at(high)
 
 
-def _common(round_to, step, size):
-    """A multiple of both for a group of that size; small groups take part of a step."""
-    while step > max(1, size // 2):
-        step //= 2
-    return math.lcm(round_to, max(1, step))
-
-
 def _ranked(group, scores):
     """A group's channels, best first; ties go to the lower id."""
     ids = np.arange(group.ids.start, group.ids.stop)
     return ids[np.argsort(-scores[ids], kind="stable")]
 
 
-def _steps(channel_map, round_to):
-    """Channels to add at a time, so that layers' counts are multiples of round_to."""
-    steps = []
-    for group in channel_map.groups:
-        per_channel = [
-            int((channel_map.outputs[name] == group.ids.start).sum())
-            for name in group.producers
-            if name in channel_map.outputs
-        ]
-        times = min([n for n in per_channel if n] or [1])
-        steps.append(round_to // math.gcd(round_to, times))
-    return steps
+def _steps_and_floors(channel_map, round_to, min_keep, costs, limits, latency):
+    """Steps and least counts of the groups; "auto" takes those that a budget allows."""
+    if round_to != rounding.AUTO:
+        tries = [rounding.steps(channel_map, round_to)]
+    elif latency:
+        tries = [rounding.steps(channel_map, 1)]
+    else:
+        finer = [rounding.steps(channel_map, round_to, n) for n in rounding.FINER]
+        tries = [rounding.steps(channel_map, round_to), *finer]
+    for steps in tries:
+        if latency:
+            own = latency.steps(channel_map)
+            sizes = map(len, channel_map.groups)
+            steps = list(map(rounding.common, steps, own, sizes))
+        floors = _floors(channel_map, min_keep, steps)
+        if filling.use(costs(floors), limits) <= 1:
+            break
+    return steps, floors
 
 
 def _floors(channel_map, min_keep, steps):
@@ -294,42 +301,3 @@ def _check_reachable(channel_map, costs, floors, limits):
 
 def _amount(value, kind):
     return f"{value:.4g}" if kind == 2 else f"{value:,.0f}"
-
-
-def _fill(channel_map, costs, scores, floors, steps, limits):
-    """Returns the kept counts per group, int array `(groups,)`."""
-    worth, owner, amount = [], [], []
-    for g, group in enumerate(channel_map.groups):
-        ranked = scores[_ranked(group, scores)][floors[g] :]
-        edges = np.arange(0, len(ranked), steps[g])
-        if not len(edges):
-            continue
-        sizes = np.diff(np.append(edges, len(ranked)))
-        worth.append(np.add.reduceat(ranked, edges) / sizes)
-        owner.append(np.full(len(edges), g))
-        amount.append(sizes)
-    if not worth:
-        return floors
-    worth, owner, amount = map(np.concatenate, (worth, owner, amount))
-    order = np.argsort(-worth, kind="stable")
-    owner, amount = owner[order], amount[order]
-
-    def counts(n):
-        return floors + np.bincount(owner[:n], amount[:n], len(floors)).astype(int)
-
-    def fits(kept):
-        return not any(v > limit for v, limit in zip(costs(kept), limits))
-
-    low, high = 0, len(order)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(counts(middle)) else (low, middle - 1)
-    kept, full = counts(low), set()
-    for g, n in zip(owner[low:], amount[low:]):
-        if g in full:
-            continue
-        kept[g] += n
-        if not fits(kept):
-            kept[g] -= n
-            full.add(g)
-    return kept

@@ -19,6 +19,7 @@ from hh_keras.search.calibration import calibrate
 from hh_keras.search.candidates import best, candidates
 from hh_keras.search.inheriting import inherit
 from hh_keras.search.kept import Kept
+from hh_keras.search.rounding import AUTO
 from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
 from hh_keras.search.selection import Budget, select_channels
 from hh_keras.surgery.plan import Plan
@@ -63,7 +64,7 @@ def shrink(
     criterion: str | None = None,
     batches: int = 8,
     min_keep: Any = 0.1,
-    round_to: int = 1,
+    round_to: int | str = AUTO,
     per_cost: float = 0.0,
     weights: str = "fresh",
     seed: int = 0,
@@ -190,7 +191,7 @@ def shrink_each(
     criterion: str | None = None,
     batches: int = 8,
     min_keep: Any = 0.1,
-    round_to: int = 1,
+    round_to: int | str = AUTO,
     per_cost: float = 0.0,
     weights: str = "fresh",
     seed: int = 0,

@@ -14,7 +14,7 @@ from tests.zoo import ZOO
 SHARES = (0.35, 0.6, 0.9)
 LIMITS = ("macs", "params", "both")
 CRITERIA = ("weight_norm", "uniform", "random")
-ROUND_TO = (1, 4, 8)
+ROUND_TO = ("auto", 1, 4, 8)
 FLOORS = (0.0, 0.1, 0.4)
 BIG = {
     "resnet20, 2x": lambda: hh.widen(models.build("resnet20", (28, 28, 1), 10), 2.0),

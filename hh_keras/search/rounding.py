@@ -1,0 +1,73 @@
+"""Channel counts that hardware likes: how many channels leave at a time."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hh_keras.errors import HHError
+from hh_keras.graph.channels import ChannelMap
+
+AUTO = "auto"
+# Vectors of 8 channels fill registers and tensor cores; below 16, that is half a layer.
+WIDE, NARROW, FROM = 8, 4, 16
+FINER = (4, 2, 1)  # what "auto" falls back on, where a budget leaves no other way
+
+
+def check_round_to(round_to: Any) -> None:
+    """Raises HHError for what is neither "auto" nor a positive integer."""
+    if isinstance(round_to, str) and round_to == AUTO:
+        return
+    try:
+        whole = int(round_to) == round_to and round_to >= 1
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise HHError(
+            f"round_to={round_to!r}: give 'auto' or a positive integer, such as 8."
+        )
+
+
+def steps(
+    channel_map: ChannelMap, round_to: int | str, most: int | None = None
+) -> list[int]:
+    """Channels that each group may gain or lose at a time.
+
+    Layers' counts are then multiples of `round_to`, though a channel of a group may be
+    several of a layer's. "auto" is 8 for layers of 16 channels and more, 4 for others.
+
+    Args:
+        channel_map: a `ChannelMap`.
+        round_to: "auto" or a positive integer.
+        most: an upper bound of `round_to`.
+
+    Returns:
+        List of ints, one for each group.
+    """
+    found = []
+    for group in channel_map.groups:
+        times = _times(channel_map, group)
+        step = round_to
+        if isinstance(step, str):
+            step = WIDE if len(group) * times >= FROM else NARROW
+        step = step if most is None else min(step, most)
+        found.append(int(step) // math.gcd(int(step), times))
+    return found
+
+
+def _times(channel_map, group):
+    """The channels of a layer that are one channel of a group, the fewest there are."""
+    outputs = channel_map.outputs
+    found = [
+        int(np.sum(outputs[name] == group.ids.start))
+        for name in group.producers
+        if name in outputs
+    ]
+    return min([n for n in found if n] or [1])
+
+
+def common(step: int, other: int, size: int) -> int:
+    """A multiple of both; of `other` a part, if the group is smaller than two of it."""
+    while other > max(1, size // 2):
+        other //= 2
+    return math.lcm(step, max(1, other))
