@@ -219,7 +219,7 @@ def data_of(name, model, folder):
     return Data(model, calibration, *cifar10(folder, "val"), labels, 100)
 
 
-def measure(name, model, data, path):
+def measure(name, model, data, path, methods):
     """Writes a row for each method and share that is not there yet."""
 
     def rows(method, again):
@@ -239,12 +239,13 @@ def measure(name, model, data, path):
     def top1(method):
         return next(r["top1"] for r in rows(method, True)[1] if r["share"] == TRIED)
 
-    for method in METHODS:
+    for method in methods:
         run(method, False)
         run(method, True, (TRIED,))
     for importance in IMPORTANCES:
-        own = [m for m, (kind, *_) in METHODS.items() if kind == importance]
-        run(max(own, key=top1), True)
+        own = [m for m in methods if METHODS[m][0] == importance]
+        if own:
+            run(max(own, key=top1), True)
 
 
 def recover(name, model, data, squares, minutes, path):
@@ -279,6 +280,7 @@ def main():
     parser.add_argument("--photos", required=True, help="the folder of all images")
     parser.add_argument("--weights", required=True, help="a folder of weights files")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--recover", type=float, help="minutes of training, at 0.7x")
     args = parser.parse_args()
     torch.manual_seed(0)
@@ -289,7 +291,7 @@ def main():
         data = data_of(name, model, args.photos)
         original = float((data.wanted == data.test_labels).mean())
         print(name, *data.full, f"top-1 {original:.4f}", flush=True)
-        measure(name, model, data, path)
+        measure(name, model, data, path, args.methods)
         if args.recover and "cifar10" not in name:
             squares = np.stack([square(p) for p in calibration_paths(args.photos)])
             recover(name, model, data, squares, args.recover, path)

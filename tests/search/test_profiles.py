@@ -21,7 +21,7 @@ def selected(model, scores, macs=0.1, params=0.2, **settings):
     """Kept counts of the groups that may shrink, and their sizes."""
     channels, full = hh.trace(model), hh.cost(model)
     budget = hh.Budget(macs=macs * full.macs, params=params and params * full.params)
-    plan = hh.select_channels(channels, scores, budget, **settings)
+    plan = hh.select_channels(channels, scores, budget, **{"round_to": 1} | settings)
     free = [i for i, g in enumerate(channels.groups) if g.frozen is None]
     kept = np.array([len(k) for k in plan.kept.values()])
     sizes = np.array([len(g) for g in channels.groups])
@@ -73,7 +73,7 @@ def test_channels_that_cost_more_have_to_score_more(wide):
     sizes = [len(g) for g in channels.groups]
     budget = hh.Budget(macs=0.5 * full.macs)
     scores = value * np.repeat(macs, sizes)
-    plan = hh.select_channels(channels, scores, budget, 0, per_cost=1.0)
+    plan = hh.select_channels(channels, scores, budget, 0, round_to=1, per_cost=1.0)
     kept, free = plan.keep, channels.removable
     # Prices are those at half of the cost, so they are proportional only nearly.
     assert value[kept & free].mean() > value[~kept].mean() + 0.4
@@ -91,8 +91,8 @@ def test_prices_use_both_limits_up(wide):
         [len(g) for g in channels.groups],
     )
     scores = early * np.random.default_rng(0).uniform(0.5, 1, channels.size)
-    ranked = hh.select_channels(channels, scores, budget, 0.05)
-    priced = hh.select_channels(channels, scores, budget, 0.05, per_cost=1.0)
+    ranked = hh.select_channels(channels, scores, budget, 0.05, 1)
+    priced = hh.select_channels(channels, scores, budget, 0.05, 1, 1.0)
     assert ranked.notes["params"] < 0.8 * budget.params
     assert priced.notes["params"] > 0.96 * budget.params
     assert priced.notes["macs"] > 0.96 * budget.macs
