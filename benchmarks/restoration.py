@@ -127,7 +127,7 @@ def network(study, kind, seed, data, task, scale):
             seed=seed, input_shape=data.image_shape, **SEARCHES[kind],
         )  # fmt: skip
         return found.model, original
-    space = space_of(original, 2.0, limits, seed, data.image_shape)
+    space = space_of(original, 2.0, limits, seed, input_shape=data.image_shape)
     plan = space.plan(space.sizes) if kind == "uniform" else random_plan(space, seed)
     return hh_keras.rebuild(space.wide, plan, "fresh", seed), original
 

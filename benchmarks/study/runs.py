@@ -48,7 +48,25 @@ class Search:
         return " ".join(parts)
 
 
-KINDS = ("original", "uniform", "random", "lwdna", "shuffled")
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """A profile n ∝ n0 s^-alpha r^beta exp(gamma d), for each group of channels.
+
+    n0 are the original's counts, s the share of the cost (`cost_shares`), r the share
+    of the largest map's positions that the group's has, d the depth from 0 to 1; alpha
+    of 0.5 alone is `balanced`. Noise is the standard deviation of a factor's logarithm.
+    """
+
+    alpha: float
+    beta: float = 0.0
+    gamma: float = 0.0
+    noise: float = 0.0
+
+    def __str__(self):
+        return " ".join(f"{k}={v:g}" for k, v in dataclasses.asdict(self).items() if v)
+
+
+KINDS = ("original", "uniform", "random", "lwdna", "shuffled", "law")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +83,8 @@ class Run:
         plan_seed: of the search, or of the random counts.
         search: of "lwdna" and "shuffled"; None for others.
         protocol: a `Protocol`.
+        round_to: see `hh_keras.select_channels`.
+        law: of "law"; None for others.
     """
 
     network: str
@@ -75,6 +95,8 @@ class Run:
     plan_seed: int = 0
     search: Search | None = None
     protocol: Protocol = Protocol()
+    round_to: int | str = "auto"
+    law: Law | None = None
 
     @property
     def pair(self):
@@ -84,7 +106,10 @@ class Run:
     @property
     def variant(self):
         """What tables call it."""
-        return f"{self.kind} {self.search}" if self.search else self.kind
+        found = self.search or self.law
+        name = f"{self.kind} {found}" if found else self.kind
+        plain = self.round_to == "auto" or self.kind == "original"
+        return name if plain else f"{name}, round_to={self.round_to}"
 
     @property
     def key(self):
@@ -97,4 +122,6 @@ class Run:
         """Makes a run of what `dataclasses.asdict` gave."""
         search = data["search"] and Search(**data["search"])
         protocol = Protocol(**data["protocol"])
-        return cls(**{**data, "search": search, "protocol": protocol})
+        law = data.get("law") and Law(**data["law"])
+        made = {"search": search, "protocol": protocol, "law": law}
+        return cls(**{**data, **made})

@@ -7,7 +7,9 @@ is trained for 1,200 steps of 64, but for the study that overfits.
 import dataclasses
 import itertools
 
-from study.runs import Protocol, Run, Search
+import numpy as np
+
+from study.runs import Law, Protocol, Run, Search
 
 SMALL = (
     ("vgg11_eighth", "cifar10:5000@16"),
@@ -39,10 +41,11 @@ SHORT = Protocol()
 LONG = Protocol(steps=3600)
 
 
-def runs(pairs, variants, seeds, budget=1.0, protocol=SHORT):
+def runs(pairs, variants, seeds, budget=1.0, protocol=SHORT, round_to="auto"):
     """Every variant on every pair, seed by seed; searches have the run's own seed."""
     for seed, pair, (kind, search) in itertools.product(seeds, pairs, variants):
-        yield Run(*pair, kind, seed, budget, seed, search, protocol)
+        own = "auto" if kind == "original" else round_to
+        yield Run(*pair, kind, seed, budget, seed, search, protocol, own)
 
 
 def lwdna(searches):
@@ -103,6 +106,42 @@ def controls():
     yield from runs(PAIRS, shuffled, range(101, 106))
 
 
+def rounding():
+    """What counts in multiples cost: each search with round_to of 1 and auto."""
+    variants = [*lwdna([BALANCED, FLOOR]), ("random", None)]
+    narrow = [*lwdna([BALANCED, Search(batches=3, min_keep=0.28)]), ("random", None)]
+    yield from runs(PAIRS, [("original", None)], range(101, 106))
+    yield from runs(PAIRS, [("uniform", None)], range(101, 106), 0.5)
+    for round_to in ("auto", 1):
+        yield from runs(PAIRS, variants, range(101, 106), round_to=round_to)
+        yield from runs(PAIRS, narrow, range(101, 106), 0.5, round_to=round_to)
+
+
+# Pairs A of the law, small; those that confirm it are others, see `confirm_law`.
+LAW_PAIRS = (
+    ("vgg11_eighth", "cifar10:5000@16"),
+    ("resnet8_half", "cifar10:5000@16"),
+    ("vgg11_eighth", "fashion:5000@16"),
+    ("mobilenetv2_quarter", "cifar10:5000@16"),
+)
+LAW_SEEDS, LAWS = range(200, 204), 96
+
+
+def law():
+    """Random laws and noise around them, of which accuracy is fitted."""
+    for k in range(LAWS):
+        for pair in LAW_PAIRS:
+            if k < len(LAW_SEEDS):
+                seed = LAW_SEEDS[k]
+                yield Run(*pair, "original", seed, 1.0, seed)
+                yield Run(*pair, "lwdna", seed, 1.0, seed, BALANCED, SHORT, 1)
+            rng = np.random.default_rng([7, k])
+            drawn = rng.uniform((-0.25, -0.6, -1.2), (1.0, 0.6, 1.2)).round(2)
+            own = Law(*map(float, drawn), noise=0.25)
+            seed = LAW_SEEDS[k % len(LAW_SEEDS)]
+            yield Run(*pair, "law", seed, 1.0, k, None, SHORT, 1, own)
+
+
 def overfit():
     """Half the images, three times the steps: 92 passes over 2,500 images."""
     pairs = [(network, data.replace("5000", "2500")) for network, data in PAIRS[:2]]
@@ -129,5 +168,6 @@ def ideas():
     yield from runs(SMALL, variants, range(6))
 
 
-_ALL = probe, ideas, choose, confirm, half, slow, slow_half, controls, overfit
+_ALL = probe, ideas, choose, confirm, half, slow, slow_half, controls, rounding, law
+_ALL += (overfit,)
 STUDIES = {study.__name__: study for study in _ALL}

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import hh_keras
-from hh_keras.search.profiles import profile_scores
+from hh_keras.search.profiles import cost_shares, profile_scores
 from hh_keras.search.scores import NEED_DATA
 from hh_keras.surgery.rebuild import widen
 from hh_keras.tasks.classification.task import TASK
@@ -42,17 +42,24 @@ class Space:
         channels: its `ChannelMap`.
         sizes: channels of its groups, float `(groups,)`.
         budget: a `Budget`.
+        round_to: see `hh_keras.select_channels`.
     """
 
     wide: keras.Model
     channels: hh_keras.ChannelMap
     sizes: np.ndarray
     budget: hh_keras.Budget
+    round_to: int | str = "auto"
 
     def plan(self, profile, min_keep=0.05):
         """The plan whose counts stand to each other as a profile says."""
-        scores = profile_scores(self.channels, profile)
-        return hh_keras.select_channels(self.channels, scores, self.budget, min_keep)
+        return self.select(profile_scores(self.channels, profile), min_keep)
+
+    def select(self, scores, min_keep, per_cost=0.0):
+        """The plan that scores give."""
+        return hh_keras.select_channels(
+            self.channels, scores, self.budget, min_keep, self.round_to, per_cost
+        )
 
     def kept(self, plan):
         """Counts of a plan, float `(groups,)`."""
@@ -77,19 +84,19 @@ def find(run, original, images_of):
     before = hh_keras.cost(original)
     budget = hh_keras.Budget(run.budget * before.macs, run.budget * before.params)
     width = run.search.width if run.search else 2.0
-    space = space_of(original, width, budget, run.plan_seed)
+    space = space_of(original, width, budget, run.plan_seed, run.round_to)
     plan, steps = _KINDS[run.kind](run, space, images_of)
     steps = math.ceil(steps * hh_keras.cost(space.wide).macs / before.macs)
     model = hh_keras.rebuild(space.wide, plan, "fresh", run.seed)
     return Found(model, {name: len(k) for name, k in plan.kept.items()}, steps)
 
 
-def space_of(original, width, budget, seed, input_shape=None):
+def space_of(original, width, budget, seed, round_to="auto", input_shape=None):
     """Widens a network; `input_shape` is for one that takes images of any size."""
     wide = widen(original, width, "fresh", seed)
     channels = hh_keras.trace(wide, input_shape)
     sizes = np.array([len(group) for group in channels.groups], float)
-    return Space(wide, channels, sizes, budget)
+    return Space(wide, channels, sizes, budget, round_to)
 
 
 def uniform(run, space, images_of):
@@ -138,7 +145,34 @@ def shuffled(run, space, images_of):
     return fullest(draw, space.budget), steps
 
 
-_KINDS = {each.__name__: each for each in (uniform, random, lwdna, shuffled)}
+def law(run, space, images_of):
+    """Counts by a law, times noise."""
+    rng = np.random.default_rng(run.plan_seed)
+    factors = np.exp(rng.normal(0, run.law.noise, len(space.sizes)))
+    return space.plan(law_profile(space.channels, run.law) * factors), 0
+
+
+def law_profile(channels, law):
+    """The profile of a `Law`, float array `(groups,)`."""
+    sizes = np.array([len(group) for group in channels.groups], float)
+    shares = cost_shares(channels)
+    order = {name: place for place, name in enumerate(channels.sites)}
+    positions, depths = [], []
+    for group in channels.groups:
+        made = [name for name in group.producers if name in order]
+        uses = [n for name in made for n in channels.sites[name].uses.values() if n]
+        positions.append(np.mean(uses) if uses else 1.0)
+        depths.append(order[made[0]] / (len(order) - 1) if made else 0.0)
+    positions = np.array(positions) / max(positions)
+    return (
+        sizes
+        * np.where(shares > 0, shares, 1.0) ** -law.alpha
+        * positions**law.beta
+        * np.exp(law.gamma * np.array(depths))
+    )
+
+
+_KINDS = {each.__name__: each for each in (uniform, random, lwdna, shuffled, law)}
 
 
 def fullest(draw, budget):
@@ -170,9 +204,7 @@ def searched(run, space, images_of):
         search.batches,
         run.plan_seed,
     )
-    plan = hh_keras.select_channels(
-        space.channels, scores, space.budget, search.min_keep, per_cost=search.per_cost
-    )
+    plan = space.select(scores, search.min_keep, search.per_cost)
     read = search.batches if search.criterion in NEED_DATA else 0
     return plan, search.warmup + read
 

@@ -30,12 +30,10 @@ def profile_scores(channel_map: ChannelMap, profile: Any) -> np.ndarray:
     )
 
 
-def balanced_profile(channel_map: ChannelMap) -> np.ndarray:
-    """Counts at which the layers would take more equal shares of the cost.
+def cost_shares(channel_map: ChannelMap) -> np.ndarray:
+    """The share of MACs and parameters, their mean, that each group's channels take.
 
-    With s the share of MACs and parameters (their mean) that a group's channels take,
-    per layer that makes them, the profile is n / sqrt(s): a cost that is a product of
-    two counts then has equal factors. It needs neither data nor weights.
+    It is counted per layer that makes them; 0 for groups that cost nothing.
 
     Returns:
         Float array `(groups,)`.
@@ -49,5 +47,18 @@ def balanced_profile(channel_map: ChannelMap) -> np.ndarray:
         if total > 0  # NaN where the size of the input is unknown
     )
     layers = [max(1, len(group.producers)) for group in channel_map.groups]
-    shares = shares / np.array(layers)
+    return shares / np.array(layers)
+
+
+def balanced_profile(channel_map: ChannelMap) -> np.ndarray:
+    """Counts at which the layers would take more equal shares of the cost.
+
+    With s a group's `cost_shares`, the profile is n / sqrt(s): a cost that is a product
+    of two counts then has equal factors. It needs neither data nor weights.
+
+    Returns:
+        Float array `(groups,)`.
+    """
+    sizes = np.array([len(group) for group in channel_map.groups], float)
+    shares = cost_shares(channel_map)
     return sizes / np.sqrt(np.where(shares > 0, shares, 1.0))

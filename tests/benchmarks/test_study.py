@@ -8,9 +8,10 @@ import heterogeneity
 import numpy as np
 import pytest
 from study import data, networks, summary, training, variants
-from study.runs import Protocol, Run, Search
+from study.runs import Law, Protocol, Run, Search
 
 import hh_keras as hh
+from hh_keras.search import profiles
 
 PROTOCOL = Protocol(steps=6, batch_size=4)
 TEXT = "clothes:40@16"
@@ -64,6 +65,25 @@ def test_every_network_costs_about_as_much_and_never_more(kind, search, clothes)
         assert after.params == before.params
     searched = kind == "lwdna" and search.criterion == "gradient"
     assert (got.search_steps > 0) == searched
+
+
+@pytest.mark.parametrize("round_to", ["auto", 1])
+def test_networks_by_a_law(round_to, clothes):
+    law = Law(0.4, 0.3, -0.5, noise=0.1)
+    run = run_of("law", law=law, round_to=round_to)
+    original, got = found(run, clothes)
+    assert 0.98 <= hh.cost(got.model).macs / hh.cost(original).macs <= 1
+    eights = [n % 8 == 0 for n in got.kept.values() if n >= 16]
+    assert all(eights) == (round_to == "auto")
+    assert Run.of(json.loads(json.dumps(dataclasses.asdict(run)))) == run
+
+
+def test_half_the_share_of_the_cost_is_balanced():
+    channels = hh.trace(networks.build("mobilenetv2_quarter", (16, 16, 3), 10))
+    balanced = profiles.balanced_profile(channels)
+    assert np.allclose(variants.law_profile(channels, Law(0.5)), balanced)
+    later = variants.law_profile(channels, Law(0.5, gamma=1.0)) / balanced
+    assert later[-1] / later[0] == pytest.approx(np.e, rel=0.1)
 
 
 def test_a_run_is_repeated_exactly_and_says_what_it_was(clothes, tmp_path):
