@@ -4,6 +4,7 @@ Each ends with its files written and recorded in run.json, and is skipped when t
 same run has finished it before.
 """
 
+import dataclasses
 import functools
 import time
 
@@ -11,12 +12,14 @@ import keras
 from absl.flags import FlagValues
 
 from hh_keras import export as exporting
+from hh_keras import latency, report
 from hh_keras.cli import network, training
 from hh_keras.cli import search as searching
 from hh_keras.cli import sweep as sweeping
 from hh_keras.cli.recovery import original_teaches
 from hh_keras.cli.workdir import Run, claim, finish, is_finished
 from hh_keras.data import ImageData
+from hh_keras.errors import HHError
 from hh_keras.export import formats
 from hh_keras.tasks import registry
 from hh_keras.training import Recipe, checkpoints
@@ -169,15 +172,36 @@ def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
         for kind, each in parity[name].items():
             print(f"  {name} {kind}: {formats.parity_line(each)}")
     paths = [run.path / f"{name}.tflite" for name in NAMES]
-    latencies = exporting.latencies(paths, images.shape[1:])
+    times = _latency_facts(exporting.latencies(paths, images.shape[1:]))
     finish(
         run,
         "export",
         started,
         parity=parity,
         image_shape=list(images.shape[1:]),
-        latency_ms={
-            name: {"median": each.median_ms, "p10": each.p10_ms, "p90": each.p90_ms}
-            for name, each in zip(NAMES, latencies, strict=True)
-        },
+        latency_ms=times,
+        layer_times=_layer_times(models, times, images.shape[1:]),
     )
+
+
+def _latency_facts(models):
+    original, slim = (
+        {"median": each.median_ms, "p10": each.p10_ms, "p90": each.p90_ms}
+        for each in models
+    )
+    ratios = {"ratio_p25": models[1].ratio_p25, "ratio_p75": models[1].ratio_p75}
+    return {"original": original, "lw_dna": {**slim, **ratios}}
+
+
+def _layer_times(models: dict, times: dict, image_shape: tuple) -> list[dict]:
+    """Times layer by layer, if latency rose: what the report says about the cause."""
+    if not report.lengthened(times["lw_dna"]):
+        return []
+    print("  the LW-DNA network takes longer: timing its layers ...", flush=True)
+    try:
+        original, slim = (models[name] for name in NAMES)
+        found = latency.layer_times(original, slim, input_shape=image_shape)
+    except HHError as error:
+        print(f"  layers cannot be timed: {error}")
+        return []
+    return [dataclasses.asdict(each) for each in found]
