@@ -7,6 +7,7 @@ same run has finished it before.
 import dataclasses
 import functools
 import time
+from collections.abc import Callable
 
 import keras
 from absl.flags import FlagValues
@@ -21,23 +22,24 @@ from hh_keras.cli.workdir import Run, claim, finish, is_finished
 from hh_keras.data import ImageData
 from hh_keras.errors import HHError
 from hh_keras.export import formats
+from hh_keras.progress import duration
 from hh_keras.tasks import registry
 from hh_keras.training import Recipe, checkpoints
 
 TITLES = {"original": "original", "lw_dna": "LW-DNA network"}
 NAMES = tuple(TITLES)
-_EXPORT_SECONDS = 40  # what the stages after training take on two cores
 
 
 def header(started: float, number: int, title: str, left: float | None = None) -> None:
     """Prints a stage's title with the time so far and what remains."""
+    rest = "" if left is None else f" (about {duration(left)} to go)"
+    stamp(started, f"{number}/5 {title}{rest}")
+
+
+def stamp(started: float, text: str) -> None:
+    """Prints a text behind the time so far."""
     minutes, seconds = divmod(int(time.perf_counter() - started), 60)
-    rest = "" if left is None else f" (about {_duration(left)} to go)"
-    print(f"\n[{minutes}:{seconds:02d}] {number}/5 {title}{rest}", flush=True)
-
-
-def _duration(seconds):
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    print(f"\n[{minutes}:{seconds:02d}] {text}", flush=True)
 
 
 def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> None:
@@ -79,18 +81,13 @@ def _keep_search(run, original, result):
     network.save_model(result.model, run.path / "initial/lw_dna.keras")
 
 
-def forecast(run: Run, data: ImageData, recipe: Recipe, args: FlagValues) -> float:
-    """Estimates the seconds from here to the end of the run."""
-    model = network.load_saved(run.path / "initial/original.keras")
-    each = recipe.epochs * network.epoch_seconds(model, data)
-    each = (60 * recipe.minutes or each) + 15
-    names = NAMES[1:] if original_teaches(args) else NAMES
-    left = sum(f"train {name}" not in run.stages for name in names)
-    return left * each + _EXPORT_SECONDS
-
-
 def train(
-    run: Run, name: str, data: ImageData, recipe: Recipe, args: FlagValues
+    run: Run,
+    name: str,
+    data: ImageData,
+    recipe: Recipe,
+    args: FlagValues,
+    to_go: Callable[[float, float], float] | None = None,
 ) -> None:
     """Trains one of the networks; all see the same batches in the same order.
 
@@ -98,6 +95,7 @@ def train(
 
     Args:
         name: "original", "lw_dna" or "wide".
+        to_go: as of `hh_keras.training.train`.
     """
     stage, file = f"train {name}", f"{name}.keras"
     untrained = name == "original" and original_teaches(args)
@@ -109,7 +107,7 @@ def train(
     application = registry.application(args)
     data = application.reload(args, data)
     build = functools.partial(_initial, run, name, args)
-    model, rows = _trained(run, name, build, data, recipe, args)
+    model, rows = _trained(run, name, build, data, recipe, args, to_go)
     if not run.chief:
         return
     train_seconds = sum(row["seconds"] for row in rows)
@@ -127,14 +125,14 @@ def train(
     print(f"  {training.scores_line(application, scores, data.num_validation)}")
 
 
-def _trained(run, name, build, data, recipe, args):
+def _trained(run, name, build, data, recipe, args, to_go):
     """A network and its history."""
-    if not original_teaches(args):
-        return training.train(build, data, recipe, args, run, name)
-    if name == "original":
-        return build(), []
-    teacher = run.path / "initial/original.keras"
-    return training.train(build, data, recipe, args, run, name, teacher)
+    teacher = None
+    if original_teaches(args):
+        if name == "original":
+            return build(), []
+        teacher = run.path / "initial/original.keras"
+    return training.train(build, data, recipe, args, run, name, teacher, to_go)
 
 
 def _initial(run, name, args):
