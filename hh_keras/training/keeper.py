@@ -356,7 +356,7 @@ def epoch_line(
 def measured(values: Mapping, goal: Goal, named: bool = True) -> list[str]:
     """Loss and goal among some values, as text."""
     writes = (
-        ("loss", "loss ", "{:.3g}".format),
+        ("loss", "loss ", _three_digits),
         (goal.key, f"{goal.label} ", goal.plain),
     )
     return [
@@ -364,3 +364,7 @@ def measured(values: Mapping, goal: Goal, named: bool = True) -> list[str]:
         for key, label, write in writes
         if key in values
     ]
+
+
+def _three_digits(loss):
+    return f"{loss:.3g}" if abs(loss) < 100 else f"{loss:.0f}"
