@@ -2,10 +2,8 @@
 
 import pathlib
 import textwrap
-import time
 
 import keras
-import tensorflow as tf
 from absl.flags import FlagValues
 
 import hh_keras
@@ -180,17 +178,3 @@ def describe(model: keras.Model, image_shape: tuple) -> dict:
             if name in producers
         },
     }
-
-
-def epoch_seconds(model: keras.Model, data: ImageData) -> float:
-    """Forecasts one epoch of training from two forward passes over a batch.
-
-    A backward pass costs about two forward ones.
-    """
-    forward = tf.function(lambda x: model(x, training=False))
-    images, _ = next(iter(data.train))
-    forward(images)
-    started = time.perf_counter()
-    forward(images)
-    each = (time.perf_counter() - started) / len(images)
-    return 3 * each * data.num_train

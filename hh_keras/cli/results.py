@@ -22,6 +22,13 @@ from hh_keras.tasks import registry
 from hh_keras.training import Recipe
 from hh_keras.training.history import read_history
 
+_INDENTED: dict = {
+    "initial_indent": "  ",
+    "subsequent_indent": "  ",
+    "break_long_words": False,
+    "break_on_hyphens": False,
+}
+
 
 def collect(
     run: Run, data: ImageData, recipe: Recipe, args: FlagValues, seconds: float
@@ -70,6 +77,7 @@ def collect(
         "protocol": dataclasses.asdict(recipe),
         "models": found,
         "history": {name: _history(run, name) for name in NAMES},
+        "layer_times": exported.get("layer_times") or [],
         "parity": exported["parity"]["lw_dna"],
         "parity_original": exported["parity"]["original"],
         "versions": versions(),
@@ -149,27 +157,22 @@ def table(found: dict, goal: Goal) -> str:
     scores = [each[goal.key] for each in (original, slim)]
     change = goal.plain_change(scores[1] - scores[0])
     rows = [(goal.label, *map(goal.plain, scores), change)]
-    for label, key, unit in (
-        ("MACs", "macs", ""),
-        ("parameters", "params", ""),
-        (".tflite size", "tflite_bytes", "B"),
+    for label, quantity, write in (
+        ("latency (.tflite)", _median, lambda ms: f"{ms:.2f} ms"),
+        (".tflite size", lambda m: m["tflite_bytes"], lambda n: millions(n) + "B"),
+        ("MACs", lambda m: m["macs"], millions),
+        ("parameters", lambda m: m["params"], millions),
     ):
-        rows.append(
-            (
-                label,
-                millions(original[key]) + unit,
-                millions(slim[key]) + unit,
-                f"{slim[key] / original[key] - 1:+.1%}",
-            )
-        )
-    medians = [model["latency_ms"]["median"] for model in (original, slim)]
-    rows.append(
-        (
-            "latency (.tflite)",
-            f"{medians[0]:.2f} ms",
-            f"{medians[1]:.2f} ms",
-            f"{medians[1] / medians[0] - 1:+.1%}",
-        )
-    )
+        before, after = map(quantity, (original, slim))
+        change = f"{after / before - 1:+.1%}"
+        rows.append((label, write(before), write(after), change))
     lines = text_table(("", "original", "LW-DNA", "change"), rows, right=(1, 2, 3))
-    return textwrap.indent(lines, "  ")
+    text = textwrap.indent(lines, "  ")
+    why = report.cause(found)
+    if why:
+        text += "\n\n" + textwrap.fill(why, 86, **_INDENTED)
+    return text
+
+
+def _median(model):
+    return model["latency_ms"]["median"]

@@ -18,6 +18,7 @@ from hh_keras.data import ImageData, Unlabelled
 from hh_keras.errors import BudgetError, HHError
 from hh_keras.flag import given, set_defaults
 from hh_keras.latency import LatencyTable
+from hh_keras.progress import Waiting
 from hh_keras.report.numbers import millions
 from hh_keras.search.calibration import HELD_OUT
 from hh_keras.search.scores import NEED_DATA
@@ -239,7 +240,13 @@ def latency_table(model: keras.Model, args: FlagValues, run: Run) -> LatencyTabl
         if known and table.device == latency.device() and _has(table, model):
             return table
     print("  measuring how long layers take ...", flush=True)
-    table = latency.measure([model], *settings, width=args.width_mult)
+    waiting = Waiting()
+    table = latency.measure(
+        [model],
+        *settings,
+        width=args.width_mult,
+        progress=lambda text: waiting.due() and print(f"  {text}", flush=True),
+    )
     workdir.claim(run)
     table.save(path)
     return table

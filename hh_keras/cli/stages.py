@@ -4,37 +4,42 @@ Each ends with its files written and recorded in run.json, and is skipped when t
 same run has finished it before.
 """
 
+import dataclasses
 import functools
 import time
+from collections.abc import Callable
 
 import keras
 from absl.flags import FlagValues
 
 from hh_keras import export as exporting
+from hh_keras import latency, report
 from hh_keras.cli import network, training
 from hh_keras.cli import search as searching
 from hh_keras.cli import sweep as sweeping
 from hh_keras.cli.recovery import original_teaches
 from hh_keras.cli.workdir import Run, claim, finish, is_finished
 from hh_keras.data import ImageData
+from hh_keras.errors import HHError
 from hh_keras.export import formats
+from hh_keras.progress import duration
 from hh_keras.tasks import registry
 from hh_keras.training import Recipe, checkpoints
 
 TITLES = {"original": "original", "lw_dna": "LW-DNA network"}
 NAMES = tuple(TITLES)
-_EXPORT_SECONDS = 40  # what the stages after training take on two cores
 
 
 def header(started: float, number: int, title: str, left: float | None = None) -> None:
     """Prints a stage's title with the time so far and what remains."""
+    rest = "" if left is None else f" (about {duration(left)} to go)"
+    stamp(started, f"{number}/5 {title}{rest}")
+
+
+def stamp(started: float, text: str) -> None:
+    """Prints a text behind the time so far."""
     minutes, seconds = divmod(int(time.perf_counter() - started), 60)
-    rest = "" if left is None else f" (about {_duration(left)} to go)"
-    print(f"\n[{minutes}:{seconds:02d}] {number}/5 {title}{rest}", flush=True)
-
-
-def _duration(seconds):
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    print(f"\n[{minutes}:{seconds:02d}] {text}", flush=True)
 
 
 def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> None:
@@ -76,18 +81,13 @@ def _keep_search(run, original, result):
     network.save_model(result.model, run.path / "initial/lw_dna.keras")
 
 
-def forecast(run: Run, data: ImageData, recipe: Recipe, args: FlagValues) -> float:
-    """Estimates the seconds from here to the end of the run."""
-    model = network.load_saved(run.path / "initial/original.keras")
-    each = recipe.epochs * network.epoch_seconds(model, data)
-    each = (60 * recipe.minutes or each) + 15
-    names = NAMES[1:] if original_teaches(args) else NAMES
-    left = sum(f"train {name}" not in run.stages for name in names)
-    return left * each + _EXPORT_SECONDS
-
-
 def train(
-    run: Run, name: str, data: ImageData, recipe: Recipe, args: FlagValues
+    run: Run,
+    name: str,
+    data: ImageData,
+    recipe: Recipe,
+    args: FlagValues,
+    to_go: Callable[[float, float], float] | None = None,
 ) -> None:
     """Trains one of the networks; all see the same batches in the same order.
 
@@ -95,6 +95,7 @@ def train(
 
     Args:
         name: "original", "lw_dna" or "wide".
+        to_go: as of `hh_keras.training.train`.
     """
     stage, file = f"train {name}", f"{name}.keras"
     untrained = name == "original" and original_teaches(args)
@@ -106,7 +107,7 @@ def train(
     application = registry.application(args)
     data = application.reload(args, data)
     build = functools.partial(_initial, run, name, args)
-    model, rows = _trained(run, name, build, data, recipe, args)
+    model, rows = _trained(run, name, build, data, recipe, args, to_go)
     if not run.chief:
         return
     train_seconds = sum(row["seconds"] for row in rows)
@@ -124,14 +125,14 @@ def train(
     print(f"  {training.scores_line(application, scores, data.num_validation)}")
 
 
-def _trained(run, name, build, data, recipe, args):
+def _trained(run, name, build, data, recipe, args, to_go):
     """A network and its history."""
-    if not original_teaches(args):
-        return training.train(build, data, recipe, args, run, name)
-    if name == "original":
-        return build(), []
-    teacher = run.path / "initial/original.keras"
-    return training.train(build, data, recipe, args, run, name, teacher)
+    teacher = None
+    if original_teaches(args):
+        if name == "original":
+            return build(), []
+        teacher = run.path / "initial/original.keras"
+    return training.train(build, data, recipe, args, run, name, teacher, to_go)
 
 
 def _initial(run, name, args):
@@ -169,15 +170,36 @@ def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
         for kind, each in parity[name].items():
             print(f"  {name} {kind}: {formats.parity_line(each)}")
     paths = [run.path / f"{name}.tflite" for name in NAMES]
-    latencies = exporting.latencies(paths, images.shape[1:])
+    times = _latency_facts(exporting.latencies(paths, images.shape[1:]))
     finish(
         run,
         "export",
         started,
         parity=parity,
         image_shape=list(images.shape[1:]),
-        latency_ms={
-            name: {"median": each.median_ms, "p10": each.p10_ms, "p90": each.p90_ms}
-            for name, each in zip(NAMES, latencies, strict=True)
-        },
+        latency_ms=times,
+        layer_times=_layer_times(models, times, images.shape[1:]),
     )
+
+
+def _latency_facts(models):
+    original, slim = (
+        {"median": each.median_ms, "p10": each.p10_ms, "p90": each.p90_ms}
+        for each in models
+    )
+    ratios = {"ratio_p25": models[1].ratio_p25, "ratio_p75": models[1].ratio_p75}
+    return {"original": original, "lw_dna": {**slim, **ratios}}
+
+
+def _layer_times(models: dict, times: dict, image_shape: tuple) -> list[dict]:
+    """Times layer by layer, if latency rose: what the report says about the cause."""
+    if not report.lengthened(times["lw_dna"]):
+        return []
+    print("  the LW-DNA network takes longer: timing its layers ...", flush=True)
+    try:
+        original, slim = (models[name] for name in NAMES)
+        found = latency.layer_times(original, slim, input_shape=image_shape)
+    except HHError as error:
+        print(f"  layers cannot be timed: {error}")
+        return []
+    return [dataclasses.asdict(each) for each in found]

@@ -14,6 +14,7 @@ from hh_keras.cli.workdir import Run, to_json
 from hh_keras.data import ImageData, Unlabelled
 from hh_keras.goal import Goal
 from hh_keras.graph.table import text_table
+from hh_keras.progress import progress
 from hh_keras.report.numbers import millions
 from hh_keras.tasks import registry
 
@@ -50,7 +51,8 @@ def keep(
     same = None if result.kept is None or result.kept.agreement is None else 1.0
     rows[0].update(kept=1.0, agreement=same)
     chosen = _row(result.model, result, None, "", data, task)
-    for share, each in zip(args.sweep, sweep, strict=True):
+    pairs = list(zip(args.sweep, sweep, strict=True))
+    for share, each in progress(pairs, "measuring the sizes"):
         place = f"sweep/{share:g}x"
         each.plan.save(run.path / place / "plan.json")
         network.save_model(each.model, run.path / place / "lw_dna.keras")

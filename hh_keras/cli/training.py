@@ -1,7 +1,7 @@
 """Training as the flags ask for it."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ def train(
     run: Run,
     name: str,
     teacher: str | Path | None = None,
+    to_go: Callable[[float, float], float] | None = None,
 ) -> tuple[keras.Model, list[dict]]:
     """Trains a network as the flags say.
 
@@ -68,6 +69,7 @@ def train(
         run: the `hh_keras.cli.workdir.Run`.
         name: of the network.
         teacher: a file; --teacher comes first.
+        to_go: as of `hh_keras.training.train`.
 
     Returns:
         The trained model and its history.
@@ -86,6 +88,7 @@ def train(
         teacher=sources.from_file(file) if file else None,
         never_worse=recovers(args),
         callbacks=callbacks,
+        to_go=to_go,
         task=registry.application(args).task,
         **execution(args),
     )

@@ -6,6 +6,7 @@ another machine; `predict_latency` reads a network's latency off it; and
 """
 
 from hh_keras.latency.comparing import compare
+from hh_keras.latency.layers import LayerTime, layer_times
 from hh_keras.latency.measure import device, measure
 from hh_keras.latency.prediction import (
     LatencyModel,
@@ -19,9 +20,11 @@ from hh_keras.latency.units import units
 __all__ = [
     "LatencyModel",
     "LatencyTable",
+    "LayerTime",
     "architecture",
     "compare",
     "device",
+    "layer_times",
     "latency_model",
     "measure",
     "predict_latency",

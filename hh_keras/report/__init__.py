@@ -27,8 +27,13 @@
         psnr, ssim, psnr_input     with goal "psnr", in place of accuracy: dB, and of
                                    the images before they are restored
         keras_bytes, tflite_bytes  file sizes
-        latency_ms                 {median, p10, p90} of the .tflite file, one image
+        latency_ms                 {median, p10, p90} of the .tflite file, one image;
+                               of LW-DNA also ratio_p25, ratio_p75: the middle half
+                               of its rounds divided by the original's
         train_seconds              sum over the epochs
+    layer_times
+               where latency rose: the fields of `hh_keras.latency.LayerTime`, a dict
+               for each layer whose counts changed
     history    {"original": rows, "lw_dna": rows}, one dict per epoch: epoch, loss,
                accuracy, val_loss, val_accuracy (or psnr, val_psnr)
     parity, parity_original
@@ -48,6 +53,7 @@ from hh_keras.report.cost import plot_cost
 from hh_keras.report.curves import plot_curves
 from hh_keras.report.html import render, write_report
 from hh_keras.report.kept import plot_kept
+from hh_keras.report.slower import cause, lengthened
 from hh_keras.report.style import Picture, png
 from hh_keras.report.summary import plot_summary
 from hh_keras.report.sweep import plot_sweep
@@ -56,7 +62,9 @@ __all__ = [
     "Picture",
     "Row",
     "caution",
+    "cause",
     "compare",
+    "lengthened",
     "plot_channels",
     "plot_cost",
     "plot_curves",

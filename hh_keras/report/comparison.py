@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from hh_keras.goal import Goal
 from hh_keras.report import numbers
-from hh_keras.report.numbers import DASH, known
+from hh_keras.report.numbers import known
+from hh_keras.report.slower import lengthened
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +44,12 @@ def _latency_text(model):
 # label, key or function of the network, how it is written, how its change is
 _QUANTITIES = (
     ("loss", "loss", numbers.decimals, numbers.difference),
+    ("latency", _latency, _latency_text, numbers.change),
+    (".tflite file", "tflite_bytes", numbers.file_size, numbers.change),
     ("MACs", "macs", numbers.millions, numbers.change),
     ("FLOPs (2 per MAC)", lambda m: 2 * m["macs"], numbers.millions, numbers.change),
     ("parameters", "params", numbers.millions, numbers.change),
     (".keras file", "keras_bytes", numbers.file_size, numbers.change),
-    (".tflite file", "tflite_bytes", numbers.file_size, numbers.change),
-    ("latency", _latency, _latency_text, numbers.change),
     ("training time", "train_seconds", numbers.duration, numbers.change),
 )
 
@@ -83,19 +84,24 @@ def _ratio(before, after):
 def verdict(models: Mapping, goal: Goal) -> str:
     """Says in one sentence what LW-DNA gained and lost against the original.
 
+    What was wanted comes first: the goal, latency, size; then what they cost.
+
     Args:
         models, goal: as for `compare`.
     """
     original, slim = models["original"], models["lw_dna"]
     costs = [
-        _relation(original["macs"], slim["macs"], "fewer MACs", "more MACs"),
-        _relation(
-            original["params"], slim["params"], "fewer parameters", "more parameters"
-        ),
-    ]
-    times = _latency(original), _latency(slim)
-    if _ratio(*times) is not None:
-        costs.append(_relation(*times, "lower latency", "higher latency"))
+        _relation(slim, original, *words)
+        for words in (
+            (_latency, "{} lower latency", "{} higher latency", "the same latency"),
+            ("tflite_bytes", "a {} smaller .tflite file", "a {} larger .tflite file",
+             "a .tflite file as large"),
+            ("macs", "{} fewer MACs", "{} more MACs", "as many MACs"),
+            ("params", "{} fewer parameters", "{} more parameters",
+             "as many parameters"),
+        )
+    ]  # fmt: skip
+    costs = [each for each in costs if each]
     cost = ", ".join(costs[:-1]) + " and " + costs[-1]
     scores = original.get(goal.key), slim.get(goal.key)
     if not all(map(known, scores)):
@@ -114,12 +120,17 @@ def verdict(models: Mapping, goal: Goal) -> str:
     )
 
 
-def _relation(before, after, below, above):
-    """(200, 190, "fewer MACs", ...) -> "5.0 % fewer MACs"."""
-    text = numbers.change(before, after)
-    if text == DASH or text[0] not in "+−":
-        return f"the same {below.split()[-1]}"
-    return f"{text[1:]} {below if text[0] == '−' else above}"
+def _relation(slim, original, quantity, below, above, same):
+    """(190, 200, "macs", "{} fewer MACs", ...) -> "5.0 % fewer MACs"."""
+    pair = [quantity(m) if callable(quantity) else m.get(quantity) for m in
+            (original, slim)]  # fmt: skip
+    if not all(map(known, pair)):
+        return ""
+    within_spread = quantity is _latency and lengthened(slim["latency_ms"]) is None
+    text = numbers.change(*pair)
+    if within_spread or text[0] not in "+−":
+        return same
+    return (below if text[0] == "−" else above).format(text[1:])
 
 
 def caution(results: Mapping) -> str:

@@ -14,6 +14,7 @@ from hh_keras.report.cost import cost_finding, plot_cost
 from hh_keras.report.curves import plot_curves
 from hh_keras.report.kept import kept_caption, plot_kept
 from hh_keras.report.numbers import DASH
+from hh_keras.report.slower import cause, slowest
 from hh_keras.report.style import Picture, png
 from hh_keras.report.summary import plot_summary
 from hh_keras.report.sweep import plot_sweep, sweep_finding
@@ -120,6 +121,7 @@ def render(
             f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
             f"<h1>{_text(title)}</h1>",
             f'<p class="verdict">{_text(verdict(models, goal))}</p>',
+            _cause(results),
             f'<p class="note">{_text(caution(results))}</p>',
             figure["summary"],
             *own,
@@ -129,6 +131,7 @@ def render(
             "<h2>Channels</h2>" + figure["channels"],
             "<h2>Cost</h2>" + figure["cost"],
             _layer_table(models, results.get("kept")),
+            _layer_times(results.get("layer_times")),
             "<h2>Training</h2>" + figure["curves"],
             _facts(results.get("protocol")),
             "<h2>Search</h2>" + _facts(results.get("search")),
@@ -242,6 +245,24 @@ def _layer_table(models, kept):
     head += ["output kept"] if shares else []
     table = _table(head, rows)
     return f"<details><summary>All {len(rows)} layers</summary>{table}</details>"
+
+
+def _cause(results):
+    text = cause(results)
+    return f"<p>{_text(text)}</p>" if text else ""
+
+
+def _layer_times(layers):
+    """The layers whose measured time changed most; nothing where none was measured."""
+    if not layers:
+        return ""
+    head = ("layer", "before", "after", "channels in", "channels out")
+    note = (
+        "Layers whose counts changed, each run alone by LiteRT with one thread, with "
+        "what it fuses into them. Those whose time changed most come first."
+    )
+    table = _table(head, slowest(layers))
+    return f'<h2>Time of layers</h2>{table}<p class="note">{note}</p>'
 
 
 def _budget(results):

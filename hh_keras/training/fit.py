@@ -61,6 +61,7 @@ def train(
     epoch_models: bool = False,
     steps_per_execution: int = 1,
     jit_compile: bool | None = None,
+    to_go: Callable[[float, float], float] | None = None,
     task: Task,
 ) -> Trained:
     """Trains a model by a recipe, on one device, many, or many machines.
@@ -105,6 +106,8 @@ def train(
             small networks. Losses, checkpoints and signals are seen to in between.
         jit_compile: whether XLA compiles the step; None leaves it to Keras on GPUs and
             is False on CPUs, where XLA takes longer to compile and to run.
+        to_go: what the screen tells as the time to go: a function of the seconds left
+            of this training and of those from its start to its end. None: the former.
         task: a `Task`, such as `hh_keras.tasks.classification.task.TASK`.
 
     Returns:
@@ -155,7 +158,10 @@ def train(
             epoch_models,
             asked_to_stop,
             until,
-            task.goal.key,
+            task.goal,
+            not sys.stdout.isatty(),
+            max(0, int(data.validation.cardinality())) if data.validation else 0,
+            to_go,
         )
         _fit(trainee, data, keeper, callbacks, resume, on_nan, never_worse, started)
     if keeper.worse:

@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
+import textwrap
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -12,6 +13,8 @@ import numpy as np
 
 from hh_keras import files
 from hh_keras.errors import HHError, Stopped, WorkdirError
+from hh_keras.goal import Goal
+from hh_keras.progress import Waiting, duration
 from hh_keras.training import checkpoints
 from hh_keras.training.averaging import swap
 from hh_keras.training.history import best_epoch, better, exhausted, write_history
@@ -19,7 +22,13 @@ from hh_keras.training.layerwise import changed
 from hh_keras.training.optimizers import innermost
 from hh_keras.training.recipes import Recipe
 from hh_keras.training.strategy import chiefs, is_chief, workers
+from hh_keras.training.watch import Watch
 
+_WRAPPED: dict = {
+    "subsequent_indent": "    ",
+    "break_long_words": False,
+    "break_on_hyphens": False,
+}
 ROLLBACKS = 5  # after so many, a training gives up
 
 
@@ -31,8 +40,8 @@ class Keeper(keras.callbacks.Callback):
     """Keeps what a training comes to: history, checkpoints, models, news on the screen.
 
     Stops the training at the step at which the loss is no longer a number, or at which
-    it was asked to stop. Keras draws its progress bar on a terminal only; elsewhere (a
-    log file, CI) this prints one line per epoch with the time that the rest will take.
+    it was asked to stop. This prints a line per epoch with the time to go and, where
+    Keras draws no bar (a log file, a pipe, a notebook), one every ten seconds.
     Of several workers, the chief alone writes and prints.
 
     Args:
@@ -42,7 +51,9 @@ class Keeper(keras.callbacks.Callback):
         workdir, name, checkpoint_steps, epoch_models: as of `train`.
         asked_to_stop: a `threading.Event`.
         until: as of `train`.
-        goal: the measure that tells the best epoch.
+        goal: the `Goal` that tells the best epoch.
+        lines: whether to print lines within an epoch.
+        tests, to_go: see `hh_keras.training.watch.Watch`.
     """
 
     def __init__(
@@ -56,8 +67,11 @@ class Keeper(keras.callbacks.Callback):
         checkpoint_steps: int,
         epoch_models: bool,
         asked_to_stop: threading.Event,
-        until: Callable[[list], bool] | None = None,
-        goal: str = "accuracy",
+        until: Callable[[list], bool] | None,
+        goal: Goal,
+        lines: bool = True,
+        tests: int = 0,
+        to_go: Callable[[float, float], float] | None = None,
     ) -> None:
         super().__init__()
         self.network, self.plain = network, plain
@@ -65,7 +79,10 @@ class Keeper(keras.callbacks.Callback):
         self.epochs = recipe.epochs
         self.workdir = None if workdir is None else Path(workdir)
         self.checkpoint_steps, self.epoch_models = checkpoint_steps, epoch_models
-        self.asked_to_stop, self.until, self.goal = asked_to_stop, until, goal
+        self.asked_to_stop, self.until = asked_to_stop, until
+        self.measure, self.goal = goal, goal.key
+        self.lines, self.waiting = lines, Waiting()
+        self.watch = Watch(steps, tests, to_go)
         self.identity = {"recipe": dataclasses.asdict(recipe), "steps": steps}
         self.folder = self.workdir and self.workdir / "checkpoints"
         self.writes = is_chief(network.distribute_strategy)
@@ -122,6 +139,7 @@ class Keeper(keras.callbacks.Callback):
         if span:
             whole = self.recipe.epochs * self.identity["steps"]
             self.epochs, self.steps = span
+            self.watch.steps = self.steps
             schedule = innermost(self.model.optimizer)._learning_rate
             schedule.pace.assign(whole / (self.epochs * self.steps))
 
@@ -169,6 +187,8 @@ class Keeper(keras.callbacks.Callback):
                 variable.assign(value)
         self.started = time.perf_counter() - self.before
         self.rate = self._rate(self.epoch * self.steps)
+        self.watch.begin_epoch()
+        self.waiting.restart()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         before, self.step = self.step, self.first + batch + 1
@@ -178,8 +198,24 @@ class Keeper(keras.callbacks.Callback):
         if due:
             self.model.agree_on_statistics()
             self.save()
+        self.watch.stepped(batch + 1)
+        self._say_now(logs or {})
         if self.asked_to_stop.is_set():
             self._stop(saved=due)
+
+    def _say_now(self, logs, tests=0):
+        """A line on where the epoch is, if it is time for one."""
+        if not (self.lines and self.waiting.due()):
+            return
+        share = self.step / self.steps
+        place = "validating" if tests else f"{share:.0%}".replace("%", " %")
+        parts = [f"  {self.name}: epoch {self.epoch + 1}/{self.epochs}, {place}"]
+        parts += measured(logs, self.measure)
+        if self.watch.step.known:
+            now = self.watch.in_epoch(self.step, tests)
+            left = self.watch.left(now, self.epochs - self.epoch - 1, self.epochs)
+            parts.append(f"about {duration(left)} to go")
+        self.say("  ".join(parts))
 
     def _stop(self, saved):
         """Ends the training, with a checkpoint if this process can write one alone."""
@@ -199,9 +235,16 @@ class Keeper(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict | None = None) -> None:
         self.model.agree_on_statistics()
         swap(self.model)
+        self.watch.test.begin()
+
+    def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.watch.test.done(batch + 1)
+        if self.step:
+            self._say_now({}, batch + 1)
 
     def on_test_end(self, logs: dict | None = None) -> None:
         swap(self.model)
+        self.watch.end_validation()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         seconds = time.perf_counter() - self.started
@@ -216,7 +259,9 @@ class Keeper(keras.callbacks.Callback):
         if self.workdir is not None and self.writes:
             write_history(self.rows, self.workdir, self.name)
         self.save()
-        self.say(epoch_line(self.name, self.rows, self.epochs, self.goal))
+        self.watch.end_epoch()
+        left = self.watch.left(0.0, self.epochs - self.epoch, self.epochs)
+        self.say(epoch_line(self.name, self.rows, self.epochs, self.measure, left))
         if self._ends_early() and self.epoch < self.epochs:
             self.model.stop_training = True
             self.say(
@@ -276,7 +321,7 @@ class Keeper(keras.callbacks.Callback):
 
     def say(self, text: str) -> None:
         if self.writes:
-            print(text, flush=True)
+            print(textwrap.fill(text, 88, **_WRAPPED), flush=True)
 
 
 def _number(variable):
@@ -284,20 +329,42 @@ def _number(variable):
 
 
 def epoch_line(
-    name: str, rows: Sequence[dict], epochs: int, goal: str = "accuracy"
+    name: str, rows: Sequence[dict], epochs: int, goal: Goal, left: float
 ) -> str:
-    """Formats the last row of a history for the screen."""
+    """Formats the last row of a history for the screen.
+
+    Args:
+        name, rows: of the network, its history.
+        epochs: of the training.
+        goal: the measure that is shown beside the loss.
+        left: seconds to go.
+    """
     row = rows[-1]
-    parts = [f"  {name}: epoch {row['epoch']}/{epochs}"]
-    for key in ("loss", goal, "val_loss", f"val_{goal}"):
-        if key in row:
-            parts.append(f"{key} {row[key]:.{4 if abs(row[key]) < 10 else 2}f}")
+    parts = [f"  {name}: epoch {row['epoch']}/{epochs}", *measured(row, goal)]
+    validated = {key[4:]: row[key] for key in row if key.startswith("val_")}
+    if validated:
+        parts.append("val " + ", ".join(measured(validated, goal, named=False)))
     if "macs" in row:  # of a sparse search
         parts.append(f"{row['macs'] / 1e6:.3g} M MACs left ({row['zeros']:.0%} zeros)")
-    parts.append(f"{row['seconds']:.0f} s")
-    left = epochs - row["epoch"]
-    if left:
-        # The first epoch also compiles: later ones predict better.
-        typical = min(r["seconds"] for r in rows)
-        parts.append(f"about {left * typical:.0f} s left")
+    if row["epoch"] < epochs:
+        parts.append(f"{duration(left)} to go")
+    else:
+        parts.append(f"in {duration(sum(row['seconds'] for row in rows))}")
     return "  ".join(parts)
+
+
+def measured(values: Mapping, goal: Goal, named: bool = True) -> list[str]:
+    """Loss and goal among some values, as text."""
+    writes = (
+        ("loss", "loss ", _three_digits),
+        (goal.key, f"{goal.label} ", goal.plain),
+    )
+    return [
+        (label if named else "") + write(values[key])
+        for key, label, write in writes
+        if key in values
+    ]
+
+
+def _three_digits(loss):
+    return f"{loss:.3g}" if abs(loss) < 100 else f"{loss:.0f}"

@@ -15,6 +15,7 @@ from PIL import Image
 
 import hh_keras as hh
 import hh_keras.models
+from hh_keras.surgery.plan import Plan
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -59,6 +60,8 @@ def test_run_leaves_everything_and_is_reused(tmp_path):
     assert found["parity"]["float32"]["relative"] < 1e-4
     assert (found["search"]["criterion"], found["search"]["batches"]) == ("balanced", 0)
     assert found["models"]["lw_dna"]["accuracy"] * 40 % 1 < 1e-6
+    assert done.stdout.count(" to go)") == 4 and "] Finished" in done.stdout
+    assert max(map(len, done.stdout.replace(str(out), "").splitlines())) <= 88
     before = (out / "lw_dna.keras").read_bytes()
     again = run("run", *flags)
     assert again.returncode == 0 and again.stdout.count("reused") == 4
@@ -68,6 +71,29 @@ def test_run_leaves_everything_and_is_reused(tmp_path):
         for name in ("lw_dna.keras", "lw_dna.tflite", "saved_model/lw_dna/1")
     ]
     assert "accuracy" in scores[0] and scores[0] == scores[1] == scores[2]
+
+
+def test_a_run_that_got_slower_says_where(tmp_path):
+    """Counts that leave registers empty, from a plan made by hand."""
+    model = hh.models.build("resnet8", (28, 28, 1), 10)
+    channel_map = hh.trace(hh.widen(model, 2.0))
+    keep = np.zeros(channel_map.size, bool)
+    for group in channel_map.groups:
+        whole = (
+            group.ids.stop if group.frozen else group.ids.start + len(group) // 2 + 1
+        )
+        keep[group.ids.start : whole] = True
+    Plan.of(channel_map, keep).save(tmp_path / "plan.json")
+    done = run(
+        "run", *QUICK, "--model=resnet8", "--round_to=1", f"--plan={tmp_path / 'plan.json'}",
+        f"--workdir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "run/results.json").read_text())
+    assert found["layer_times"], found["models"]["lw_dna"]["latency_ms"]
+    page = (tmp_path / "run/report.html").read_text()
+    assert "Time of layers" in page and "--round_to=auto" in page
+    assert "--round_to=auto" in " ".join(done.stdout.split())
 
 
 @pytest.mark.slow

@@ -308,3 +308,32 @@ def test_shrink_measures_what_it_promises():
     budget = hh.Budget(latency_ms=limit, latency_table=elsewhere)
     found = hh.shrink(model, budget=budget, width=1, criterion="weight_norm")
     assert "measured" not in found.latency and found.latency["predicted"] <= limit
+
+
+def test_only_layers_whose_counts_changed_are_timed_alone():
+    model = network(16)
+    small = hh.rebuild(model, random_plan(model, 3))
+    found = latency.layer_times(model, small)
+    units = zip(latency.units(model), latency.units(small))
+    changed = [a.name for a, b in units if counts(a) != counts(b)]
+    assert [each.name for each in found] == changed and "stem" in changed
+    for each in found:
+        assert each.inputs[0] != each.inputs[1] or each.outputs[0] != each.outputs[1]
+        assert all(ms > 0 for ms in each.ms)
+    json.dumps([dataclasses.asdict(each) for each in found])
+    assert latency.layer_times(model, model) == []
+    assert latency.layer_times(model, operations()) == []
+
+
+def test_a_layer_that_cannot_be_built_alone_is_left_out(monkeypatch):
+    from hh_keras.latency import layers
+
+    def build_some(unit, *sizes):
+        if unit.name == "stem":
+            raise ValueError("no such layer")
+        return build(unit, *sizes)
+
+    monkeypatch.setattr(layers, "build", build_some)
+    model = network(16)
+    found = latency.layer_times(model, hh.rebuild(model, random_plan(model, 3)))
+    assert found and "stem" not in [each.name for each in found]

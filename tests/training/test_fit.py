@@ -67,8 +67,9 @@ def test_training_learns_and_leaves_its_history(tmp_path, capsys):
             row["loss"] for row in rows
         ]
     lines = capsys.readouterr().out.splitlines()
-    assert "epoch 1/6" in lines[0] and "left" in lines[0]
-    assert len(lines) == 6 and "left" not in lines[-1]
+    assert "epoch 1/6" in lines[0] and "to go" in lines[0]
+    assert len(lines) == 6 and "to go" not in lines[-1]
+    assert max(map(len, lines)) <= 88
 
 
 def test_training_is_reproducible():

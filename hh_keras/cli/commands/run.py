@@ -52,6 +52,7 @@ def main(args: FlagValues) -> None:
     started = time.perf_counter()
     # TensorFlow takes seconds to import: only once the flags are known to be right.
     from hh_keras.cli import network, results, search, stages, training
+    from hh_keras.cli.forecast import Forecast
     from hh_keras.tasks import registry
 
     search.prepare(args)
@@ -62,22 +63,25 @@ def main(args: FlagValues) -> None:
     model, data = network.load(args)
     stages.search(run, model, data, args)
     if args.stage == "all":
+        forecast = Forecast(run, data, recipe, args)
         for number, (name, title) in enumerate(stages.TITLES.items(), 2):
-            left = stages.forecast(run, data, recipe, args)
+            left = forecast.left()
             stages.header(started, number, f"Training the {title}", left)
-            stages.train(run, name, data, recipe, args)
+            stages.train(run, name, data, recipe, args, forecast.learn(name))
     elif args.stage != "search":
         stages.train(run, args.stage, data, recipe, args)
     if args.stage != "all" or not run.chief:
         return
-    stages.header(started, 4, "Export: SavedModel, .tflite, parity, latency")
+    left = forecast.left()
+    stages.header(started, 4, "Export: SavedModel, .tflite, parity, latency", left)
     stages.deploy(run, data, args)
-    stages.header(started, 5, "Report")
+    stages.header(started, 5, "Report", forecast.left())
     seconds = time.perf_counter() - started
     found = results.collect(run, data, recipe, args, seconds)
     results.write_report(run, found, data, args)
     goal = registry.application(args).task.goal
-    print(f"\n{results.table(found, goal)}\n")
+    print(f"\n{results.table(found, goal)}")
+    stages.stamp(started, "Finished")
     for name in ("report.html", "lw_dna.keras", "lw_dna.tflite", "plan.json"):
         print(f"  {run.path / name}")
     print(f"\nFor phones and servers: python launch/export.py --run={run.path}")
