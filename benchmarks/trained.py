@@ -44,7 +44,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 RESULTS = pathlib.Path(__file__).parent / "results"
 SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
 BATCH = 16
-DEFAULT = "hh_keras"  # `hh_keras.sweep`, as it comes; the others are its parts
+# `hh_keras.sweep` with round_to 1, and as it comes; the others are its parts.
+DEFAULT, ROUNDED = "hh_keras", "hh_keras, rounded"
 METHODS = {  # name: (criterion, compensated: for the original's inputs, or following)
     "obs, followed": ("obs", "follow"),
     "obs, compensated": ("obs", True),
@@ -180,8 +181,9 @@ def measure(name, model, data, done, write, methods, folder):
     wanted = answers(model, tests)
     if (name, "original", 1.0) not in done:
         write(row(name, "original", 1.0, full, wanted, wanted, labels, 0))
-    if DEFAULT in methods:
-        by_default(name, model, data, wanted, done, write, folder)
+    for method in (DEFAULT, ROUNDED):
+        if method in methods:
+            by_default(name, model, data, wanted, done, write, folder, method)
     moments = scores = None
     kept_scores: dict = {}
     for method, (criterion, compensated) in METHODS.items():
@@ -212,21 +214,28 @@ def measure(name, model, data, done, write, methods, folder):
             write(row(name, method, share, cost, found, wanted, labels, seconds, full))
 
 
-def by_default(name, model, data, wanted, done, write, folder):
+def by_default(name, model, data, wanted, done, write, folder, method):
     """Rows of what a user gets; seconds are those of one of the sweep's shares."""
     calibration, tests, labels = data
-    shares = [share for share in SHARES if (name, DEFAULT, share) not in done]
+    shares = [share for share in SHARES if (name, method, share) not in done]
     if not shares:
         return
     started, full = time.perf_counter(), hh_keras.cost(model)
-    sizes = hh_keras.sweep(model, shares=shares, calibration=calibration, min_keep=0.02)
+    sizes = hh_keras.sweep(
+        model,
+        shares=shares,
+        calibration=calibration,
+        min_keep=0.02,
+        round_to="auto" if method == ROUNDED else 1,
+    )
     seconds = (time.perf_counter() - started) / len(shares)
     for share, each in zip(shares, sizes):
         found, cost = answers(each.model, tests), each.cost_after
-        line = row(name, DEFAULT, share, cost, found, wanted, labels, seconds, full)
+        line = row(name, method, share, cost, found, wanted, labels, seconds, full)
         write(line | {"kept": each.kept.share, "kept_answers": each.kept.agreement})
         if folder:
-            each.model.save(pathlib.Path(folder) / f"{name}-{share}.keras")
+            kind = "-rounded" if method == ROUNDED else ""
+            each.model.save(pathlib.Path(folder) / f"{name}{kind}-{share}.keras")
 
 
 def score(model, channels, moments, criterion, calibration):
@@ -321,7 +330,7 @@ def main():
     parser.add_argument("--photos", required=True, help="the folder of these folders")
     parser.add_argument("--weights", required=True, help="a folder of weights files")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
-    parser.add_argument("--methods", nargs="*", default=[DEFAULT, *METHODS])
+    parser.add_argument("--methods", nargs="*", default=[DEFAULT, ROUNDED, *METHODS])
     parser.add_argument("--models", help="a folder for the networks of 'hh_keras'")
     args = parser.parse_args()
     path = RESULTS / "trained.jsonl"

@@ -24,6 +24,7 @@ from hh_keras.models.mobilenet import (
     mnasnet,
     mobilenetv1,
     mobilenetv2_small,
+    mobilenetv2_tiny,
     mobilenetv3_large,
     mobilenetv3_small,
 )
@@ -51,6 +52,7 @@ _MODELS = {
         mnasnet,
         mobilenetv1,
         mobilenetv2_small,
+        mobilenetv2_tiny,
         mobilenetv3_large,
         mobilenetv3_small,
         preresnet164,

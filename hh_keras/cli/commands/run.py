@@ -4,7 +4,7 @@ The network is widened, its channels are scored on a few batches, and the best o
 that fit the budget become the LW-DNA network. Both networks are trained by the same
 recipe, exported, checked and measured.
 
-    python launch/run.py                                  # resnet20, embedded images
+    python launch/run.py                                  # clothes, MobileNetV2
     python launch/run.py --model=mobilenetv2_small --macs=0.8x --workdir=runs/small
     python launch/run.py --dataset=photos/ --image_size=64 --epochs=60 \\
         --augment=crop_flip --workdir=runs/photos
@@ -31,7 +31,7 @@ from hh_keras.cli import flags, program
 GROUPS = {
     "Settings": flags.CONFIG,
     "Task": flags.TASK,
-    "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
+    "Model": (flags.model_flag("mobilenetv2_tiny"), *flags.MODEL_ARGS),
     "Data": flags.DATA,
     "Search": flags.SEARCH,
     "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),

@@ -25,7 +25,7 @@ from hh_keras.cli import flags, program
 GROUPS = {
     "Settings": flags.CONFIG,
     "Task": flags.TASK,
-    "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS),
+    "Model": (flags.model_flag("mobilenetv2_tiny"), *flags.MODEL_ARGS),
     "Data": flags.DATA,
     "Training": (flags.BATCH_SIZE, *flags.TRAINING, *flags.RESUME),
     "Inherited weights": flags.RECOVERY,

@@ -21,7 +21,7 @@ TRAINING = (
     ),
     Flag("schedule", Choice(SCHEDULES), "cosine", "How the learning rate decays."),
     Flag("optimizer", Choice(OPTIMIZERS), "sgd", "What descends. Images: adam."),
-    Flag("warmup_epochs", Number(float, least=0), 0.0, "Linear warm-up, in epochs."),
+    Flag("warmup_epochs", Number(float, least=0), 0.5, "Linear warm-up, in epochs."),
     Flag(
         "momentum", Number(float, 0, 0.999), 0.9, "Momentum of SGD, first beta of Adam."
     ),
