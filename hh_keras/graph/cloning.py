@@ -116,7 +116,10 @@ def replaced_methods(op: Any) -> set:
     """Names of the methods of this very object that its class has otherwise."""
     kind: Any = type(op)
     held = vars(op)
-    return {name for name in held.keys() & _methods(kind) if callable(held[name])}
+    known = _methods(kind)
+    if known.isdisjoint(held):  # nearly always
+        return set()
+    return {name for name in known & held.keys() if callable(held[name])}
 
 
 @functools.lru_cache(maxsize=4096)
