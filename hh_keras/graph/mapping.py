@@ -77,15 +77,11 @@ def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMa
     order, bounds = ledger.order_of(book, arrays, labels, causes)
     rename = order[labels] if book.size else np.zeros(0, int)
 
-    renamed: dict = {}  # by identity: layers one after another have the same array
-
-    def channels(ids):
-        if id(ids) not in renamed:
-            renamed[id(ids)] = rename[ids]
-        return renamed[id(ids)]
-
-    inputs = {p: channels(a) for p, (a, _) in ends.items() if a is not None}
-    outputs = {p: channels(b) for p, (_, b) in ends.items() if b is not None}
+    done: dict = {}  # by identity: layers one after another have the same array
+    inputs, outputs = (
+        {p: _renamed(e[k], rename, done) for p, e in ends.items() if e[k] is not None}
+        for k in (0, 1)
+    )
     why = [reasons[causes[c]] for c in np.argsort(order)[bounds[:-1]]]
     groups = _groups(book, effects, rename, bounds, why)
     return ChannelMap(
@@ -96,6 +92,12 @@ def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMa
         sites=Sites(model, dict(effects), rename),
         model_name=model.name,
     )
+
+
+def _renamed(ids, rename, done):
+    if id(ids) not in done:
+        done[id(ids)] = rename[ids]
+    return done[id(ids)]
 
 
 def _tie_calls(book, path, entries):
@@ -248,20 +250,16 @@ def _site(entries, rename):
     op = entries[0].call.op
     nodes = {e.call.number: e.effect for e in reversed(entries)}
 
-    def network(ids):
-        return rename[ids]
-
-    fields = map_ids(
-        network,
-        {
-            "weights": first.weights,
-            "config": first.config,
-            "products": tuple(p for e in entries for p in e.effect.products),
-            "arguments": {k: e.arguments for k, e in nodes.items()},
-            "contracts": {k: e.contracts for k, e in nodes.items()},
-            "adds": first.adds,
-        },
-    )
+    fields = {
+        "weights": first.weights,
+        "config": first.config,
+        "products": tuple(p for e in entries for p in e.effect.products),
+        "arguments": {k: e.arguments for k, e in nodes.items()},
+        "contracts": {k: e.contracts for k, e in nodes.items()},
+        "adds": first.adds,
+    }
+    renamed: dict = {}  # by identity: one array stands in several places
+    fields = map_ids(lambda ids: _renamed(ids, rename, renamed), fields)
     uses = {
         name: _total(e.effect.uses[name] for e in entries if name in e.effect.uses)
         for name in first.uses
