@@ -58,7 +58,7 @@ def trace(model: keras.Model, input_shape: Any = None) -> ChannelMap:
         return _trace(ordinary(model), input_shape)
 
 
-def _trace(model, input_shape):
+def _trace(model: Any, input_shape: Any) -> ChannelMap:
     graph = calls.as_graph(model)
     book = Ledger()
     effects = collections.defaultdict(list)  # path → its entries
