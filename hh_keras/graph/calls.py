@@ -16,7 +16,7 @@ from keras.src.models.functional import Functional
 from hh_keras.errors import ModelError
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Call:
     """One use of one operation.
 
@@ -130,6 +130,11 @@ def is_layer(op: Any) -> bool:
     return isinstance(op, keras.Layer)
 
 
+def layers_in(layer: Any) -> Any:
+    """A layer and all layers in it; of most there are none, which is quickly seen."""
+    return layer._flatten_layers() if layer._layers else (layer,)
+
+
 def match_inputs(graph: Any, argument: Any) -> list:
     """A nested model's call argument in the order of its inputs, as Keras maps it.
 
@@ -178,7 +183,8 @@ def interpret(
                 outputs = run(call.op, inner, path + "/")
             else:
                 outputs = step(path, call, args, kwargs)
-            values.update((id(t), v) for t, v in zip(call.outputs, outputs))
+            for tensor, value in zip(call.outputs, outputs):
+                values[id(tensor)] = value
         return [values[id(t)] for t in graph.outputs]
 
     return run(model, inputs, "")

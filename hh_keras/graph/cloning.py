@@ -116,7 +116,10 @@ def replaced_methods(op: Any) -> set:
     """Names of the methods of this very object that its class has otherwise."""
     kind: Any = type(op)
     held = vars(op)
-    return {name for name in held.keys() & _methods(kind) if callable(held[name])}
+    known = _methods(kind)
+    if known.isdisjoint(held):  # nearly always
+        return set()
+    return {name for name in known & held.keys() if callable(held[name])}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -156,11 +159,20 @@ def _from_config(op, changes):
 
 def _taken(kind, config):
     """What a constructor takes; one need not take what Keras says of every layer."""
-    parameters = inspect.signature(kind.__init__).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    parameters = _parameters(kind)
+    if parameters is None:
         return config
     common = ("name", "trainable", "dtype")
     return {k: v for k, v in config.items() if k in parameters or k not in common}
+
+
+@functools.lru_cache(maxsize=4096)
+def _parameters(kind):
+    """Names of a constructor's arguments, None if it takes any."""
+    parameters = inspect.signature(kind.__init__).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return None
+    return frozenset(parameters)
 
 
 def _config(op):

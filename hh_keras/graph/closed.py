@@ -67,9 +67,9 @@ def reopen(layer: Any) -> None:
 
 def why_closed(layer: Any) -> str | None:
     """Why a layer is not opened, or None."""
-    if isinstance(layer, tuple(_KINDS)):
+    if _KINDS and isinstance(layer, tuple(_KINDS)):
         return "is to stay closed"
-    return _LAYERS.get(layer)
+    return _LAYERS.get(layer) if _LAYERS else None
 
 
 def hand_on(old: Any, new: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 AS_BEFORE = "as before"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class IdTensor:
     """A tensor of channel ids.
 
@@ -94,11 +94,13 @@ def positions(shape: Sequence, rows: Any, without: Iterable = ()) -> Any:
         An int, a Fraction where the batch is not a whole number of examples, or None
         if sizes are unknown.
     """
-    if rows is None or sum(n is None for n in shape) > 1:
+    if rows is None or shape.count(None) > 1:
         return None
-    without = {a % len(shape) for a in without}
+    without = [a % len(shape) for a in without]
     sizes = [n for i, n in enumerate(shape) if n is not None and i not in without]
-    count = Fraction(rows) * math.prod(sizes)
+    count = rows * math.prod(sizes)
+    if type(count) is int:
+        return count
     return int(count) if count.denominator == 1 else count
 
 

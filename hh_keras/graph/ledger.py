@@ -15,7 +15,7 @@ class Ledger:
     """Ids, who made them, ties and frozen channels."""
 
     def __init__(self) -> None:
-        self.makers: list = []  # (path, first id, one past the last)
+        self.makers: list = []  # (path, the ids that it makes)
         self.size = 0
         self.ties: list = []
         self.frozen: list = []  # (ids, reason)
@@ -26,7 +26,7 @@ class Ledger:
     def fresh(self, n: int, path: str | None) -> np.ndarray:
         """Makes `n` ids for channels that the layer at `path` makes."""
         ids = np.arange(self.size, self.size + n)
-        self.makers.append((path, self.size, self.size + n))
+        self.makers.append((path, ids))
         self.size += n
         return ids
 
@@ -136,14 +136,9 @@ def order_of(
     random = np.random.default_rng(0)
     signatures = random.integers(1, 2**63, causes.max(initial=0) + 1, np.uint64)
     signatures = signatures[causes]
-    distinct = {id(ids): ids for ids in id_arrays}
-    arrays = [*distinct.values(), *(np.arange(a, b) for _, a, b in book.makers)]
-    if arrays:
-        codes = random.integers(1, 2**63, len(arrays), dtype=np.uint64)
-        codes = np.repeat(codes, [len(ids) for ids in arrays])
-        np.add.at(signatures, labels[np.concatenate(arrays)], codes)
-    first = np.full(count, book.size)
-    np.minimum.at(first, labels, np.arange(book.size))
+    np.add.at(signatures, labels, _codes(book, id_arrays, random))
+    first = np.empty(count, int)
+    first[labels[::-1]] = np.arange(book.size)[::-1]  # the last that is set stays
     group_of = _numbered(signatures)
     group_first = np.full(count, book.size)
     np.minimum.at(group_first, group_of, first)
@@ -155,6 +150,23 @@ def order_of(
     )
     bounds = [*starts.tolist(), count]
     return order, bounds
+
+
+def _codes(book, id_arrays, random):
+    """A number for each id, the sum of those of the arrays that it stands in."""
+    made = {id(ids): ids for _, ids in book.makers}
+    others = {id(ids): ids for ids in id_arrays if id(ids) not in made}
+    codes = random.integers(1, 2**63, len(made) + len(others), dtype=np.uint64)
+    sums = np.zeros(book.size + 1, np.uint64)
+    # Nearly all arrays are what a layer made, a run of ids: its ends are enough.
+    runs = [ids for ids in made.values() if len(ids)]
+    np.add.at(sums, [ids[0] for ids in runs], codes[: len(runs)])
+    np.subtract.at(sums, [ids[-1] + 1 for ids in runs], codes[: len(runs)])
+    sums = np.cumsum(sums, dtype=np.uint64)[:-1]
+    if others:
+        codes = np.repeat(codes[len(made) :], [len(x) for x in others.values()])
+        np.add.at(sums, np.concatenate(list(others.values())), codes)
+    return sums
 
 
 def _numbered(values):

@@ -17,13 +17,14 @@ from hh_keras.graph.values import id_arrays, map_ids
 from hh_keras.graph.weights import variables
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Entry:
-    """One call of an operation, and what it does to channels."""
+    """One call of an operation, what it does to channels, and what comes out."""
 
     call: calls.Call
     seen: RuleCall
     effect: Effect
+    outputs: list
 
 
 class Sites(collections.abc.Mapping):
@@ -76,8 +77,11 @@ def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMa
     order, bounds = ledger.order_of(book, arrays, labels, causes)
     rename = order[labels] if book.size else np.zeros(0, int)
 
-    inputs = {p: rename[a] for p, (a, _) in ends.items() if a is not None}
-    outputs = {p: rename[b] for p, (_, b) in ends.items() if b is not None}
+    done: dict = {}  # by identity: layers one after another have the same array
+    inputs, outputs = (
+        {p: _renamed(e[k], rename, done) for p, e in ends.items() if e[k] is not None}
+        for k in (0, 1)
+    )
     why = [reasons[causes[c]] for c in np.argsort(order)[bounds[:-1]]]
     groups = _groups(book, effects, rename, bounds, why)
     return ChannelMap(
@@ -88,6 +92,12 @@ def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMa
         sites=Sites(model, dict(effects), rename),
         model_name=model.name,
     )
+
+
+def _renamed(ids, rename, done):
+    if id(ids) not in done:
+        done[id(ids)] = rename[ids]
+    return done[id(ids)]
 
 
 def _tie_calls(book, path, entries):
@@ -112,14 +122,19 @@ def _hold_shared_weights(book, effects):
     Raises:
         ModelError: layers share a variable, but no layer that holds it.
     """
-    owners = collections.defaultdict(list)  # id of a variable → (path, holder, op)
-    for path, (first, *_) in effects.items():
-        if not calls.is_layer(first.call.op):
+    first: dict = {}  # id of a variable → (path, holder, variable)
+    owners: dict = {}  # the same, all of those that are met again
+    for path, entries in effects.items():
+        op = entries[0].call.op
+        if not calls.is_layer(op):
             continue
-        for holder in first.call.op._flatten_layers():
+        for holder in calls.layers_in(op):
             own = (*holder._trainable_variables, *holder._non_trainable_variables)
             for variable in own:
-                owners[id(variable)].append((path, holder, variable))
+                one = path, holder, variable
+                before = first.setdefault(id(variable), one)
+                if before is not one:
+                    owners.setdefault(id(variable), [before]).append(one)
     for shared in owners.values():
         paths = list(dict.fromkeys(path for path, _, _ in shared))
         if len(paths) < 2:
@@ -151,12 +166,12 @@ def _ends(entry):
     rule_call, effect = entry.seen, entry.effect
     inputs, outputs = effect.inputs, effect.produces
     if not calls.is_layer(entry.call.op):
-        known = len(effect.outputs) == 1 and (effect.outputs[0].ids >= 0).all()
-        return None, _channel_vector(rule_call, effect.outputs[0]) if known else None
+        known = len(entry.outputs) == 1 and (entry.outputs[0].ids >= 0).all()
+        return None, _channel_vector(rule_call, entry.outputs[0]) if known else None
     if inputs is None and rule_call.inputs:
         inputs = _channel_vector(rule_call, rule_call.x)
-    if outputs is None and effect.outputs:
-        outputs = _channel_vector(rule_call, effect.outputs[0])
+    if outputs is None and entry.outputs:
+        outputs = _channel_vector(rule_call, entry.outputs[0])
     return inputs, outputs
 
 
@@ -183,7 +198,7 @@ def _groups(book, effects, rename, bounds, why):
     # Whatever holds one channel of a group holds all: the first one speaks for it.
     is_start = np.zeros(len(rename) + 1, bool)
     is_start[bounds[:-1]] = True
-    makers = [(path, np.arange(a, b)) for path, a, b in book.makers if path is not None]
+    makers = [(path, ids) for path, ids in book.makers if path is not None]
     readers = [
         (path, ids)
         for path, entries in effects.items()
@@ -235,25 +250,21 @@ def _site(entries, rename):
     op = entries[0].call.op
     nodes = {e.call.number: e.effect for e in reversed(entries)}
 
-    def network(ids):
-        return rename[ids]
-
-    fields = map_ids(
-        network,
-        {
-            "weights": first.weights,
-            "config": first.config,
-            "products": tuple(p for e in entries for p in e.effect.products),
-            "arguments": {k: e.arguments for k, e in nodes.items()},
-            "contracts": {k: e.contracts for k, e in nodes.items()},
-            "adds": first.adds,
-        },
-    )
+    fields = {
+        "weights": first.weights,
+        "config": first.config,
+        "products": tuple(p for e in entries for p in e.effect.products),
+        "arguments": {k: e.arguments for k, e in nodes.items()},
+        "contracts": {k: e.contracts for k, e in nodes.items()},
+        "adds": first.adds,
+    }
+    renamed: dict = {}  # by identity: one array stands in several places
+    fields = map_ids(lambda ids: _renamed(ids, rename, renamed), fields)
     uses = {
         name: _total(e.effect.uses[name] for e in entries if name in e.effect.uses)
         for name in first.uses
     }
-    shape = entries[-1].effect.outputs[0].shape if entries[-1].effect.outputs else ()
+    shape = entries[-1].outputs[0].shape if entries[-1].outputs else ()
     return Site(
         kind=type(op).__name__,
         kernels=first.kernels,

@@ -54,7 +54,11 @@ def trace(model: keras.Model, input_shape: Any = None) -> ChannelMap:
         >>> [(g.name, len(g)) for g in channels.groups if g.frozen is None]
         [('a', 4)]
     """
-    model = ordinary(model)
+    with calls.collection_paused():
+        return _trace(ordinary(model), input_shape)
+
+
+def _trace(model: Any, input_shape: Any) -> ChannelMap:
     graph = calls.as_graph(model)
     book = Ledger()
     effects = collections.defaultdict(list)  # path → its entries
@@ -66,11 +70,11 @@ def trace(model: keras.Model, input_shape: Any = None) -> ChannelMap:
         shapes = _output_shapes(path, call, flat, args, kwargs)
         rule_call = RuleCall(path, flat, args, kwargs, shapes, book)
         effect = _effect(call.op, rule_call, frozen)
-        effect = _with_outputs(effect, rule_call, call.outputs)
         for ids, reason in bound_channels(call.op, effect):
             book.freeze(ids, f"{path}: {reason}")
-        effects[path].append(Entry(call, rule_call, effect))
-        return effect.outputs
+        outputs = _outputs(effect, rule_call, call.outputs)
+        effects[path].append(Entry(call, rule_call, effect, outputs))
+        return outputs
 
     def enter(path, graph, inputs):
         """All calls of a nested model put the same channels in the same places."""
@@ -84,8 +88,7 @@ def trace(model: keras.Model, input_shape: Any = None) -> ChannelMap:
         _input(book, t, shape)
         for t, shape in zip(graph.inputs, _input_shapes(graph, input_shape))
     ]
-    with calls.collection_paused():
-        outputs = calls.interpret(model, inputs, step, enter)
+    outputs = calls.interpret(model, inputs, step, enter)
     for x in outputs:
         book.freeze(x.ids, "model output")
     _warn(frozen)
@@ -130,14 +133,13 @@ def _effect(op, call, frozen):
     return effect
 
 
-def _with_outputs(effect, call, tensors):
-    """The effect with its outputs as a list, their rows and types filled in."""
+def _outputs(effect, call, tensors):
+    """The outputs of an effect as a list, their rows and types filled in."""
     outputs, rows = effect.outputs, call.rows
-    outputs = [
+    return [
         IdTensor(x.ids, x.shape, rows if x.rows is AS_BEFORE else x.rows, t.dtype)
         for x, t in zip(outputs if isinstance(outputs, list) else [outputs], tensors)
     ]
-    return dataclasses.replace(effect, outputs=outputs)
 
 
 def _may_multiply(op, rule):
@@ -160,14 +162,14 @@ def _costed(op, call, effect):
 def _refuse_adapters(path, op):
     if not calls.is_layer(op):
         return
-    inner = op._flatten_layers()
-    if any(getattr(x, "lora_enabled", False) for x in inner):
+    inner = calls.layers_in(op)
+    if any([getattr(x, "lora_enabled", False) for x in inner]):
         raise ModelError(
             f"layer '{path}' ({type(op).__name__}) has a LoRA adapter, made for the "
             "kernel's present size. Merge it first (kernel + lora_alpha / lora_rank * "
             "A @ B, in a model without enable_lora), shrink, and adapt afterwards."
         )
-    modes = [m for m in (getattr(x, "quantization_mode", None) for x in inner) if m]
+    modes = [m for m in [getattr(x, "quantization_mode", None) for x in inner] if m]
     if modes:
         raise ModelError(
             f"layer '{path}' ({type(op).__name__}) is quantised "
@@ -184,13 +186,15 @@ def _warn(frozen):
         warnings.warn(
             f"{names} ({kind}): {reason}. The channels that they touch are frozen"
             f"{cost}. hh_keras.register_rule teaches a layer in a few lines.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
 def _tensors(args, kwargs):
-    if len(args) == 1 and not kwargs and isinstance(args[0], IdTensor):
-        return [args[0]]
+    if not kwargs:  # nearly always one tensor, or a list of tensors
+        flat = args[0] if len(args) == 1 and type(args[0]) is list else args
+        if all([type(x) is IdTensor for x in flat]):
+            return list(flat)
     return [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, IdTensor)]
 
 

@@ -23,6 +23,8 @@ class Take:
 
 def map_ids(function: Callable, value: Any) -> Any:
     """Applies `function` to every id array inside a nested value."""
+    if value is None or isinstance(value, (int, str)):
+        return value
     if isinstance(value, np.ndarray):
         return function(value)
     if isinstance(value, Take):
@@ -34,7 +36,7 @@ def map_ids(function: Callable, value: Any) -> Any:
     if isinstance(value, dict):
         return {k: map_ids(function, v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
-        return type(value)(map_ids(function, v) for v in value)
+        return type(value)([map_ids(function, v) for v in value])
     return value
 
 

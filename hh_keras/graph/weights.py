@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from hh_keras.graph.calls import is_layer
 
@@ -27,12 +29,25 @@ def variables(op: Any) -> dict:
     found = {}
     for v in op.variables:
         name = attributes.get(id(v)) or v.path.rsplit("/", 1)[-1]
-        # Keras counts the variables that got no name, over all layers.
-        name = re.sub(r"^variable_\d+$", "variable", name)
+        if name.startswith("variable_"):
+            # Keras counts the variables that got no name, over all layers.
+            name = re.sub(r"^variable_\d+$", "variable", name)
         while name in found:
             name += "'"
         found[name] = v
     return found
+
+
+def array_of(variable: keras.Variable) -> np.ndarray:
+    """A variable's value as an array that is not to be written to.
+
+    It is the memory of the tensor itself where that can be had: Keras and TensorFlow
+    copy it each.
+    """
+    try:
+        return np.asarray(memoryview(tf.convert_to_tensor(variable.value)))
+    except (TypeError, ValueError, BufferError):  # types that only TensorFlow has
+        return np.asarray(variable)
 
 
 def initialize_with(layer: Any, value: Any) -> None:

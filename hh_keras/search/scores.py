@@ -10,7 +10,7 @@ from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.tracing import trace
-from hh_keras.graph.weights import variables
+from hh_keras.graph.weights import array_of, variables
 from hh_keras.search.calibration import calibration_moments
 from hh_keras.search.criteria import CRITERIA
 from hh_keras.search.elimination import elimination_scores
@@ -145,7 +145,7 @@ def _weight_norms(model, channel_map):
             axis = _output_axis(axes, outputs)
             if axis is None:
                 continue
-            value = np.asarray(variables(op)[name], "float32")
+            value = array_of(variables(op)[name]).astype("float32", copy=False)
             letters = list(range(value.ndim))
             norms = np.sqrt(np.einsum(value, letters, value, letters, [axis]))
             norms = norms / max(norms.mean(), 1e-12)

@@ -5,12 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls, replaying
-from hh_keras.graph.weights import initialize_as_usual, initialize_with, variables
+from hh_keras.graph.weights import (
+    array_of,
+    initialize_as_usual,
+    initialize_with,
+    variables,
+)
 
 
 class Inheritance:
@@ -75,7 +79,7 @@ class Inheritance:
         return value
 
     def _value(self, key):
-        return self.change(key, np.asarray(self.olds[key]))
+        return self.change(key, array_of(self.olds[key]))
 
 
 def _hand_on_untracked(old, new):

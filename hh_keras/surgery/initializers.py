@@ -26,10 +26,17 @@ def cut_initializers(
         Config key → `keras.initializers.Constant`, for initialisers that cannot make
         the new shape.
     """
+    given = {
+        attribute: initializer
+        for attribute, initializer in vars(layer).items()
+        if attribute.endswith("_initializer")
+        and callable(initializer)
+        and not _makes_any(initializer)
+    }
+    if not given:
+        return {}
     held, found = variables(layer), {}
-    for attribute, initializer in vars(layer).items():
-        if not attribute.endswith("_initializer") or not callable(initializer):
-            continue
+    for attribute, initializer in given.items():
         key = attribute.lstrip("_")
         name = _weight_of(key, held)
         if name not in weights or _makes(initializer, shape_of(name)):
@@ -46,12 +53,17 @@ def _weight_of(key, variables):
     return next((name for name in names if name in variables), None)
 
 
-def _makes(initializer, shape):
-    """Whether an initialiser can make a weight of any shape, and of this one."""
+def _makes_any(initializer):
+    """Whether an initialiser can make a weight of any shape, as far as is known."""
     if isinstance(initializer, keras.initializers.Constant):
         return np.ndim(initializer.value) == 0
-    if type(initializer).__module__.startswith("keras.src."):
-        return True
+    return type(initializer).__module__.startswith("keras.src.")
+
+
+def _makes(initializer, shape):
+    """Whether a user's initialiser can make a weight of this shape."""
+    if isinstance(initializer, keras.initializers.Constant):
+        return False
     try:
         return tuple(np.shape(initializer(shape))) == shape
     except Exception:  # a user's function may raise anything

@@ -36,9 +36,9 @@ def opens(layer: Any, nested: Any, leaves: Any, wanted: Any) -> bool:
         leaves: whether layers that hold no layers count.
         wanted: `wanted(layer, nested)` says the same of the layers in it.
     """
-    of_its_own = isinstance(layer, (keras.Model, keras.layers.Lambda))
-    if type(layer).__module__.startswith("keras.") and not of_its_own:
-        return False
+    if type(layer).__module__.startswith("keras."):
+        if not isinstance(layer, (keras.Model, keras.layers.Lambda)):
+            return False
     if find_rule(layer) is not None:
         return False
     if isinstance(layer, (keras.Sequential, keras.layers.Lambda)) and nested:

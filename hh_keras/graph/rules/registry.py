@@ -16,7 +16,7 @@ RULES: dict = {}
 _FOUND: dict = {}  # class → rule or None, as long as RULES stays the same
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Effect:
     """What a call does to channel ids, and what of the layer depends on them.
 
@@ -59,7 +59,7 @@ class Effect:
     uncounted: bool = False
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, slots=True)
 class RuleCall:
     """One call as a rule sees it.
 
@@ -107,6 +107,8 @@ class RuleCall:
     @property
     def rows(self) -> Any:
         """How often one example stands along the inputs' batch axis, see `IdTensor`."""
+        if len(self.inputs) == 1:
+            return self.x.rows
         rows = [x.rows for x in self.inputs]
         return None if None in rows or not rows else max(rows)
 
@@ -178,7 +180,11 @@ class RuleCall:
 
     def produced(self, ids: np.ndarray, axis: int = -1) -> IdTensor:
         """An output tensor whose channels `ids` lie along `axis`."""
-        return on_axis(ids, axis, self.shape)
+        x = on_axis(ids, axis, self.shape)
+        if (ids >= 0).all():  # whoever reads it finds these very ids
+            place = axis % x.rank
+            self.book.vectors[id(x.ids), place, x.shape[place]] = x.ids, ids
+        return x
 
 
 def register_rule(*kinds: Any) -> Callable:
