@@ -43,9 +43,8 @@ def blocks(ranked: Sequence, floors: Any, steps: Sequence[int]) -> Blocks:
         amount.append(sizes)
     if not worth:
         return Blocks(np.zeros(0, int), np.zeros(0, int))
-    worth, owner, amount = map(np.concatenate, (worth, owner, amount))
-    order = np.argsort(-worth, kind="stable")
-    return Blocks(owner[order], amount[order])
+    order = np.argsort(-np.concatenate(worth), kind="stable")
+    return Blocks(np.concatenate(owner)[order], np.concatenate(amount)[order])
 
 
 def use(cost: Sequence[float], limits: Sequence[float]) -> float:

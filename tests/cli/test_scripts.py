@@ -85,8 +85,8 @@ def test_a_run_that_got_slower_says_where(tmp_path):
         keep[group.ids.start : whole] = True
     Plan.of(channel_map, keep).save(tmp_path / "plan.json")
     done = run(
-        "run", *QUICK, "--model=resnet8", "--round_to=1", f"--plan={tmp_path / 'plan.json'}",
-        f"--workdir={tmp_path / 'run'}",
+        "run", *QUICK, "--model=resnet8", "--round_to=1",
+        f"--plan={tmp_path / 'plan.json'}", f"--workdir={tmp_path / 'run'}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "run/results.json").read_text())
