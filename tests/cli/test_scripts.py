@@ -99,7 +99,7 @@ def test_a_run_that_got_slower_says_where(tmp_path):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     out = tmp_path / "run"
-    flags = (*QUICK, f"--workdir={out}")
+    flags = (*QUICK, "--model=resnet8", f"--workdir={out}")
     command = [sys.executable, "-u", "launch/run.py", *flags]
     started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     for line in started.stdout:
@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
 
 def test_export_writes_files_that_agree(tmp_path):
     path = tmp_path / "model.keras"
-    hh.models.build("resnet20", (28, 28, 1), 10).save(path)
+    hh.models.build("resnet8", (28, 28, 1), 10).save(path)
     out = tmp_path / "out"
     done = run(
         "export", f"--model={path}", f"--workdir={out}", "--limit=20",
@@ -137,14 +137,15 @@ def test_shrink_leaves_a_plan_and_two_models(tmp_path):
     out = tmp_path / "run"
     done = run(
         "shrink", "--limit=40", "--search_batches=1", "--batch_size=20",
-        "--macs=0.6x", f"--workdir={out}",
+        "--model=resnet8", "--macs=0.6x", f"--workdir={out}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     original = keras.models.load_model(out / "original.keras")
     small = keras.models.load_model(out / "lw_dna.keras")
     assert hh.cost(small).macs <= 0.6 * hh.cost(original).macs
     hh.Plan.load(out / "plan.json")
-    other = run("shrink", "--limit=40", "--macs=0.5x", f"--workdir={out}")
+    flags = ("--model=resnet8", "--limit=40", "--macs=0.5x", f"--workdir={out}")
+    other = run("shrink", *flags)
     assert other.returncode != 0 and str(out) in other.stderr
     assert "Traceback" not in other.stderr
     hh.Plan.load(out / "plan.json")
@@ -167,7 +168,8 @@ def test_bad_flags_get_one_message(flag, names, tmp_path):
 
 
 def test_train_writes_a_history(tmp_path):
-    done = run("train", "--limit=40", "--epochs=1", f"--workdir={tmp_path / 'run'}")
+    flags = ("--model=resnet8", "--limit=40", "--epochs=1")
+    done = run("train", *flags, f"--workdir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "run" / "history").glob("*.csv"))
     keras.models.load_model(tmp_path / "run" / "model.keras")
