@@ -32,7 +32,7 @@ def test_all_settings_at_once(tmp_path):
     out = tmp_path / "run"
     assert train.entry([*QUICK, *EVERYTHING, f"--workdir={out}"]) == 0
     assert [row["epoch"] for row in history(out)] == [1, 2]
-    assert history(out)[0]["learning_rate"] == pytest.approx(0.05)
+    assert history(out)[0]["learning_rate"] == pytest.approx(0.025)  # warming up
     assert sorted(path.name for path in (out / "epoch_models").iterdir()) == [
         "model_best.keras", "model_last.keras"
     ]  # fmt: skip

@@ -47,6 +47,7 @@ def test_a_trained_network_stays_itself(trained):
             weights="inherit",
             criterion=criterion,
             calibration=data,
+            round_to=1,
         )
         assert result.cost_after.macs <= budget.macs
         found[criterion] = accuracy(result.model, images, labels)
