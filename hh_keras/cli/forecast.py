@@ -11,14 +11,15 @@ from absl.flags import FlagValues
 
 from hh_keras.cli import network
 from hh_keras.cli.recovery import original_teaches
+from hh_keras.cli.stages import NAMES
 from hh_keras.cli.workdir import Run
 from hh_keras.data import ImageData
 from hh_keras.graph.calls import leaf_operations
 from hh_keras.training import Recipe, checkpoints
 from hh_keras.training.history import read_history
 
-NAMES = ("original", "lw_dna")
-# A step of training in forward passes; gradients of depthwise convolutions are slow.
+# A step of training in forward passes; networks of depthwise convolutions normalise
+# more, which takes longest.
 _BACKWARD, _BACKWARD_DEPTHWISE = 4, 8
 _PASSES = 3
 # Building, tracing and converting take as much longer as the trace of a forward pass

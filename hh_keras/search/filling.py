@@ -152,7 +152,9 @@ def top_up(
     while use(costs(kept), limits) < LEAST:
         best, most = None, 0.0
         for block, (g, n) in enumerate(zip(found.owner, found.amount)):
-            if taken[block] or (best is not None and most >= LEAST):
+            if most >= LEAST:
+                break
+            if taken[block]:
                 continue
             counts = kept.copy()
             counts[g] += n

@@ -125,11 +125,14 @@ def select_channels(
 
     if per_cost:
         scores = _priced(channel_map, scores, limits, per_cost, fill)
-    counts = filling.exchange(costs, found(scores, steps), floors, limits, fill(scores))
-    if round_to == rounding.AUTO:
-        for most in rounding.FINER:
-            finer = rounding.steps(channel_map, round_to, most)
-            counts = filling.top_up(costs, found(scores, finer, counts), counts, limits)
+    blocks = found(scores, steps)
+    counts = filling.fill(costs, blocks, floors, limits)
+    counts = filling.exchange(costs, blocks, floors, limits, counts)
+    for most in rounding.FINER if round_to == rounding.AUTO else ():
+        if filling.use(costs(counts), limits) >= filling.LEAST:
+            break
+        finer = rounding.steps(channel_map, round_to, most)
+        counts = filling.top_up(costs, found(scores, finer, counts), counts, limits)
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
         keep[_ranked(group, scores)[:count]] = True
