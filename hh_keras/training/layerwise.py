@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import keras
 
+from hh_keras.training.fused import fused_statistics
 from hh_keras.training.recipes import Recipe
 from hh_keras.training.strides import around_fault
 
@@ -39,7 +40,7 @@ def _set(layer, name, value):
 
 
 def for_recipe(model: keras.Model, recipe: Recipe) -> list:
-    """The changes that a recipe's precision and batch statistics, and oneDNN, ask for.
+    """The changes that a recipe's precision and batch statistics, and speed, ask for.
 
     Variables are float32 either way, so a model can be computed with in mixed
     precision without being made anew. Layers that make the outputs, and layers that
@@ -53,7 +54,7 @@ def for_recipe(model: keras.Model, recipe: Recipe) -> list:
         List of changes for `changed`.
     """
     layers = [x for x in model._flatten_layers() if not isinstance(x, keras.Model)]
-    changes = around_fault(layers)
+    changes = around_fault(layers) + fused_statistics(layers)
     if recipe.sync_batch_norm:
         changes += [(x, "synchronized", True) for x in layers if hasattr(x, _SYNC)]
     if recipe.precision != PLAIN:
