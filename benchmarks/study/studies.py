@@ -124,7 +124,7 @@ LAW_PAIRS = (
     ("vgg11_eighth", "fashion:5000@16"),
     ("mobilenetv2_quarter", "cifar10:5000@16"),
 )
-LAW_SEEDS, LAWS = range(200, 204), 96
+LAW_SEEDS, LAWS = range(200, 204), 64
 
 
 def law():
