@@ -19,7 +19,7 @@ from hh_keras.cli import search as searching
 from hh_keras.cli import sweep as sweeping
 from hh_keras.cli.recovery import original_teaches
 from hh_keras.cli.workdir import Run, claim, finish, is_finished
-from hh_keras.data import ImageData
+from hh_keras.data import ImageData, example_shape
 from hh_keras.errors import HHError
 from hh_keras.export import formats
 from hh_keras.progress import duration
@@ -157,6 +157,7 @@ def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
     models = {name: network.load_saved(run.path / f"{name}.keras") for name in NAMES}
     application = registry.application(args)
     images, parity = application.check_images(models, data, args), {}
+    shape = example_shape(images)
     for name, model in models.items():
         parity[name] = formats.write_exact(
             model,
@@ -170,15 +171,15 @@ def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
         for kind, each in parity[name].items():
             print(f"  {name} {kind}: {formats.parity_line(each)}")
     paths = [run.path / f"{name}.tflite" for name in NAMES]
-    times = _latency_facts(exporting.latencies(paths, images.shape[1:]))
+    times = _latency_facts(exporting.latencies(paths, shape))
     finish(
         run,
         "export",
         started,
         parity=parity,
-        image_shape=list(images.shape[1:]),
+        image_shape=list(shape),
         latency_ms=times,
-        layer_times=_layer_times(models, times, images.shape[1:]),
+        layer_times=_layer_times(models, times, shape),
     )
 
 

@@ -83,12 +83,14 @@ class Application:
     Attributes:
         task: loss, measures, goal.
         load: `load(args, build, check)` returns `(model, data)`, each fitted to the
-            other. `build(args, image_shape, num_classes)` makes --model; with `check`
-            False, the model need not be one of the task.
+            other. `build(args, image_shape, num_classes)` makes --model, with a tuple
+            of shapes one of as many images; with `check` False, the model need not be
+            one of the task.
         evaluate_file: `evaluate_file(args, build)` scores the file --model.
         files: `files(network, data, args)` tells how its files are made and checked.
         check_images: `check_images(models, data, args)`: what all of them can be
-            checked on, float32 `(n, height, width, channels)`.
+            checked on, float32 `(n, height, width, channels)`; a tuple of such for
+            networks of several images.
         words: of the report on files.
         say: `say(scores)`, scores as text.
         facts: `facts(data)`: what the run's report says of the training examples.
@@ -105,7 +107,7 @@ class Application:
     load: Callable[..., tuple[Any, ImageData]]
     evaluate_file: Callable[..., Evaluation]
     files: Callable[..., FileChecks]
-    check_images: Callable[..., np.ndarray]
+    check_images: Callable[..., Any]
     words: FileWords
     say: Callable[[Mapping[str, float]], str]
     facts: Callable[[ImageData], Mapping[str, Any]]
