@@ -40,7 +40,9 @@ def _is_plain(layer):
     return not layer.renorm and layer.epsilon >= _LEAST
 
 
-def _call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None):
+def _call(
+    layer: Any, inputs: Any, training: bool | None = None, mask: Any = None
+) -> Any:
     """As `keras.layers.BatchNormalization.call`."""
     images = len(inputs.shape) == 4 and layer.axis in (-1, 3)
     alone = mask is None and not layer.synchronized
