@@ -51,7 +51,15 @@ def halves(model: keras.Model) -> Halves:
             "image: features of both must meet in a layer."
         )
     tensors = list(kernel.values())
+    inner = keras.Model([search, *tensors], model.outputs[0], name="inner")
+    inputs = [
+        keras.Input(batch_shape=t.shape, dtype=t.dtype, name=name)
+        for t, name in zip(
+            [search, *tensors],
+            ["search", *map("kernel_{}".format, range(len(tensors)))],
+        )
+    ]
     return Halves(
         keras.Model(exemplar, tensors, name="exemplar"),
-        keras.Model([search, *tensors], model.outputs[0], name="search"),
+        keras.Model(inputs, inner(inputs), name="search"),
     )
