@@ -19,8 +19,8 @@ def frame_paths(folder: str | os.PathLike) -> list[Path]:
     """
     try:
         found = [
-            Path(entry)
-            for entry in os.scandir(folder)
+            Path(entry.path)
+            for entry in os.scandir(Path(folder))
             if entry.name.lower().endswith(EXTENSIONS)
             and not entry.name.startswith(".")
             and entry.is_file()

@@ -116,13 +116,12 @@ def measure(predicted: np.ndarray, truth: np.ndarray) -> Measures:
 
 def mean(sequences: Sequence[Measures]) -> Measures:
     """The mean over sequences, each counted the same; NaN ones are left out."""
-    names = [field.name for field in dataclasses.fields(Measures)]
+    nothing = measure(np.zeros((0, 4)), np.zeros((0, 4)))
     means = {}
-    for name in names:
-        values = np.array([getattr(one, name) for one in sequences], float)
-        means[name] = _mean(
-            values[np.isfinite(values.reshape(len(values), -1)).all(-1)]
-        )
+    for name in (field.name for field in dataclasses.fields(Measures)):
+        values = [getattr(one, name) for one in sequences]
+        known = [value for value in values if np.isfinite(value).all()]
+        means[name] = np.mean(known or [getattr(nothing, name)], 0)
     return Measures(**means)
 
 

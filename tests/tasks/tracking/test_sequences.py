@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import hh_keras as hh
+from hh_keras.tasks.tracking.measures import measure
 from hh_keras.tasks.tracking.sequences import open_videos
 from tests.data.conftest import encode
 
@@ -11,7 +12,9 @@ from tests.data.conftest import encode
 def frames(folder, count, first=1, pattern="{:04d}.jpg", size=(12, 9)):
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(first, first + count):
-        (folder / pattern.format(k)).write_bytes(encode(size, value=10 * (k - first) % 250))
+        (folder / pattern.format(k)).write_bytes(
+            encode(size, value=10 * (k - first) % 250)
+        )
 
 
 def otb(folder, rows, count=None, name="groundtruth_rect.txt", separator=","):
@@ -185,3 +188,15 @@ def test_what_else_is_refused(tmp_path):
     (tmp_path / "B" / "groundtruth.txt").write_text("1,1,2,2\n")
     with pytest.raises(hh.DataError, match="B' has boxes, but no frames"):
         open_videos(tmp_path / "B")
+
+
+def test_the_embedded_sequences_are_no_child_s_play():
+    train, val = open_videos("embedded", "train"), open_videos("embedded", "val")
+    assert (len(train), len(val), len(open_videos("embedded"))) == (8, 4, 12)
+    for video in (*train, *val):
+        still = np.repeat(video.boxes[:1], len(video), 0)
+        assert measure(still, video.boxes).auc < 0.35
+        height, width = video.frames[-1]().shape[:2]
+        low, high = video.boxes[:, :2], video.boxes[:, :2] + video.boxes[:, 2:]
+        assert (low >= 0).all() and (high <= np.array([width, height]) + 0.1).all()
+        assert video.boxes[:, 2:].min() > 12
