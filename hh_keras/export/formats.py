@@ -92,7 +92,7 @@ def write_exact(
     model: keras.Model,
     folder: Path,
     name: str,
-    images: np.ndarray,
+    inputs: list[np.ndarray],
     class_names: Sequence[str],
     view: str,
     encoded: Callable | str | None = "auto",
@@ -103,7 +103,7 @@ def write_exact(
         model: what to export.
         folder: the work directory.
         name: of the model in the file names.
-        images: what the check runs on, float32 `(n, h, w, c)`.
+        inputs: what the check runs on, a list with an array `(n, ...)` for each input.
         class_names: of the data.
         view: how image files come to the model's shape.
         encoded: of `hh_keras.export.saved_model`.
@@ -117,8 +117,8 @@ def write_exact(
     found = {}
     for kind, path in paths(folder, name, EXACT).items():
         labels = labels_of(model, class_names)
-        write(model, path, kind, images.shape[1:], labels, view, encoded)
-        found[kind] = dataclasses.asdict(parity(model, path, images))
+        write(model, path, kind, inputs[0].shape[1:], labels, view, encoded)
+        found[kind] = dataclasses.asdict(parity(model, path, inputs))
         found[kind]["tolerance"] = tolerance(model)
         problem = inexact(path, found[kind])
         if problem:

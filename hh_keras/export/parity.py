@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,14 +34,15 @@ class Parity:
     examples: int
 
 
-def parity(model: keras.Model, path: str | Path, images: np.ndarray) -> Parity:
+def parity(model: keras.Model, path: str | Path, images: Any) -> Parity:
     """Compares an exported file with the model it came from.
 
     Args:
         model: the Keras model, or the path of its `.keras` file.
         path: SavedModel directory or `.tflite` file made from it.
         images: float array of shape `(n, height, width, channels)`, n at least 1; real
-            images, since random ones exercise few of a trained network's paths.
+            images, since random ones exercise few of a trained network's paths. A list
+            of arrays for several inputs.
 
     Returns:
         A `Parity`. With several outputs, differences and spread are over all of them.
