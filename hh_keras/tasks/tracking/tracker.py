@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from hh_keras.errors import DataError
 from hh_keras.tasks.tracking.boxes import around, centres
-from hh_keras.tasks.tracking.crops import crop
+from hh_keras.tasks.tracking.cropping import crop, mean_colour
 from hh_keras.tasks.tracking.halves import halves
 from hh_keras.tasks.tracking.networks import CONTEXT
 
@@ -86,8 +86,10 @@ class Tracker:
         scales = np.array(settings.scales)
         if self.sides:
             scales = np.ones(1)
+        fill = mean_colour(frame)
         images = [
-            crop(frame, self.centre, CONTEXT * base * s, self.side) for s in scales
+            crop(frame, self.centre, CONTEXT * base * s, self.side, fill)
+            for s in scales
         ]
         kernel = [np.repeat(k, len(scales), 0) for k in self.kernel]
         found = self.search([np.stack(images).astype("float32"), *kernel])
@@ -126,7 +128,7 @@ class Tracker:
 
     def _kernel(self, frame):
         side = CONTEXT * np.sqrt(np.prod(self.size))
-        image = crop(frame, self.centre, side, self.side)
+        image = crop(frame, self.centre, side, self.side, mean_colour(frame))
         return self.exemplar(image[None].astype("float32"))
 
 
