@@ -239,7 +239,7 @@ def ready(
 
     Returns:
         A `tf.data.Dataset` of (float32 images 0..255, labels) that several workers
-        share example by example.
+        share example by example. Images of several kinds stay a tuple.
     """
     if change:
         data = tf.data.Dataset.zip(data, seeds).map(
@@ -247,7 +247,7 @@ def ready(
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-    data = data.map(lambda x, y: (tf.cast(x, tf.float32), y))
+    data = data.map(lambda x, y: (tf.nest.map_structure(_as_floats, x), y))
     options = tf.data.Options()
     policy = tf.data.experimental.AutoShardPolicy.DATA
     options.experimental_distribute.auto_shard_policy = policy
@@ -256,6 +256,10 @@ def ready(
     # Untuned, AUTOTUNE means as many calls as cores, at most 16.
     options.autotune.enabled = False
     return data.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _as_floats(images):
+    return tf.cast(images, tf.float32)
 
 
 def new_seeds(seed: int) -> tf.data.Dataset:

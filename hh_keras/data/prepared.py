@@ -6,12 +6,13 @@ import contextlib
 import difflib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from hh_keras.data.embedded import DIRECTORY
+from hh_keras.data.records import records
 from hh_keras.data.source import Source, Split, first_shape
 from hh_keras.errors import DataError
 
@@ -113,6 +114,23 @@ def parts(spec: str, info: tfds.core.DatasetInfo) -> tuple[str, str]:
             "it needs train, and validation or test."
         )
     return "train", held_out
+
+
+def records_of(
+    spec: str, info: tfds.core.DatasetInfo, part: str
+) -> Iterator[tuple[str, Callable]]:
+    """The records of a split, see `hh_keras.data.records`.
+
+    Raises:
+        DataError: they are stored in another way than as tfrecord, or damaged.
+    """
+    if info.file_format is None or info.file_format.value != "tfrecord":
+        raise DataError(
+            f"data set '{spec}' is stored as {info.file_format}; images are read one "
+            "by one from tfrecord only. Prepare it with file_format='tfrecord'."
+        )
+    for path in info.splits[part].filepaths:
+        yield from records(os.fspath(path))
 
 
 def _features(spec: str, info: tfds.core.DatasetInfo) -> tuple:

@@ -1,7 +1,6 @@
 """From photographs to pairs of degraded and clean images, as batches.
 
-Every batch is a function of a seed and of its number: nothing is remembered between
-batches, so a training that was interrupted goes on with the batches it would have had.
+Every batch is a function of a seed and of its number, see `hh_keras.data.seeded`.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 from hh_keras.data.loading import ImageData
 from hh_keras.data.pipeline import answer, end_decoding, left_out, ready
+from hh_keras.data.seeded import anew, called, numbered, own_seed
 from hh_keras.errors import DataError
 from hh_keras.tasks.restoration.degradation import Degradation
 from hh_keras.tasks.restoration.opening import opened
@@ -108,9 +108,10 @@ def load_pairs(
     )
     count = len(pairs) * patches_per_image
     steps = math.ceil(count / batch_size)
-    shapes = [
-        (None, side, side, channels) for side in (patch, patch * degradation.scale)
-    ]
+    gives = tuple(
+        tf.TensorSpec((None, side, side, channels))
+        for side in (patch, patch * degradation.scale)
+    )
 
     def batches(seeds, how):
         def pick(own, step):
@@ -119,24 +120,24 @@ def load_pairs(
             chosen = order(own)[step * batch_size : (step + 1) * batch_size]
             return cut(chosen, np.random.default_rng([own, step]), how)
 
-        return ready(_called(pick, seeds, shapes))
+        return ready(called(pick, seeds, gives))
 
     def epoch(number, first=0):
-        own = _own_seed(seed, number)
-        return batches(_numbered(own, first, steps), augment)
+        own = own_seed(seed, number)
+        return batches(numbered(own, first, steps), augment)
 
     def image(own, step):
         answer()
         return _whole(whole, degradation, int(step), int(own), wanted, channels)
 
-    every = _numbered(_own_seed(seed, _VALIDATION), 0, len(whole))
-    open_shapes = [(None, None, None, channels)] * 2
+    every = numbered(own_seed(seed, _VALIDATION), 0, len(whole))
+    any_size = (tf.TensorSpec((None, None, None, channels)),) * 2
     return ImageData(
         name=source.name,
-        train=batches(_anew(seed, steps), augment),
+        train=batches(anew(seed, steps), augment),
         epoch=epoch,
-        validation=ready(_called(image, every, open_shapes)),
-        search=batches(_numbered(_own_seed(seed, _SEARCH), 0, steps), "none"),
+        validation=ready(called(image, every, any_size)),
+        search=batches(numbered(own_seed(seed, _SEARCH), 0, steps), "none"),
         class_names=(),
         num_train=count,
         num_validation=len(whole),
@@ -232,36 +233,3 @@ def _whole(images, degradation, index, own, wanted, channels):
     else:
         worse = small[y:, x:][: sides[0] // scale, : sides[1] // scale]
     return worse[None].astype(np.float32), clean[None].astype(np.float32)
-
-
-def _own_seed(seed, number):
-    return int(np.random.SeedSequence([seed, number + 2]).generate_state(1)[0] >> 1)
-
-
-def _numbered(own, first, steps):
-    """A dataset of `(own seed, step)`, from step `first` on."""
-    return tf.data.Dataset.range(first, steps).map(
-        lambda step: (tf.constant(own), step)
-    )
-
-
-def _anew(seed, steps):
-    """The same with another seed in every iteration."""
-    seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1)
-    numbered = seeds.flat_map(
-        lambda n: tf.data.Dataset.range(steps).map(
-            lambda step: (tf.cast(n // 2, tf.int32), step)
-        )
-    )
-    return numbered.apply(tf.data.experimental.assert_cardinality(steps))
-
-
-def _called(function, seeds, shapes):
-    """Maps a Python function over a dataset, in several threads and in order."""
-
-    def call(*arguments):
-        kinds = [tf.float32, tf.float32]
-        arrays = tf.numpy_function(function, arguments, kinds, False)
-        return tuple(tf.ensure_shape(x, s) for x, s in zip(arrays, shapes))
-
-    return seeds.map(call, tf.data.AUTOTUNE, deterministic=True)

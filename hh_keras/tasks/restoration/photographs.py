@@ -8,11 +8,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import tensorflow as tf
-from google.protobuf.message import DecodeError
-
 from hh_keras.data.embedded import PHOTOGRAPHS
 from hh_keras.data.folders import HELD_OUT, images_below, read_file
+from hh_keras.data.records import encoded_image
 from hh_keras.errors import DataError
 
 _OF_EMBEDDED = {
@@ -126,17 +124,8 @@ def _open_tfds(spec):
     builder = prepared.prepared_builder(spec)
     info = builder.info
     clean, small = _features(spec, info)
-    if info.file_format is None or info.file_format.value != "tfrecord":
-        raise DataError(
-            f"data set '{spec}' is stored as {info.file_format}; images are read one "
-            "by one from tfrecord only. Prepare it with file_format='tfrecord'."
-        )
     train, validation = (
-        tuple(
-            photograph
-            for path in info.splits[part].filepaths
-            for photograph in _recorded(os.fspath(path), clean, small)
-        )
+        tuple(_recorded(prepared.records_of(spec, info, part), clean, small))
         for part in prepared.parts(spec, info)
     )
     text = (info.description or "").strip()
@@ -159,45 +148,11 @@ def _features(spec, info):
     )
 
 
-def _recorded(path, clean, small):
-    """The images of a tfrecord file, by where their records start."""
-    name = os.path.basename(path)
-    for number, place in enumerate(_records(path)):
+def _recorded(records, clean, small):
+    """The images of records."""
+    for place, read in records:
         yield Photograph(
-            f"{name}__{number}",
-            functools.partial(_feature, path, place, clean),
-            small and functools.partial(_feature, path, place, small),
+            place,
+            functools.partial(encoded_image, read, clean),
+            small and functools.partial(encoded_image, read, small),
         )
-
-
-def _records(path):
-    """`(offset, length)` of the records of a tfrecord file; none is read.
-
-    Each is framed by its length (8 bytes), that one's checksum (4) and its own (4).
-    """
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        start = 0
-        while start < size:
-            file.seek(start)
-            length = int.from_bytes(file.read(8), "little")
-            if start + length + 16 > size:
-                raise DataError(
-                    f"{path} is damaged (a record reaches past its end). Prepare the "
-                    "data set again."
-                )
-            yield start + 12, length
-            start += length + 16
-
-
-def _feature(path, place, key):
-    """The bytes of one feature of a record; raises ValueError if it is damaged."""
-    offset, length = place
-    with open(path, "rb") as file:
-        file.seek(offset)
-        content = file.read(length)
-    try:
-        example = tf.train.Example.FromString(content)
-        return example.features.feature[key].bytes_list.value[0]
-    except (DecodeError, IndexError) as error:
-        raise ValueError("its record is damaged") from error
