@@ -126,6 +126,10 @@ class Tracker:
                 ]
         return around(self.centre, self.size), self.score
 
+    def resize(self, factor: np.ndarray) -> None:
+        """Frames are larger from now on by factors `(2,)`: across, down."""
+        self.centre, self.size = self.centre * factor, self.size * factor
+
     def _kernel(self, frame):
         side = CONTEXT * np.sqrt(np.prod(self.size))
         image = crop(frame, self.centre, side, self.side, mean_colour(frame))
