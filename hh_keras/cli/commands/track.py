@@ -7,8 +7,8 @@
 
 Takes a .keras file, or one of the two files that a tracker is deployed as (the other
 lies beside it): .tflite, or SavedModel folders. --video is a video file (which needs
-OpenCV, the extra "video") or a folder of frames; a sequence as OTB, VOT and GOT-10k have
-it knows its first box.
+OpenCV, the extra "video") or a folder of frames; a sequence as of OTB, VOT or GOT-10k
+knows its first box.
 
 Leaves in --output: boxes.csv (frame, left, top, width, height, score), boxes.txt
 (as OTB has it, counted from 1), and the frames with the box drawn, as tracked.mp4 or,

@@ -19,11 +19,11 @@ def parse_strides(text: str) -> tuple[int, ...]:
 _OWN = (
     Flag(
         "tracker",
-        Choice(("filter", "siamese")),
+        Choice(("filter", "descent", "siamese")),
         "filter",
         "track: how the target is found on the features of --model: by a ridge "
-        "regression in closed form that is renewed while it follows, or by a head on "
-        "products with the exemplar's features.",
+        "regression in closed form that is renewed while it follows, one by steepest "
+        "descent, or by a head on products with the exemplar's features.",
     ),
     Flag(
         "strides",

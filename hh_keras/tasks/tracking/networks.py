@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from hh_keras.errors import ModelError
+from hh_keras.tasks.tracking.descent import Correlate, Descend
 from hh_keras.tasks.tracking.filters import Fit, Match, Spectrum
 from hh_keras.tasks.tracking.levels import levels
 from hh_keras.tasks.tracking.pixelwise import Middle, Pixelwise
@@ -22,7 +23,7 @@ CONTEXT = 3.0
 SIGMA = 0.1
 """Of the Gaussian that is wanted at the target, over its side."""
 
-KINDS = ("filter", "siamese")
+KINDS = ("filter", "descent", "siamese")
 
 
 def features(backbone: keras.Model, strides: Sequence[int] = (4, 8, 16)) -> keras.Model:
@@ -61,8 +62,8 @@ def tracker(
     Args:
         backbone: see `levels`; its weights are taken over.
         kind: one of `KINDS`. "filter": a ridge regression for each stride, in closed
-            form. "siamese": products of the exemplar's cells with all of the search
-            image, and a head.
+            form. "descent": one by a few steps of steepest descent. "siamese": products
+            of the exemplar's cells with all of the search image, and a head.
         strides: of the features; boxes and "siamese" need two that follow each other.
         boxes: whether the target's sides are told as well.
         width: channels of the head.
@@ -83,12 +84,13 @@ def tracker(
     )
     z, x = (keras.tree.flatten(extract(image)) for image in (exemplar, search))
     size = shape[0] // strides[min(1, len(strides) - 1)]
-    if kind == "filter":
-        score = _filtered(z, x, strides, shape[0], size)
+    if kind != "siamese":
+        answer = _filtered if kind == "filter" else _descended
+        score = answer(z, x, strides, shape[0], size)
         if not boxes:
             return keras.Model([exemplar, search], score, name="tracker")
     head = _correlated(z[-2:], x[-2:], shape[0] // strides[-2], width)
-    if kind == "filter":
+    if kind != "siamese":
         head = layers.Concatenate(name="head_input")([head, score])
     for place in (1, 2):
         head = _separable(head, width, f"head_{place}")
@@ -120,6 +122,25 @@ def _filtered(z, x, strides, side, size):
         match = Match(size, name=f"match_{stride}")
         maps.append(match([spectrum(other), *sums]))
     return layers.Average(name="response")(maps) if len(maps) > 1 else maps[0]
+
+
+def _descended(z, x, strides, side, size):
+    maps = []
+    for stride, own, other in zip(strides, z, x):
+        cells = min(_MOST_CELLS, 2 * (side // stride // 6) + 1)
+        descend = Descend(cells, SIGMA * side / stride / CONTEXT, name=f"fit_{stride}")
+        answer = Correlate(cells, name=f"match_{stride}")([other, descend(own)])
+        factor = size / answer.shape[1]
+        if factor > 1:
+            up = layers.UpSampling2D(int(factor), interpolation="bilinear")
+            answer = up(answer)
+        elif factor < 1:
+            answer = layers.AveragePooling2D(round(1 / factor))(answer)
+        maps.append(answer)
+    return layers.Average(name="response")(maps) if len(maps) > 1 else maps[0]
+
+
+_MOST_CELLS = 7  # a side of a filter by descent
 
 
 def _correlated(z, x, cells, width):

@@ -25,7 +25,7 @@ def backbone(request):
     return model
 
 
-@pytest.fixture(scope="module", params=["filter", "siamese", "response"])
+@pytest.fixture(scope="module", params=["filter", "descent", "siamese", "response"])
 def network(request, backbone):
     if request.param == "response":
         return tracker(backbone, "filter", _STRIDES, boxes=False)
