@@ -98,7 +98,7 @@ class Descend(keras.Layer):
 
 @keras.saving.register_keras_serializable("hh_keras")
 class Correlate(keras.Layer):
-    """A filter's answer everywhere, `(batch, n, n, 1)`, of maps and a `Descend`'s filter.
+    """A filter's answer everywhere: of maps and a filter, `(batch, n, n, 1)`.
 
     Args:
         cells: a side of the filter.
