@@ -149,7 +149,7 @@ def test_the_fit_finds_a_law_that_is_there():
         for seed in range(4):
             run = Run(pair, "x", "original", seed)
             rows.append({"run": run, "accuracy": 0.5 + noise * rng.normal()})
-        for k in range(60):
+        for _ in range(60):
             law = Law(*map(float, rng.uniform((-0.25, -0.6, -1.2), (1, 0.6, 1.2))))
             lost = 8 * (law.alpha - 0.25) ** 2 + 3 * (law.beta + 0.3) ** 2
             lost += 1.5 * (law.gamma - 0.5) ** 2
