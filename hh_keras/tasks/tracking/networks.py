@@ -95,7 +95,10 @@ def tracker(
     for place in (1, 2):
         head = _separable(head, width, f"head_{place}")
     if kind == "siamese":
-        score = layers.Conv2D(1, 1, activation="sigmoid", name="score")(head)
+        few = keras.initializers.Constant(_RARE)
+        score = layers.Conv2D(
+            1, 1, activation="sigmoid", bias_initializer=few, name="score"
+        )(head)
     outputs = [score]
     if boxes:
         sides = layers.Conv2D(
@@ -141,6 +144,7 @@ def _descended(z, x, strides, side, size):
 
 
 _MOST_CELLS = 7  # a side of a filter by descent
+_RARE = -3.0  # logit of a place that is not the target's
 
 
 def _correlated(z, x, cells, width):
