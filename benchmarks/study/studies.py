@@ -160,7 +160,7 @@ PAIRS_B = (
 
 
 def confirm_law():
-    """Eight pairs that took no part, five seeds: the law, balanced, random, original."""
+    """Eight pairs that took no part: the law, balanced, random, original."""
     if LAW is None:
         return
     for seed, (network, data, protocol) in itertools.product(range(300, 305), PAIRS_B):
