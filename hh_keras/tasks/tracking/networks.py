@@ -102,19 +102,17 @@ def tracker(
     outputs = [score]
     if boxes:
         sides = layers.Conv2D(
-            4, 1, activation="softplus", bias_initializer=_half, name="sides"
+            4,
+            1,
+            activation="softplus",
+            bias_initializer=keras.initializers.Constant(_HALF),
+            name="sides",
         )(head)
         outputs.append(sides)
     output = (
         layers.Concatenate(name="output", dtype="float32")(outputs) if boxes else score
     )
     return keras.Model([exemplar, search], output, name="tracker")
-
-
-@keras.saving.register_keras_serializable("hh_keras")
-def _half(shape, dtype=None):
-    """softplus of it is 0.5: a square target around the place."""
-    return keras.ops.full(shape, -0.4328, dtype)
 
 
 def _filtered(z, x, strides, side, size):
@@ -145,6 +143,7 @@ def _descended(z, x, strides, side, size):
 
 _MOST_CELLS = 7  # a side of a filter by descent
 _RARE = -3.0  # logit of a place that is not the target's
+_HALF = -0.4328  # its softplus is 0.5: a square target around the place
 
 
 def _correlated(z, x, cells, width):
