@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from hh_keras.errors import DataError, HHError
 from hh_keras.tasks.tracking import measures
@@ -97,8 +98,9 @@ def score_pairs(model: keras.Model, dataset: Any) -> dict[str, float]:
         HHError: outputs are not finite.
     """
     rows: list = []
+    answer = tf.function(lambda images: model(list(images), training=False))
     for images, boxes in dataset:
-        outputs = model(list(images), training=False)
+        outputs = answer(images)
         if not np.isfinite(keras.ops.convert_to_numpy(outputs)).all():
             raise HHError(
                 "evaluation: the network's outputs are not all finite (NaN or infinite "
