@@ -17,7 +17,7 @@ from hh_keras.graph.opening.inline import opening
 from hh_keras.models import sources
 from hh_keras.models.saving import check_can_be_saved
 from hh_keras.tasks import registry
-from hh_keras.tasks.shapes import filled, wanted_shape
+from hh_keras.tasks.shapes import filled, several, wanted_shape
 
 _USUAL = 224, 224
 _IMAGENET_CLASSES = 1000
@@ -110,31 +110,44 @@ def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> kera
 def _opened(model, shape, tell=True):
     """The model with its classes opened; says so."""
     known = is_graph(model) or getattr(model, "_build_shapes_dict", None)
-    inputs = None if known else keras.KerasTensor((None, *shape))
+    inputs = None
+    if not known:
+        tensors = [keras.KerasTensor((None, *each)) for each in _each(shape)]
+        inputs = tensors if several(shape) else tensors[0]
     found = opening(model, inputs, leaves=False)
     if tell and (found.opened or found.closed):
         print(textwrap.indent(str(found), "  "), flush=True)
     return found.model
 
 
+def _each(shape):
+    return shape if several(shape) else (shape,)
+
+
 def _insisted(args, model, wanted):
-    """The shape that a user's own model takes, if it takes one image."""
+    """The shape that a user's own model takes, if it takes as many images as wanted."""
     try:
         inputs = as_graph(model).inputs
     except ModelError as error:
         raise ModelError(f"--model={args.model}: {error}") from error
-    if len(inputs) != 1:
+    if len(inputs) != len(_each(wanted)):
+        count = len(_each(wanted)) if several(wanted) else "exactly one"
         raise ModelError(
-            f"--model={args.model} has {len(inputs)} inputs; a model with exactly one "
+            f"--model={args.model} has {len(inputs)} inputs; a model with {count} "
             "is needed, for images."
         )
-    takes = tuple(inputs[0].shape[1:])
-    if len(takes) != 3:
-        raise ModelError(
-            f"--model={args.model} takes inputs of shape {takes}; it must take images "
-            "(height, width, channels)."
-        )
-    shape = filled(takes, wanted)
+    found = []
+    for tensor, each in zip(inputs, _each(wanted)):
+        takes = tuple(tensor.shape[1:])
+        if len(takes) != 3:
+            raise ModelError(
+                f"--model={args.model} takes inputs of shape {takes}; it must take "
+                "images (height, width, channels)."
+            )
+        found.append(filled(takes, each))
+    if several(wanted):
+        return tuple(found)
+    (shape,) = found
     if args.image_size and shape[:2] != tuple(args.image_size):
         raise ModelError(
             f"--image_size={args.image_size[0]}x{args.image_size[1]} does not fit: "

@@ -165,7 +165,8 @@ def _calibration(data, args):
 
 def open_shape(model: keras.Model, image_shape: tuple) -> tuple | None:
     """The shape to count costs at, for a model that takes any; else None."""
-    return image_shape if None in model.inputs[0].shape[1:] else None
+    takes_any = any(None in tensor.shape[1:] for tensor in model.inputs)
+    return image_shape if takes_any else None
 
 
 def _train_scales(data, limits, args, run, wide):

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 
 import keras
-import numpy as np
 from absl.flags import FlagValues
 
 from hh_keras import export as exporting
@@ -21,7 +20,7 @@ from hh_keras.cli import search as searching
 from hh_keras.cli import sweep as sweeping
 from hh_keras.cli.recovery import original_teaches
 from hh_keras.cli.workdir import Run, claim, finish, is_finished
-from hh_keras.data import ImageData
+from hh_keras.data import ImageData, example_shape
 from hh_keras.errors import HHError
 from hh_keras.export import formats
 from hh_keras.progress import duration
@@ -174,9 +173,10 @@ def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
         for kind, each in found.items():
             print(f"  {name}{part} {kind}: {formats.parity_line(each)}")
             parity.setdefault(name, {})[f"{part} {kind}".strip(" _")] = each
-    # What runs on every image is the last part.
-    paths = [run.path / f"{name}{suffixes[-1]}.tflite" for name in NAMES]
-    shape = np.shape(parts[NAMES[0]][suffixes[-1]].inputs[0])[1:]
+    last = suffixes[-1]  # runs on every image
+    paths = [run.path / f"{name}{last}.tflite" for name in NAMES]
+    shape = example_shape(parts[NAMES[0]][last].inputs)
+    running = {name: parts[name][last].network for name in NAMES}
     times = _latency_facts(exporting.latencies(paths, shape))
     finish(
         run,
@@ -185,7 +185,7 @@ def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
         parity=parity,
         image_shape=list(shape),
         latency_ms=times,
-        layer_times=_layer_times(models, times, shape),
+        layer_times=_layer_times(running, times, shape),
     )
 
 

@@ -1,7 +1,13 @@
 """Images as `tf.data` pipelines."""
 
 from hh_keras.data.augmentation import AUGMENTATIONS
-from hh_keras.data.loading import ImageData, first_images, load, open_source
+from hh_keras.data.loading import (
+    ImageData,
+    example_shape,
+    first_images,
+    load,
+    open_source,
+)
 from hh_keras.data.pipeline import as_data_error
 from hh_keras.data.unlabelled import Unlabelled, unlabelled
 from hh_keras.data.views import VIEWS
@@ -12,6 +18,7 @@ __all__ = [
     "ImageData",
     "Unlabelled",
     "as_data_error",
+    "example_shape",
     "first_images",
     "load",
     "open_source",

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -47,7 +48,8 @@ class ImageData:
         search: like `train` without augmentation, in one seeded order.
         class_names: one name per label.
         num_train, num_validation: numbers of examples.
-        image_shape: `(height, width, channels)`.
+        image_shape: `(height, width, channels)`; where an example is several images, a
+            tuple of their shapes.
         description: source, licence and the like.
         skipped: images that could not be read and were left out, place to reason.
             Filled when they are decoded.
@@ -237,7 +239,22 @@ def _check_shape(shape):
         )
 
 
-def first_images(dataset: tf.data.Dataset, count: int) -> np.ndarray:
-    """The first images of a dataset, float32 `(count, h, w, c)`; fewer if it ends."""
+def first_images(dataset: tf.data.Dataset, count: int) -> Any:
+    """The first images of a dataset, float32 `(count, h, w, c)`; fewer if it ends.
+
+    Of a network of several images, a tuple of such arrays.
+    """
     taken = dataset.map(lambda images, _: images).unbatch().take(count)
-    return np.stack(list(taken.as_numpy_iterator()))
+    found = list(taken.as_numpy_iterator())
+    return tf.nest.map_structure(lambda *each: np.stack(each), *found)
+
+
+def example_shape(images: Any) -> tuple:
+    """The shape of one example; of several images, a tuple of theirs.
+
+    Args:
+        images: array, or a tuple or list of arrays, with the examples first.
+    """
+    if isinstance(images, (tuple, list)):
+        return tuple(example_shape(each) for each in images)
+    return tuple(images.shape[1:])

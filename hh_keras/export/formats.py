@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
+from hh_keras.data import example_shape
 from hh_keras.errors import HHError
 from hh_keras.export.float32 import rounding
 from hh_keras.export.lite import tflite
@@ -92,7 +92,7 @@ def write_exact(
     model: keras.Model,
     folder: Path,
     name: str,
-    inputs: list[np.ndarray],
+    images: Any,
     class_names: Sequence[str],
     view: str,
     encoded: Callable | str | None = "auto",
@@ -103,7 +103,8 @@ def write_exact(
         model: what to export.
         folder: the work directory.
         name: of the model in the file names.
-        inputs: what the check runs on, a list with an array `(n, ...)` for each input.
+        images: what the check runs on, float32 `(n, h, w, c)`; a tuple of such for
+            networks of several images.
         class_names: of the data.
         view: how image files come to the model's shape.
         encoded: of `hh_keras.export.saved_model`.
@@ -114,11 +115,11 @@ def write_exact(
     Raises:
         HHError: an exported file computes something else than the model.
     """
-    found = {}
+    found, shape = {}, example_shape(images)
     for kind, path in paths(folder, name, EXACT).items():
         labels = labels_of(model, class_names)
-        write(model, path, kind, inputs[0].shape[1:], labels, view, encoded)
-        found[kind] = dataclasses.asdict(parity(model, path, inputs))
+        write(model, path, kind, shape, labels, view, encoded)
+        found[kind] = dataclasses.asdict(parity(model, path, images))
         found[kind]["tolerance"] = tolerance(model)
         problem = inexact(path, found[kind])
         if problem:

@@ -41,8 +41,8 @@ def parity(model: keras.Model, path: str | Path, images: Any) -> Parity:
         model: the Keras model, or the path of its `.keras` file.
         path: SavedModel directory or `.tflite` file made from it.
         images: float array of shape `(n, height, width, channels)`, n at least 1; real
-            images, since random ones exercise few of a trained network's paths. A list
-            of arrays for several inputs.
+            images, since random ones exercise few of a trained network's paths. A
+            tuple of such for networks of several images.
 
     Returns:
         A `Parity`. With several outputs, differences and spread are over all of them.

@@ -69,8 +69,8 @@ def latencies(
 
     Args:
         paths: `.tflite` files, SavedModel directories, `.keras` files, Keras models.
-        image_shape: `(height, width, channels)`, for inputs whose size is open; None
-            in it is the model's business.
+        image_shape: `(height, width, channels)`, for inputs whose size is open; of
+            several inputs, a tuple of theirs. None in it is the model's business.
         runs: least number of rounds; each runs every model once.
         warmup: rounds before them, not timed.
         threads: of `.tflite` interpreters. The other kinds use TensorFlow's own
@@ -197,10 +197,13 @@ def input_sizes(model: Any, batch: int = 1, image_shape: tuple | None = None) ->
     Raises:
         ModelError: a size is open and `image_shape` does not say what it is.
     """
-    found = []
-    for (first, *rest), dtype in input_specs(model):
-        if image_shape is not None and len(rest) == len(image_shape):
-            rest = [b if a is None else a for a, b in zip(rest, image_shape)]
+    found, specs = [], input_specs(model)
+    shapes: Any = [image_shape or ()] * len(specs)
+    if image_shape and isinstance(image_shape[0], (tuple, list)):
+        shapes = image_shape
+    for ((first, *rest), dtype), shape in zip(specs, shapes, strict=True):
+        if len(rest) == len(shape):
+            rest = [b if a is None else a for a, b in zip(rest, shape)]
         if None in rest:
             name = model.name if isinstance(model, keras.Model) else model
             raise ModelError(

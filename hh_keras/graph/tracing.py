@@ -86,7 +86,7 @@ def _trace(model: Any, input_shape: Any) -> ChannelMap:
 
     inputs = [
         _input(book, t, shape)
-        for t, shape in zip(graph.inputs, _input_shapes(graph, input_shape))
+        for t, shape in zip(graph.inputs, input_shapes(graph, input_shape))
     ]
     outputs = calls.interpret(model, inputs, step, enter)
     for x in outputs:
@@ -198,7 +198,13 @@ def _tensors(args, kwargs):
     return [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, IdTensor)]
 
 
-def _input_shapes(graph, input_shape):
+def input_shapes(graph: Any, input_shape: Any) -> list[tuple]:
+    """Shapes of a graph's inputs with the batch, open sizes as `input_shape` says.
+
+    Args:
+        graph: as `as_graph` gives it.
+        input_shape: as of `trace`; of several inputs a list, or a dict by their names.
+    """
     own = [tuple(t.shape) for t in graph.inputs]
     if input_shape is None:
         return own

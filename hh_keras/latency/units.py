@@ -11,7 +11,7 @@ from hh_keras.errors import ModelError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.opening.inline import ordinary
-from hh_keras.graph.tracing import trace
+from hh_keras.graph.tracing import input_shapes, trace
 
 _FREE = ("Dropout", "SpatialDropout2D", "Flatten", "Reshape", "Identity", "InputLayer")
 _JOINS = (
@@ -141,9 +141,7 @@ def _joins(steps, members, step):
 
 def _steps(model, channel_map, input_shape):
     graph = calls.as_graph(model)
-    shapes = [tuple(t.shape)[1:] for t in graph.inputs]
-    if input_shape is not None and len(shapes) == 1:
-        shapes = [tuple(input_shape)]
+    shapes = [shape[1:] for shape in input_shapes(graph, input_shape)]
     found = []
 
     def step(path, call, args, kwargs):

@@ -31,7 +31,7 @@ def from_function(
 
     Args:
         spec: import path, `"package.module:function"`.
-        image_shape: `(height, width, channels)`.
+        image_shape: `(height, width, channels)`; of several images, their shapes.
         num_classes: number of classes.
         model_args: dict of further arguments.
         scale: how many times larger the images become; None is not handed on.
@@ -62,8 +62,10 @@ def from_function(
 
 def _built(model, image_shape, spec):
     """A class of models, or a Sequential one, learns from a call what it takes."""
+    several = isinstance(image_shape[0], (tuple, list))
+    shapes = [(None, *each) for each in (image_shape if several else [image_shape])]
     try:
-        model.build((None, *image_shape))
+        model.build(shapes if several else shapes[0])
     except Exception as error:  # a user's class may raise anything
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(

@@ -5,8 +5,8 @@
     title      what was shrunk, on which data
     command    the command line that does it again
     dataset    name, classes (list of str), num_train, num_validation,
-               image_shape ([height, width, channels]); any further key, such as
-               source, licence or text, is shown as it is
+               image_shape ([height, width, channels], or a list of such); any further
+               key, such as source, licence or text, is shown as it is
     goal       key of the task's goal: "accuracy", "psnr"
     budget     macs, params: limits in absolute counts, None for none;
                macs_flag, params_flag: as they were given, e.g. "0.95x"

@@ -80,12 +80,12 @@ class Part:
 
     Attributes:
         network: a Keras model.
-        inputs: what its files are checked on: a list with an array `(n, ...)` for each
-            of its inputs.
+        inputs: what its files are checked on: an array `(n, ...)`; a tuple of them of a
+            network with several inputs.
     """
 
     network: Any
-    inputs: list
+    inputs: Any
 
 
 def whole(
@@ -96,7 +96,7 @@ def whole(
 ) -> dict[str, dict[str, Part]]:
     """`deployed` of networks that are one file each, checked on the same images."""
     images = check_images(models, data, args)
-    return {name: {"": Part(model, [images])} for name, model in models.items()}
+    return {name: {"": Part(model, images)} for name, model in models.items()}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,8 +108,9 @@ class Application:
     Attributes:
         task: loss, measures, goal.
         load: `load(args, build, check)` returns `(model, data)`, each fitted to the
-            other. `build(args, image_shape, num_classes)` makes --model; with `check`
-            False, the model need not be one of the task.
+            other. `build(args, image_shape, num_classes)` makes --model, with a tuple
+            of shapes one of as many images; with `check` False, the model need not be
+            one of the task.
         evaluate_file: `evaluate_file(args, build)` scores the file --model.
         files: `files(network, data, args)` tells how its files are made and checked.
         deployed: `deployed(models, data, args)`: the `Part`s of each network, by the

@@ -3,13 +3,13 @@
 import functools
 import pathlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
-import numpy as np
 from absl.flags import FlagValues
 
 from hh_keras import export as exporting
-from hh_keras.data import ImageData, first_images
+from hh_keras.data import ImageData, example_shape, first_images
 from hh_keras.errors import ModelError
 from hh_keras.export import formats
 from hh_keras.models import is_keras_file
@@ -82,7 +82,7 @@ def _files(
             network,
             path,
             kind,
-            images.shape[1:],
+            example_shape(images),
             None,
             encoded=task.encoded,
             representative=first_images(data.search, args.representative_images),
@@ -102,7 +102,7 @@ def _outputs(model, images):
 
 def _check_images(
     models: Mapping[str, keras.Model], data: ImageData, args: FlagValues
-) -> np.ndarray:
+) -> Any:
     return first_images(data.validation, args.check_images)
 
 

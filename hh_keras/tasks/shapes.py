@@ -8,10 +8,20 @@ from hh_keras.flag import given
 
 
 def wanted_shape(args: FlagValues, own: Sequence) -> tuple:
-    """The images' `(height, width, channels)` as far as flags and data decide it."""
+    """The images' `(height, width, channels)` as far as flags and data decide it.
+
+    Of several images, their shapes are the task's business.
+    """
+    if several(own):
+        return tuple(own)
     height, width = args.image_size or own[:2]
     rgb = given(args, "pretrained") == "imagenet"
     return (height, width, 3 if rgb else own[2])
+
+
+def several(shape: Sequence) -> bool:
+    """Whether a shape is a tuple of the shapes of several images."""
+    return bool(shape) and isinstance(shape[0], (tuple, list))
 
 
 def filled(takes: Sequence, wanted: Sequence) -> tuple:

@@ -114,18 +114,19 @@ def check_teacher(student: keras.Model, teacher: keras.Model) -> None:
         ModelError: the shapes differ; the message gives both.
     """
     for what, ours, theirs in (
-        ("takes images", student.inputs[0].shape, teacher.inputs[0].shape),
-        (
-            "gives outputs",
-            single_output(student).shape,
-            single_output(teacher).shape,
-        ),
+        ("takes images", student.inputs, teacher.inputs),
+        ("gives outputs", [single_output(student)], [single_output(teacher)]),
     ):
-        pairs = zip(ours[1:], theirs[1:])
-        same = len(ours) == len(theirs) and all(a == b or b is None for a, b in pairs)
-        if not same:
+        shapes = [[tuple(x.shape[1:]) for x in each] for each in (ours, theirs)]
+        alike = len(ours) == len(theirs) and all(map(_fits, *shapes))
+        if not alike:
+            own, its = (" and ".join(map(str, each)) for each in shapes)
             raise ModelError(
-                f"the teacher {teacher.name!r} {what} of shape {tuple(theirs[1:])}, "
-                f"the network {tuple(ours[1:])}; take a teacher trained on the same "
-                "data at the same size."
+                f"the teacher {teacher.name!r} {what} of shape {its}, the network "
+                f"{own}; take a teacher trained on the same data at the same size."
             )
+
+
+def _fits(ours, theirs):
+    pairs = zip(ours, theirs)
+    return len(ours) == len(theirs) and all(a == b or b is None for a, b in pairs)

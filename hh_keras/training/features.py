@@ -6,6 +6,7 @@ goes up and down with its original. So neither plan nor names of channels are ne
 and features of networks that have nothing in common are left out.
 """
 
+import collections
 import dataclasses
 from collections.abc import Iterable
 from typing import Any
@@ -83,7 +84,8 @@ def _mean(x):
 def block_ends(model: keras.Model) -> dict[str, Any]:
     """Features at the ends of a network's blocks, layer name → tensor.
 
-    What branches are merged into, and what is left before the resolution falls.
+    What branches are merged into, and what is left before the resolution falls. Of
+    further calls of a layer, the name is `layer@1` and so on.
     """
     made = list(calls(model))
     read: dict[int, list] = {}
@@ -91,14 +93,16 @@ def block_ends(model: keras.Model) -> dict[str, Any]:
         for tensor in call.inputs:
             read.setdefault(id(tensor), []).append(call)
     found: dict = {}
+    times: collections.Counter = collections.Counter()
     for call in made:
-        x = call.outputs[0]
+        x, name = call.outputs[0], call.op.name
+        times[name] += 1
         if len(call.outputs) != 1 or len(x.shape) < 3:
             continue
         merges = len({id(t) for t in call.inputs if len(t.shape) == len(x.shape)}) > 1
         falls = any(_smaller(each, x) for each in read.get(id(x), ()))
-        if (merges or falls) and call.op.name not in found:
-            found[call.op.name] = x
+        if merges or falls:
+            found[f"{name}@{times[name] - 1}" if times[name] > 1 else name] = x
     return found
 
 
@@ -131,7 +135,7 @@ def matches(
     if not pairs:
         return [outputs]
     s, t = (list(tensors) for tensors in zip(*pairs))
-    both = keras.Model(student.inputs[0], s), keras.Model(teacher.inputs[0], t)
+    both = keras.Model(images_of(student), s), keras.Model(images_of(teacher), t)
     sums: list = [_Sums() for _ in pairs]
     for images in batches:
         values = (keras.tree.flatten(each(images, training=False)) for each in both)
@@ -139,6 +143,11 @@ def matches(
             total.add(_rows(s), _rows(t))
     found = [total.match(*pair) for total, pair in zip(sums, pairs) if total.count]
     return [outputs, *(match for match in found if match)]
+
+
+def images_of(model: keras.Model) -> Any:
+    """A model's input if it has one, else the list of them."""
+    return model.inputs if len(model.inputs) > 1 else model.inputs[0]
 
 
 def _rows(x):

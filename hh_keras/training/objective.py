@@ -7,7 +7,7 @@ import keras
 from hh_keras.errors import HHError
 from hh_keras.graph.heads import from_logits
 from hh_keras.training import distillation
-from hh_keras.training.features import matches
+from hh_keras.training.features import images_of, matches
 from hh_keras.training.recipes import Recipe
 from hh_keras.training.task import Task
 
@@ -90,7 +90,7 @@ def _kd(loss, model, teacher, weight, temperature):
 
 def _match(loss, model, teacher, weight, feature_weight, images):
     outputs, *found = matches(model, teacher, images if feature_weight else ())
-    wanted = keras.Model(teacher.inputs[0], [m.teacher for m in (outputs, *found)])
+    wanted = keras.Model(images_of(teacher), [m.teacher for m in (outputs, *found)])
 
     def losses(images, labels, ours):
         theirs = keras.tree.flatten(wanted(images, training=False))

@@ -125,7 +125,8 @@ def weighted(dataset: tf.data.Dataset, replicas: int = 1) -> tf.data.Dataset:
     statistics of no example at all would be NaN.
 
     Args:
-        dataset: tf.data dataset of (images, labels) batches.
+        dataset: tf.data dataset of (images, labels) batches; images may be several, a
+            tuple.
         replicas: how many will share a batch.
 
     Returns:
@@ -137,7 +138,9 @@ def weighted(dataset: tf.data.Dataset, replicas: int = 1) -> tf.data.Dataset:
         size = tf.shape(labels)[0]
         missing = tf.maximum(replicas - size, 0)
         share = tf.fill([size], 1.0 / tf.cast(tf.maximum(size, 1), tf.float32))
-        return tuple(_filled_up(x, missing) for x in (images, labels, share))
+        return tf.nest.map_structure(
+            lambda x: _filled_up(x, missing), (images, labels, share)
+        )
 
     return dataset.map(weigh, tf.data.AUTOTUNE, deterministic=True)
 

@@ -113,8 +113,8 @@ def _deployed(
         parts = halves(model)
         kernel = outputs_of(parts.exemplar, [exemplars])
         found[name] = {
-            PARTS[0]: Part(parts.exemplar, [exemplars]),
-            PARTS[1]: Part(parts.search, [searches, *kernel]),
+            PARTS[0]: Part(parts.exemplar, exemplars),
+            PARTS[1]: Part(parts.search, (searches, *kernel)),
         }
     return found
 
