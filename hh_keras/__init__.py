@@ -21,6 +21,9 @@ _REGISTERING = (
     "models.legacy.activations",
     "search.regularizers",
     "surgery.scales",
+    "tasks.tracking.descent",
+    "tasks.tracking.filters",
+    "tasks.tracking.pixelwise",
     "training.optimizers",
 )
 

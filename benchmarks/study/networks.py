@@ -10,6 +10,9 @@ NETWORKS = {
     "resnet20_half": ("resnet20", {"widths": (8, 16, 32)}),
     "mobilenetv1_eighth": ("mobilenetv1", {"width": 0.125}),
     "mobilenetv2_quarter": ("mobilenetv2_small", {"width": 0.25}),
+    "resnet20": ("resnet20", {}),
+    "mobilenetv1_quarter": ("mobilenetv1", {"width": 0.25}),
+    "mobilenetv3_half": ("mobilenetv3_small", {"width": 0.5}),
     "densenet22": ("densenet40", {"growth": 6, "depth": 22}),
 }
 

@@ -142,6 +142,35 @@ def law():
             yield Run(*pair, "law", seed, 1.0, k, None, SHORT, 1, own)
 
 
+LAW: Law | None = (
+    None  # what `fitting.fit` finds of study `law`; set before pairs B run
+)
+
+# Pairs B: they took no part in the law, nor in any other choice of the package's.
+PAIRS_B = (
+    ("resnet20", "cifar10:10000@32", SHORT),
+    ("mobilenetv2_quarter", "cifar10:10000@32", SHORT),
+    ("vgg11_quarter", "tiny:4000@32", SHORT),
+    ("mobilenetv1_quarter", "fashion:5000@28", SHORT),
+    ("densenet22", "fashion:5000@16", SHORT),
+    ("resnet20_half", "tiny:4000@32", SHORT),
+    ("resnet8", "cifar10:2500@16", LONG),
+    ("mobilenetv3_half", "fashion:5000@28", SHORT),
+)
+
+
+def confirm_law():
+    """Eight pairs that took no part: the law, balanced, random, original."""
+    if LAW is None:
+        return
+    for seed, (network, data, protocol) in itertools.product(range(300, 305), PAIRS_B):
+        pair = network, data
+        yield Run(*pair, "original", seed, 1.0, seed, None, protocol)
+        yield Run(*pair, "law", seed, 1.0, seed, None, protocol, "auto", LAW)
+        yield Run(*pair, "lwdna", seed, 1.0, seed, BALANCED, protocol)
+        yield Run(*pair, "random", seed, 1.0, seed, None, protocol)
+
+
 def overfit():
     """Half the images, three times the steps: 92 passes over 2,500 images."""
     pairs = [(network, data.replace("5000", "2500")) for network, data in PAIRS[:2]]
@@ -169,5 +198,5 @@ def ideas():
 
 
 _ALL = probe, ideas, choose, confirm, half, slow, slow_half, controls, rounding, law
-_ALL += (overfit,)
+_ALL += (confirm_law, overfit)
 STUDIES = {study.__name__: study for study in _ALL}

@@ -131,7 +131,8 @@ def export(run: Run, name: str, model: str, args: FlagValues) -> tuple[dict, Ima
         "files": {},
         "left_out": {},
     }
-    for kind, path in formats.paths(run.path, name, FORMATS).items():
+    file_name = name + application.parts[-1]
+    for kind, path in formats.paths(run.path, file_name, FORMATS).items():
         stage, file = f"{name} {kind}", str(path.relative_to(run.path))
         if not workdir.is_finished(run, stage, (file,)):
             if kind not in args.formats:

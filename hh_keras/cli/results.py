@@ -36,8 +36,11 @@ def collect(
     """Collects what the run found, as `hh_keras.report` takes it."""
     searched, exported = run.stages["search"], run.stages["export"]
     planned = hh_keras.Plan.load(run.path / "plan.json").notes
-    found = {name: _model_results(run, name, data.image_shape) for name in NAMES}
     application = registry.application(args)
+    found = {
+        name: _model_results(run, name, data.image_shape, application.parts)
+        for name in NAMES
+    }
     skipped = dict(data.skipped)
     for name in NAMES:
         skipped.update(run.stages[f"train {name}"].get("skipped", {}))
@@ -128,7 +131,7 @@ def _text(value):
     return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
 
-def _model_results(run, name, image_shape):
+def _model_results(run, name, image_shape, parts):
     trained = run.stages[f"train {name}"]
     path = run.path / f"{name}.keras"
     model = network.load_saved(path)
@@ -136,7 +139,9 @@ def _model_results(run, name, image_shape):
         **trained["scores"],
         **network.describe(model, image_shape),
         "keras_bytes": path.stat().st_size,
-        "tflite_bytes": (run.path / f"{name}.tflite").stat().st_size,
+        "tflite_bytes": sum(
+            (run.path / f"{name}{part}.tflite").stat().st_size for part in parts
+        ),
         "latency_ms": run.stages["export"]["latency_ms"][name],
         "train_seconds": trained["train_seconds"],
     }

@@ -6,6 +6,7 @@ same run has finished it before.
 
 import dataclasses
 import functools
+import itertools
 import time
 from collections.abc import Callable
 
@@ -145,32 +146,37 @@ def _initial(run, name, args):
 
 def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
     """Exports both networks, checks the files, measures their latency."""
+    application = registry.application(args)
+    suffixes = application.parts
     needed = [
         str(path.relative_to(run.path))
-        for name in NAMES
-        for path in formats.paths(run.path, name, formats.EXACT).values()
+        for name, suffix in itertools.product(NAMES, suffixes)
+        for path in formats.paths(run.path, name + suffix, formats.EXACT).values()
     ]
     if is_finished(run, "export", needed):
         print("  done before in this workdir, reused")
         return
     started = time.perf_counter()
     models = {name: network.load_saved(run.path / f"{name}.keras") for name in NAMES}
-    application = registry.application(args)
-    images, parity = application.check_images(models, data, args), {}
-    shape = example_shape(images)
-    for name, model in models.items():
-        parity[name] = formats.write_exact(
-            model,
+    parts = application.deployed(models, data, args)
+    parity: dict[str, dict] = {}
+    for name, part in itertools.product(NAMES, suffixes):
+        found = formats.write_exact(
+            parts[name][part].network,
             run.path,
-            name,
-            images,
+            name + part,
+            parts[name][part].inputs,
             data.class_names,
             application.view(args),
             application.task.encoded,
         )
-        for kind, each in parity[name].items():
-            print(f"  {name} {kind}: {formats.parity_line(each)}")
-    paths = [run.path / f"{name}.tflite" for name in NAMES]
+        for kind, each in found.items():
+            print(f"  {name}{part} {kind}: {formats.parity_line(each)}")
+            parity.setdefault(name, {})[f"{part} {kind}".strip(" _")] = each
+    last = suffixes[-1]  # runs on every image
+    paths = [run.path / f"{name}{last}.tflite" for name in NAMES]
+    shape = example_shape(parts[NAMES[0]][last].inputs)
+    running = {name: parts[name][last].network for name in NAMES}
     times = _latency_facts(exporting.latencies(paths, shape))
     finish(
         run,
@@ -179,7 +185,7 @@ def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
         parity=parity,
         image_shape=list(shape),
         latency_ms=times,
-        layer_times=_layer_times(models, times, shape),
+        layer_times=_layer_times(running, times, shape),
     )
 
 

@@ -75,6 +75,31 @@ def calibration_images(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """A network as it is deployed, whole or one of its parts.
+
+    Attributes:
+        network: a Keras model.
+        inputs: what its files are checked on: an array `(n, ...)`; a tuple of them of a
+            network with several inputs.
+    """
+
+    network: Any
+    inputs: Any
+
+
+def whole(
+    check_images: Callable,
+    models: Mapping[str, Any],
+    data: ImageData,
+    args: FlagValues,
+) -> dict[str, dict[str, Part]]:
+    """`deployed` of networks that are one file each, checked on the same images."""
+    images = check_images(models, data, args)
+    return {name: {"": Part(model, images)} for name, model in models.items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Application:
     """What the commands do for a task; `args` are their parsed flags.
 
@@ -88,9 +113,8 @@ class Application:
             one of the task.
         evaluate_file: `evaluate_file(args, build)` scores the file --model.
         files: `files(network, data, args)` tells how its files are made and checked.
-        check_images: `check_images(models, data, args)`: what all of them can be
-            checked on, float32 `(n, height, width, channels)`; a tuple of such for
-            networks of several images.
+        deployed: `deployed(models, data, args)`: the `Part`s of each network, by the
+            networks' names and by `parts`.
         words: of the report on files.
         say: `say(scores)`, scores as text.
         facts: `facts(data)`: what the run's report says of the training examples.
@@ -101,13 +125,15 @@ class Application:
         calibration: `calibration(args, data, folder, count)`: so many inputs as the
             network sees them, of a folder of images without labels; an array or
             batches, as `hh_keras.shrink` takes them.
+        parts: what the names of a network's files end in, one for each of its parts;
+            the last runs on every image.
     """
 
     task: Task
     load: Callable[..., tuple[Any, ImageData]]
     evaluate_file: Callable[..., Evaluation]
     files: Callable[..., FileChecks]
-    check_images: Callable[..., Any]
+    deployed: Callable[..., dict]
     words: FileWords
     say: Callable[[Mapping[str, float]], str]
     facts: Callable[[ImageData], Mapping[str, Any]]
@@ -115,3 +141,4 @@ class Application:
     pictures: Callable[..., list] = lambda paths, data: []
     view: Callable[..., str] = lambda args: "resize"
     calibration: Callable[..., Any] = calibration_images
+    parts: tuple[str, ...] = ("",)

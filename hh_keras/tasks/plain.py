@@ -13,7 +13,13 @@ from hh_keras.data import ImageData, example_shape, first_images
 from hh_keras.errors import ModelError
 from hh_keras.export import formats
 from hh_keras.models import is_keras_file
-from hh_keras.tasks.application import Application, Evaluation, FileChecks, FileWords
+from hh_keras.tasks.application import (
+    Application,
+    Evaluation,
+    FileChecks,
+    FileWords,
+    whole,
+)
 from hh_keras.training import Task
 
 WORDS = FileWords(
@@ -38,7 +44,7 @@ def plain(task: Task, load: Callable) -> Application:
         load=load,
         evaluate_file=functools.partial(_evaluate_file, task, load),
         files=functools.partial(_files, task),
-        check_images=_check_images,
+        deployed=functools.partial(whole, _check_images),
         words=WORDS,
         say=functools.partial(_say, task),
         facts=lambda data: {"num_train": data.num_train},

@@ -7,7 +7,7 @@ import tempfile
 import heterogeneity
 import numpy as np
 import pytest
-from study import data, networks, summary, training, variants
+from study import data, fitting, networks, summary, training, variants
 from study.runs import Law, Protocol, Run, Search
 
 import hh_keras as hh
@@ -141,3 +141,24 @@ def test_differences_are_paired_by_seed():
     own = [row("random", 1, 0.71), row("random", 0, 0.52), row("random", 2, 0.9)]
     got = summary.differences_of(own, base + own, "original")
     np.testing.assert_allclose(got, [1, 2])
+
+
+def test_the_fit_finds_a_law_that_is_there():
+    rng, rows = np.random.default_rng(0), []
+    for pair, noise in (("a", 0.005), ("b", 0.002), ("c", 0.008)):
+        for seed in range(4):
+            run = Run(pair, "x", "original", seed)
+            rows.append({"run": run, "accuracy": 0.5 + noise * rng.normal()})
+        for _ in range(60):
+            law = Law(*map(float, rng.uniform((-0.25, -0.6, -1.2), (1, 0.6, 1.2))))
+            lost = 8 * (law.alpha - 0.25) ** 2 + 3 * (law.beta + 0.3) ** 2
+            lost += 1.5 * (law.gamma - 0.5) ** 2
+            accuracy = 0.52 - 0.01 * lost + noise * rng.normal()
+            rows.append(
+                {"run": Run(pair, "x", "law", 0, law=law), "accuracy": accuracy}
+            )
+    found = fitting.fit(rows)
+    law = found["law"]
+    wanted = (0.25, -0.3, 0.5)
+    assert np.abs(np.subtract((law.alpha, law.beta, law.gamma), wanted)).max() < 0.3
+    assert found["runs"] == 180 and min(found["correlation"].values()) > 0.7

@@ -12,7 +12,7 @@ recipe, exported, checked and measured.
     python launch/run.py --task=denoise --workdir=runs/denoise
     python launch/run.py --task=sr --scale=2 --dataset=holiday/ --workdir=runs/larger
 
-The first line takes about ten minutes on two cores. Open report.html afterwards.
+The first line takes four to five minutes on two cores. Open report.html afterwards.
 
 Leaves in --workdir: report.html (with pictures/), results.json, plan.json,
 original.keras and lw_dna.keras (trained), saved_model/original and

@@ -13,7 +13,7 @@ from hh_keras.data import ImageData
 from hh_keras.errors import HHError
 from hh_keras.models import is_keras_file, sources
 from hh_keras.report import Picture
-from hh_keras.tasks.application import Application, Evaluation
+from hh_keras.tasks.application import Application, Evaluation, whole
 from hh_keras.tasks.plain import plain
 from hh_keras.tasks.registry import refuse
 from hh_keras.tasks.restoration import data as photographs
@@ -48,7 +48,7 @@ def application(args: FlagValues) -> Application:
         plain(task, functools.partial(photographs.load, task.check)),
         evaluate_file=functools.partial(_evaluate_file, task),
         files=functools.partial(file_checks, task),
-        check_images=_check_images,
+        deployed=functools.partial(whole, _check_images),
         words=WORDS,
         say=_say,
         facts=lambda data: {"patches per epoch": data.num_train},

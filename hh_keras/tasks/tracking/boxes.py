@@ -27,7 +27,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     inner = np.prod(np.maximum(high - low, 0), -1)
     both = np.prod(a[..., 2:], -1) + np.prod(b[..., 2:], -1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return inner / (both - inner)
+        return np.minimum(inner / (both - inner), 1)  # rounding would make it more
 
 
 def enclosing(polygons: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ def load_pairs(
 
     Exemplars show a target in their middle. Search images are of a frame of the same
     video, shifted and zoomed: boxes are left, top, width and height of the target in
-    the search image's pixels, and may reach past it; NaN where the search image is of
+    sides of the search image, and may reach past it; NaN where the search image is of
     another object. Where squares reach past a frame, they have its mean colour.
     Pictures, and videos with one box, are pairs of themselves, with half as much shift
     again and the zoom squared.
@@ -257,4 +257,4 @@ class _Pairs:
             exemplar, search, box = augmented(exemplar, search, box, rng)
         if first[0] != second[0]:
             box = np.full(4, np.nan)
-        return exemplar, search, box
+        return exemplar, search, box / self.geometry.search_size

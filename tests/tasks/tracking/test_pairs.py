@@ -54,9 +54,10 @@ def assert_equal(one, two):
 
 
 def together(dataset):
-    """Exemplars, search images and boxes of all batches."""
+    """Exemplars, search images and boxes, in pixels, of all batches."""
     parts = zip(*([*x, y] for x, y in arrays(dataset)))
-    return [np.concatenate(each) for each in parts]
+    exemplars, searches, boxes = (np.concatenate(each) for each in parts)
+    return exemplars, searches, boxes * searches.shape[1]
 
 
 def seen(exemplars, searches, boxes):

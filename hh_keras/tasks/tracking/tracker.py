@@ -1,0 +1,184 @@
+"""Following a target from frame to frame: the loop around the two networks."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hh_keras.errors import DataError
+from hh_keras.tasks.tracking.boxes import around, centres
+from hh_keras.tasks.tracking.cropping import crop, mean_colour
+from hh_keras.tasks.tracking.halves import halves
+from hh_keras.tasks.tracking.networks import CONTEXT
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the networks' answers become a path.
+
+    Attributes:
+        rate: share of the kernel that every frame renews.
+        scales: sizes that are tried, as factors, by networks that tell no boxes.
+        scale_rate: share of a new size that is believed.
+        scale_penalty: factor on the score of every other size than the present.
+        window: share of the cosine window in the score: how much a target is expected
+            near where it was.
+        lost: a score below it leaves size and kernel as they are.
+        grow: how many times larger or smaller a target may become in all.
+    """
+
+    rate: float = 0.015
+    scales: tuple[float, ...] = (1 / 1.03, 1.0, 1.03)
+    scale_rate: float = 0.6
+    scale_penalty: float = 0.98
+    window: float = 0.2
+    lost: float = 0.15
+    grow: float = 6.0
+
+
+class Tracker:
+    """One target, followed.
+
+    Args:
+        exemplar: images float32 `(n, side, side, 3)` to a list of arrays, the kernel.
+        search: `[images, *kernel]` to the output, see `networks.tracker`.
+        side: of the images, in pixels.
+        sides: whether the output tells the target's sides.
+        settings: a `Settings`.
+    """
+
+    def __init__(
+        self,
+        exemplar: Callable,
+        search: Callable,
+        side: int,
+        sides: bool,
+        settings: Settings | None = None,
+    ) -> None:
+        self.exemplar, self.search, self.side = exemplar, search, side
+        self.sides = sides
+        self.settings = settings or Settings()
+
+    def start(self, frame: np.ndarray, box: Sequence[float]) -> None:
+        """Takes the target of a frame, by its box.
+
+        Raises:
+            DataError: the box has no size, or lies outside of the frame.
+        """
+        check_box(frame, box)
+        self.centre = centres(np.asarray(box))
+        self.size = np.asarray(box, float)[2:]
+        self.first = np.sqrt(np.prod(self.size))
+        self.score = 1.0
+        self.kernel = self._kernel(frame)
+
+    def update(self, frame: np.ndarray) -> tuple[np.ndarray, float]:
+        """Finds the target in the next frame.
+
+        Returns:
+            Its box, float `(4,)`, and the score, about 1 if it looks as it did.
+        """
+        settings = self.settings
+        base = np.sqrt(np.prod(self.size))
+        scales = np.array(settings.scales)
+        if self.sides:
+            scales = np.ones(1)
+        fill = mean_colour(frame)
+        images = [
+            crop(frame, self.centre, CONTEXT * base * s, self.side, fill)
+            for s in scales
+        ]
+        kernel = [np.repeat(k, len(scales), 0) for k in self.kernel]
+        found = self.search([np.stack(images).astype("float32"), *kernel])
+        maps = found[..., 0]
+        cells = maps.shape[1]
+        window = np.outer(*2 * [np.hanning(cells + 2)[1:-1]])
+        seen = (1 - settings.window) * maps + settings.window * window * maps.max()
+        seen = seen * np.where(scales == 1, 1, settings.scale_penalty)[:, None, None]
+        best, row, column = np.unravel_index(seen.argmax(), seen.shape)
+        self.score = float(maps[best, row, column])
+        cell = CONTEXT * base * scales[best] / cells
+        if self.sides:
+            place = np.array([column, row]) + 0.5 - cells / 2
+            sides = found[best, row, column, 1:] * base * scales[best]
+            middle = self.centre + place * cell + (sides[2:] - sides[:2]) / 2
+            size = sides[:2] + sides[2:]
+        else:
+            place = np.array([column, row]) + _between(maps[best], row, column)
+            middle = self.centre + (place + 0.5 - cells / 2) * cell
+            size = self.size * scales[best]
+        height, width = frame.shape[:2]
+        self.centre = np.clip(middle, 0, [width, height])
+        if self.score > settings.lost:
+            rate = settings.scale_rate
+            size = self.size ** (1 - rate) * np.maximum(size, 1e-3) ** rate
+            span = self.first / settings.grow, self.first * settings.grow
+            mean = np.sqrt(np.prod(size))
+            self.size = np.clip(size * np.clip(mean, *span) / mean, 2, [width, height])
+            if settings.rate:
+                own = self._kernel(frame)
+                keep = 1 - settings.rate
+                self.kernel = [
+                    keep * a + settings.rate * b for a, b in zip(self.kernel, own)
+                ]
+        return around(self.centre, self.size), self.score
+
+    def resize(self, factor: np.ndarray) -> None:
+        """Frames are larger from now on by factors `(2,)`: across, down."""
+        self.centre, self.size = self.centre * factor, self.size * factor
+
+    def _kernel(self, frame):
+        side = CONTEXT * np.sqrt(np.prod(self.size))
+        image = crop(frame, self.centre, side, self.side, mean_colour(frame))
+        return self.exemplar(image[None].astype("float32"))
+
+
+def _between(values, row, column):
+    """Where between cells the peak is, by a parabola each way: across, down."""
+
+    def vertex(line, place):
+        if not 0 < place < len(line) - 1:
+            return 0.0
+        a, b, c = line[place - 1 : place + 2]
+        bend = a - 2 * b + c
+        return float(np.clip((a - c) / (2 * bend), -0.5, 0.5)) if bend < 0 else 0.0
+
+    return np.array([vertex(values[row], column), vertex(values[:, column], row)])
+
+
+def check_box(frame: np.ndarray, box: Sequence[float]) -> None:
+    """Raises DataError unless a box lies, at least in part, in a frame."""
+    height, width = frame.shape[:2]
+    x, y, w, h = map(float, box)
+    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
+        raise DataError(
+            f"box {x:g},{y:g},{w:g},{h:g} has no size; give left, top, width, height "
+            "in pixels."
+        )
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        raise DataError(
+            f"box {x:g},{y:g},{w:g},{h:g} lies outside of the frame, "
+            f"which has {width}x{height}."
+        )
+
+
+def of_model(model: keras.Model, settings: Settings | None = None) -> Tracker:
+    """A `Tracker` by a Keras model, see `hh_keras.tasks.tracking.networks.tracker`."""
+    parts = halves(model)
+
+    def runner(part: keras.Model) -> Callable:
+        run = tf.function(
+            lambda inputs: part(inputs, training=False), reduce_retracing=True
+        )
+
+        def call(inputs: Any) -> Any:
+            tensors = keras.tree.map_structure(tf.convert_to_tensor, inputs)
+            return keras.tree.map_structure(lambda t: t.numpy(), run(tensors))
+
+        return call
+
+    side, sides = model.inputs[0].shape[1], model.output_shape[-1] == 5
+    return Tracker(runner(parts.exemplar), runner(parts.search), side, sides, settings)
