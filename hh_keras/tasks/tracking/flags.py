@@ -64,7 +64,7 @@ FLAGS = TaskFlags(
     "(docs/tracking.md)",
     augmentations=("none", "track"),
     flags=_OWN,
-    own=tuple(flag.name for flag in _OWN),
+    own=(*(flag.name for flag in _OWN), "image_size", "pretrained"),
     why="it is for --task=track",
     smoke={"limit": 2, "pairs": 8, "batch_size": 4, "check_images": 2},
 )

@@ -119,9 +119,9 @@ def _filtered(z, x, strides, side, size):
     maps = []
     for stride, own, other in zip(strides, z, x):
         spectrum = Spectrum(name=f"spectrum_{stride}")
-        sums = Fit(SIGMA * side / stride / CONTEXT, name=f"fit_{stride}")(spectrum(own))
+        fit = Fit(SIGMA * side / stride / CONTEXT, name=f"fit_{stride}")
         match = Match(size, name=f"match_{stride}")
-        maps.append(match([spectrum(other), *sums]))
+        maps.append(match([spectrum(other), fit(spectrum(own))]))
     return layers.Average(name="response")(maps) if len(maps) > 1 else maps[0]
 
 
