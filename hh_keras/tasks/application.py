@@ -125,6 +125,7 @@ class Application:
         calibration: `calibration(args, data, folder, count)`: so many inputs as the
             network sees them, of a folder of images without labels; an array or
             batches, as `hh_keras.shrink` takes them.
+        examples: what is counted where scores are told.
         parts: what the names of a network's files end in, one for each of its parts;
             the last runs on every image.
     """
@@ -141,4 +142,5 @@ class Application:
     pictures: Callable[..., list] = lambda paths, data: []
     view: Callable[..., str] = lambda args: "resize"
     calibration: Callable[..., Any] = calibration_images
+    examples: str = "validation images"
     parts: tuple[str, ...] = ("",)

@@ -60,6 +60,7 @@ def application(args: FlagValues) -> Application:
         say=_say,
         facts=lambda data: {"pairs per epoch": data.num_train},
         pictures=functools.partial(_pictures, videos),
+        examples="held-out pairs or frames",
         parts=PARTS,
     )
 
