@@ -28,8 +28,9 @@ _OWN = (
     Flag(
         "strides",
         Checked(parse_strides, "N,N", "write increasing strides such as 4,8,16."),
-        (4, 8, 16),
-        "track: which features of --model are used, in pixels from one to the next.",
+        None,
+        "track: which features of --model are used, in pixels from one to the next. "
+        "Default: the last three up to 16.",
     ),
     Flag(
         "sides",
