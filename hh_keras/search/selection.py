@@ -139,9 +139,11 @@ def select_channels(
             break
         finer = rounding.steps(channel_map, round_to, most)
         counts = filling.top_up(costs, found(scores, finer, counts), counts, limits)
-        if filling.use(costs(counts), limits) < filling.LEAST:
-            blocks = found(scores, finer)
-            counts = filling.exchange(costs, blocks, floors, limits, counts, _AT_ONCE)
+    for most in rounding.FINER if round_to == rounding.AUTO else ():
+        if filling.use(costs(counts), limits) >= filling.LEAST:
+            break
+        several = found(scores, rounding.steps(channel_map, round_to, most))
+        counts = filling.exchange(costs, several, floors, limits, counts, _AT_ONCE)
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
         keep[_ranked(group, scores)[:count]] = True
