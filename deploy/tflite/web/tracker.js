@@ -224,14 +224,17 @@ export function crop(frame, centre, side, size, fill) {
   const first = low.map((each) => Math.floor(each) - 1);
   const [across, down] = low.map((each, k) => Math.ceil(each + side) + 1 - first[k]);
   const window = new Uint8Array(across * down * 3);
+  const { data, width, height } = frame;
   for (let y = 0, to = 0; y < down; y++) {
     const row = first[1] + y;
-    const there = row >= 0 && row < frame.height;
+    const there = row >= 0 && row < height;
     for (let x = 0; x < across; x++, to += 3) {
       const column = first[0] + x;
-      const inside = there && column >= 0 && column < frame.width;
-      const from = 4 * (row * frame.width + column);
-      for (let c = 0; c < 3; c++) window[to + c] = inside ? frame.data[from + c] : fill[c];
+      const inside = there && column >= 0 && column < width;
+      const from = 4 * (row * width + column);
+      window[to] = inside ? data[from] : fill[0];
+      window[to + 1] = inside ? data[from + 1] : fill[1];
+      window[to + 2] = inside ? data[from + 2] : fill[2];
     }
   }
   const [left, top] = low.map((each, k) => each - first[k]);
