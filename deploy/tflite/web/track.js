@@ -129,7 +129,7 @@ async function toggleCamera() {
 function leave() {
   stop();
   footage.close();
-  frame = null;
+  frame = drag = null;
   $("shown").hidden = true;
   $("drop").querySelector(".hint").hidden = false;
   $("drop").classList.remove("full");
@@ -186,9 +186,11 @@ function showBox(next, kind) {
 // ---- following
 
 async function begin(marked) {
+  const mine = ++turn;
   times = [];
   followed = 0;
   await alone(() => tracker.start(frame, marked));
+  if (mine !== turn) return;
   showBox(marked, "seen");
   await follow();
 }

@@ -223,7 +223,7 @@ export function crop(frame, centre, side, size, fill) {
   const low = centre.map((each) => each - side / 2);
   const first = low.map((each) => Math.floor(each) - 1);
   const [across, down] = low.map((each, k) => Math.ceil(each + side) + 1 - first[k]);
-  const window = new Uint8Array(across * down * 3);
+  const square = new Uint8Array(across * down * 3);
   const { data, width, height } = frame;
   for (let y = 0, to = 0; y < down; y++) {
     const row = first[1] + y;
@@ -232,12 +232,12 @@ export function crop(frame, centre, side, size, fill) {
       const column = first[0] + x;
       const inside = there && column >= 0 && column < width;
       const from = 4 * (row * width + column);
-      window[to] = inside ? data[from] : fill[0];
-      window[to + 1] = inside ? data[from + 1] : fill[1];
-      window[to + 2] = inside ? data[from + 2] : fill[2];
+      square[to] = inside ? data[from] : fill[0];
+      square[to + 1] = inside ? data[from + 1] : fill[1];
+      square[to + 2] = inside ? data[from + 2] : fill[2];
     }
   }
   const [left, top] = low.map((each, k) => each - first[k]);
   const box = [left, top, left + side, top + side];
-  return resize(window, down, across, 3, size, size, box);
+  return resize(square, down, across, 3, size, size, box);
 }
