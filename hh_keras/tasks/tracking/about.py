@@ -8,6 +8,7 @@ import keras
 from hh_keras import export as exporting
 from hh_keras.errors import ModelError
 from hh_keras.export import About
+from hh_keras.tasks.tracking.halves import IMAGE
 from hh_keras.tasks.tracking.networks import CONTEXT
 from hh_keras.tasks.tracking.tracker import Settings, of_model
 
@@ -31,10 +32,9 @@ def about(model: keras.Model) -> dict[str, About]:
         "sides": tracker.sides,
         "settings": dataclasses.asdict(tracker.settings),
     }
-    images = model.inputs[0].name, "search"
     return {
-        part: About({image: _CUT}, {_SECTION: {"part": part[1:], **told}})
-        for part, image in zip(PARTS, images)
+        part: About({IMAGE: _CUT}, {_SECTION: {"part": part[1:], **told}})
+        for part in PARTS
     }
 
 
