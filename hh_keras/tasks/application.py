@@ -10,6 +10,7 @@ from absl.flags import FlagValues
 from matplotlib.figure import Figure
 
 from hh_keras.data import ImageData, unlabelled
+from hh_keras.export import About
 from hh_keras.flag import given
 from hh_keras.training import Task
 
@@ -82,10 +83,12 @@ class Part:
         network: a Keras model.
         inputs: what its files are checked on: an array `(n, ...)`; a tuple of them of a
             network with several inputs.
+        about: of `hh_keras.export.tflite`.
     """
 
     network: Any
     inputs: Any
+    about: About | None = None
 
 
 def whole(

@@ -7,6 +7,9 @@ import keras
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
 
+IMAGE = "image"
+"""What the first input of both halves is called."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Halves:
@@ -55,13 +58,13 @@ def halves(model: keras.Model) -> Halves:
         )
     tensors = list(kernel.values())
     return Halves(
-        _again("exemplar", first, [exemplar], ["image"], tensors),
+        _again("exemplar", first, [exemplar], [IMAGE], tensors),
         _again(
             "search",
             second,
             [search, *tensors],
             # Servers sort inputs by name.
-            ["image", *(f"kernel_{k:02d}" for k in range(len(tensors)))],
+            [IMAGE, *(f"kernel_{k:02d}" for k in range(len(tensors)))],
             model.outputs[0],
         ),
     )
