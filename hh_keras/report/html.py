@@ -297,7 +297,8 @@ def _dataset(dataset):
     facts = {"name": facts.pop("name", None), **facts} if facts else facts
     for key in ("image_shape", "tflite_tile"):
         if facts.get(key):
-            shapes = facts[key] if isinstance(facts[key][0], list) else [facts[key]]
+            one = not isinstance(facts[key][0], (list, tuple))
+            shapes = [facts[key]] if one else facts[key]
             facts[key] = " and ".join(" × ".join(map(str, each)) for each in shapes)
     for key in ("num_train", "num_validation"):
         if key in facts:

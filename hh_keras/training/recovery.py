@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.data import unlabelled
-from hh_keras.errors import DataError, HHError
+from hh_keras.errors import DataError, HHError, ModelError
 from hh_keras.goal import Goal
 from hh_keras.graph.heads import gives_classes
 from hh_keras.graph.opening.inline import inline
@@ -79,7 +79,7 @@ def recover(
     Raises:
         DataError: no images, not images, or NaN in them.
         HHError: minutes that are none.
-        ModelError: the networks do not belong together.
+        ModelError: the networks do not belong together, or take several images.
 
     Example:
         >>> recover(result.model, model, photographs, minutes=10)  # doctest: +SKIP
@@ -88,6 +88,12 @@ def recover(
         raise HHError(
             f"recover: minutes={minutes!r}: give a number above 0, or None for the "
             "epochs of the recipe."
+        )
+    if len(small.inputs) != 1:
+        raise ModelError(
+            f"recover: '{small.name}' takes {len(small.inputs)} inputs, and images are "
+            "cut at random for one. Use hh_keras.training.train with its task's data, "
+            "Recipe(distill='match') and the original as teacher."
         )
     original = inline(original, leaves=False)
     shape = tuple(small.inputs[0].shape[1:])

@@ -15,7 +15,7 @@ def test_run(tmp_path):
     flags = ["--epochs=1", "--batch_size=20", "--search_batches=1", "--macs=0.6x"]
     given = ["--model=tests.siamese:siamese", *flags, f"--workdir={tmp_path}"]
     done = subprocess.run(
-        [*command, *given], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [*command, *given], cwd=ROOT, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
     for name in FILES:

@@ -7,6 +7,7 @@ import pytest
 from hh_keras.errors import ModelError
 from hh_keras.training import Recipe, strategy
 from hh_keras.training.features import block_ends
+from hh_keras.training.recovery import recover
 from hh_keras.training.trainee import weighted
 from tests.siamese import pairs, siamese, train
 
@@ -101,3 +102,8 @@ def test_teachers_of_other_images():
 def test_features_of_both_calls_are_found():
     names = list(block_ends(siamese()))
     assert {"relu0", "relu0@1", "relu1", "relu1@1"} < set(names)
+
+
+def test_recovery_is_of_one_image():
+    with pytest.raises(ModelError, match="takes 2 inputs"):
+        recover(siamese(), siamese(), np.zeros((4, 7, 7, 3)))
