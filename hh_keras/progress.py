@@ -89,7 +89,7 @@ class Lines:
         _waiting.begin()
 
     def __iter__(self) -> Iterator:
-        for step in self.steps or ():
+        for step in () if self.steps is None else self.steps:
             yield step
             self.update()
 

@@ -119,15 +119,15 @@ def _changed_flags(args):
     """The flags that were given, as they would be written again."""
     given = [args[name] for name in args if args[name].present]
     return [
-        shlex.quote(f"--{flag.name}={_text(flag.value)}")
+        shlex.quote(f"--{flag.name}={_text(flag.name, flag.value)}")
         for flag in given
         if flag.name != "workdir"
     ]
 
 
-def _text(value):
+def _text(name, value):
     if isinstance(value, tuple):
-        return "x".join(str(size) for size in value)
+        return ("x" if name == "image_size" else ",").join(map(str, value))
     return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
 

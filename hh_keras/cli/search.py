@@ -299,9 +299,10 @@ def kept_lines(kept: hh_keras.Kept) -> str:
     same = kept.agreement
     answers = "" if same is None else f"; the same answer for {same:.1%}"
     which = "held out" if kept.held_out else "also learnt from: too good a figure"
+    images = f"{kept.examples:,} image{'s' * (kept.examples != 1)}"
+    share = f"{kept.share:.1%}" if kept.share == kept.share else "no telling how much"
     lines = (
-        f"  kept       {kept.share:.1%} of the output{answers}, untrained, on "
-        f"{kept.examples:,} images ({which})"
+        f"  kept       {share} of the output{answers}, untrained, on {images} ({which})"
     )
     if kept.worst is not None:
         lines += (
@@ -315,4 +316,6 @@ def kept_facts(kept: hh_keras.Kept | None) -> dict | None:
     if kept is None:
         return None
     facts = dataclasses.asdict(kept)
-    return {"share": kept.share, "agreement": kept.agreement, **facts}
+    facts = {"share": kept.share, "agreement": kept.agreement, **facts}
+    # JSON has no NaN.
+    return keras.tree.map_structure(lambda x: None if x != x else x, facts)

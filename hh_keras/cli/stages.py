@@ -160,19 +160,21 @@ def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
     models = {name: network.load_saved(run.path / f"{name}.keras") for name in NAMES}
     parts = application.deployed(models, data, args)
     parity: dict[str, dict] = {}
-    for name, part in itertools.product(NAMES, suffixes):
+    for name, suffix in itertools.product(NAMES, suffixes):
+        part = parts[name][suffix]
         found = formats.write_exact(
-            parts[name][part].network,
+            part.network,
             run.path,
-            name + part,
-            parts[name][part].inputs,
+            name + suffix,
+            part.inputs,
             data.class_names,
             application.view(args),
             application.task.encoded,
+            part.about,
         )
         for kind, each in found.items():
-            print(f"  {name}{part} {kind}: {formats.parity_line(each)}")
-            parity.setdefault(name, {})[f"{part} {kind}".strip(" _")] = each
+            print(f"  {name}{suffix} {kind}: {formats.parity_line(each)}")
+            parity.setdefault(name, {})[f"{suffix} {kind}".strip(" _")] = each
     last = suffixes[-1]  # runs on every image
     paths = [run.path / f"{name}{last}.tflite" for name in NAMES]
     shape = example_shape(parts[NAMES[0]][last].inputs)

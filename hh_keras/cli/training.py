@@ -109,4 +109,4 @@ def execution(args: FlagValues) -> dict[str, Any]:
 
 def scores_line(application: Application, scores: Mapping, examples: int) -> str:
     """One line of what an evaluation found."""
-    return f"{application.say(scores)} on {examples:,} validation images"
+    return f"{application.say(scores)} on {examples:,} {application.examples}"

@@ -10,12 +10,13 @@ from hh_keras.export.parity import Parity, agreement, parity
 from hh_keras.export.prediction import input_shape, open_model, predict
 from hh_keras.export.quantizing import Carried, QuantizationAware, carry
 from hh_keras.export.serving import saved_model
-from hh_keras.export.sidecar import tiles_of
+from hh_keras.export.sidecar import About, tiles_of, told
 from hh_keras.export.signatures import Signature
 from hh_keras.export.timing import Latency, input_sizes, latencies, latency
 
 __all__ = [
     "QUANTIZE",
+    "About",
     "Carried",
     "Latency",
     "Parity",
@@ -34,4 +35,5 @@ __all__ = [
     "saved_model",
     "tflite",
     "tiles_of",
+    "told",
 ]

@@ -13,6 +13,7 @@ from hh_keras.export.float32 import rounding
 from hh_keras.export.lite import tflite
 from hh_keras.export.parity import parity
 from hh_keras.export.serving import saved_model
+from hh_keras.export.sidecar import About
 
 TOLERANCE = 1e-4  # of an exact file's outputs, as a share of their spread
 EXACT = ("saved_model", "float32")  # these say what Keras says; the others round
@@ -96,6 +97,7 @@ def write_exact(
     class_names: Sequence[str],
     view: str,
     encoded: Callable | str | None = "auto",
+    about: About | None = None,
 ) -> dict[str, dict]:
     """Writes files that must say what the model says, and checks that they do.
 
@@ -108,6 +110,7 @@ def write_exact(
         class_names: of the data.
         view: how image files come to the model's shape.
         encoded: of `hh_keras.export.saved_model`.
+        about: of `hh_keras.export.tflite`.
 
     Returns:
         Format to the fields of a `hh_keras.export.Parity`, a dict.
@@ -118,7 +121,7 @@ def write_exact(
     found, shape = {}, example_shape(images)
     for kind, path in paths(folder, name, EXACT).items():
         labels = labels_of(model, class_names)
-        write(model, path, kind, shape, labels, view, encoded)
+        write(model, path, kind, shape, labels, view, encoded, about=about)
         found[kind] = dataclasses.asdict(parity(model, path, images))
         found[kind]["tolerance"] = tolerance(model)
         problem = inexact(path, found[kind])

@@ -18,7 +18,7 @@ from hh_keras.export.names import layer_names, renamed, safe_names
 from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quantizing import QuantizationAware
 from hh_keras.export.quiet import quiet
-from hh_keras.export.sidecar import sidecar, write_sidecar
+from hh_keras.export.sidecar import About, sidecar, write_sidecar
 from hh_keras.graph.heads import from_logits
 from hh_keras.graph.reach import reach
 
@@ -35,6 +35,7 @@ def tflite(
     integer_io: bool = False,
     labels: Sequence[str] | None = None,
     batch: int = 1,
+    about: About | None = None,
 ) -> Path:
     """Writes a `.tflite` file, and beside it a `.json` that tells how to use it.
 
@@ -62,6 +63,8 @@ def tflite(
             and the file itself converts. For "int8".
         labels: class names in the order of the outputs, for the `.json`.
         batch: examples that the file takes at once.
+        about: which inputs are images, and what else the `.json` says; None takes
+            inputs of one or three channels for images, to be resized as a whole.
 
     Returns:
         The path, a `pathlib.Path`.
@@ -101,7 +104,7 @@ def tflite(
         _check_integer(model, content)
     tiles = _tiles(model)
     changed = renamed([tensor.name for tensor in model.inputs])
-    described = sidecar(path, content, quantize, labels, logits, tiles, changed)
+    described = sidecar(path, content, quantize, labels, logits, tiles, changed, about)
     files.write(path, content)
     write_sidecar(path, described)
     return path

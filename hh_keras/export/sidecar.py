@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,22 @@ from hh_keras.export.quiet import quiet
 
 FORMAT, VERSION = "hh_keras.tflite", 1
 _PIXELS = {"range": [0, 255]}
-_WHOLE = {"resize": "bilinear, antialiased, whole image"}
+_WHOLE = "bilinear, antialiased, whole image"
 _ORDERS = {1: "grey", 3: "RGB"}
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What an app must know of a file, and only who makes it does.
+
+    Attributes:
+        images: names of the inputs that are images, to how a picture comes to their
+            size; what is not named is none.
+        sections: name to JSON values, put into the file's `.json`.
+    """
+
+    images: Mapping[str, str]
+    sections: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def sidecar(
@@ -26,6 +40,7 @@ def sidecar(
     logits: bool | None = None,
     tiles: Any = None,
     renamed: dict | None = None,
+    about: About | None = None,
 ) -> dict:
     """Describes a `.tflite` file: its tensors, pixels, labels.
 
@@ -39,10 +54,12 @@ def sidecar(
             is given tiles of an image, not an image resized.
         renamed: name of an input in the file to that in the model, where they differ;
             an input of the file then has the latter as its `keras_name`.
+        about: an `About`; None takes inputs of one or three channels for images.
 
     Returns:
         A dict of JSON values. `input` and `output` are lists of such entries where
-        there are several. An integer tensor has a `quantization`: the real value is
+        there are several. Only images have `range`, `channels` and `resize`, only rows
+        of values `logits`. An integer tensor has a `quantization`: the real value is
         `scale * (integer - zero_point)`.
 
     Raises:
@@ -53,15 +70,13 @@ def sidecar(
     inputs = [
         {
             **_tensor(detail),
-            **_PIXELS,
-            **({} if tiles else _WHOLE),
-            "channels": _order(detail),
-            **_keras_name(detail, renamed or {}),
+            **_image(detail, _keras_name(detail, renamed), about, tiles),
+            **_other_name(detail, renamed),
         }
         for detail in interpreter.get_input_details()
     ]
     outputs = [
-        {**_tensor(detail), **(_PIXELS if tiles else {"logits": logits})}
+        {**_tensor(detail), **(_PIXELS if tiles else _row(detail, logits))}
         for detail in interpreter.get_output_details()
     ]
     if labels is not None:
@@ -77,7 +92,27 @@ def sidecar(
         "output": outputs[0] if len(outputs) == 1 else outputs,
         "labels": None if labels is None else list(labels),
         **({"tiles": dataclasses.asdict(tiles)} if tiles else {}),
+        **(about.sections if about else {}),
     }
+
+
+def told(path: str | Path) -> dict | None:
+    """What the `.json` beside a `.tflite` file says.
+
+    Args:
+        path: the `.tflite` file.
+
+    Returns:
+        What `sidecar` returned; None if there is no such file, or it is of another
+        `.tflite` file.
+    """
+    path = Path(path)
+    try:
+        found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        own = found["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if own else None
 
 
 def tiles_of(path: str | Path) -> dict | None:
@@ -91,14 +126,11 @@ def tiles_of(path: str | Path) -> dict | None:
         scale, see `hh_keras.graph.reach.Reach`; None if the file beside it does not
         tell, or is of another `.tflite` file.
     """
-    path = Path(path)
     try:
-        told = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        if told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest():
-            return {name: int(told["tiles"][name]) for name in _TILES}
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
+        tiles = (told(path) or {})["tiles"]
+        return {name: int(tiles[name]) for name in _TILES}
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 _TILES = ("overlap", "multiple", "scale")
@@ -139,12 +171,30 @@ def _tensor(detail):
 
 
 def _keras_name(detail, renamed):
-    name = renamed.get(detail["name"])
-    return {"keras_name": name} if name else {}
+    return (renamed or {}).get(detail["name"], detail["name"])
 
 
-def _order(detail):
-    return _ORDERS.get(int(detail["shape"][-1]))
+def _other_name(detail, renamed):
+    name = _keras_name(detail, renamed)
+    return {} if name == detail["name"] else {"keras_name": name}
+
+
+def _image(detail, name, about, tiles):
+    """What an app needs to fill an input that is an image."""
+    *height_width, channels = map(int, detail["shape"][1:])
+    order = _ORDERS.get(channels) if len(height_width) == 2 else None
+    if about is None:
+        images = {name: None if tiles else _WHOLE} if order else {}
+    else:
+        images = about.images
+    if name not in images:
+        return {}
+    resize = {"resize": images[name]} if images[name] else {}
+    return {**_PIXELS, **resize, "channels": order}
+
+
+def _row(detail, logits):
+    return {"logits": logits} if len(detail["shape"]) == 2 else {}
 
 
 def _check_labels(path, labels, outputs):

@@ -106,8 +106,8 @@ def render(
         "channels changed. Rows have scales of their own.",
         "cost": f"{cost_finding(models)}. Layers without MACs, such as normalization, "
         "are left out.",
-        "curves": "Solid: validation images; dashed: training images. Both networks "
-        "saw the same batches under the same protocol.",
+        "curves": "Solid: validation images; dashed: training images. "
+        + _trained_alike(results),
     }
     figure = {name: _figure(images[name], captions[name]) for name in captions}
     own = [
@@ -211,6 +211,13 @@ def _table(head, rows, kind="figures"):
 def _facts(mapping):
     rows = [(key.replace("_", " "), value) for key, value in (mapping or {}).items()]
     return _table((), rows, "facts") if rows else f"<p>{DASH}</p>"
+
+
+def _trained_alike(results):
+    """How the trainings compare, if there were two."""
+    if all((results.get("history") or {}).get(name) for name in ("original", "lw_dna")):
+        return "Both networks saw the same batches under the same protocol."
+    return "LW-DNA alone was trained; the original, trained before, was its teacher."
 
 
 def _comparison(models, goal):

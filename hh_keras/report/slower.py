@@ -101,15 +101,19 @@ def _listed(layers, write):
 def _where(layers, slower):
     if not slower:
         return ""
-    before, after = (
-        numbers.milliseconds(sum(layer["ms"][side] for layer in layers))
-        for side in (0, 1)
+    before, after = (sum(layer["ms"][side] for layer in layers) for side in (0, 1))
+    took = (
+        f"{len(layers)} layers whose counts changed, each run alone, take "
+        f"{numbers.milliseconds(before)} before and {numbers.milliseconds(after)} after"
     )
-    return (
-        f"The {len(layers)} layers whose counts changed take {before} before and "
-        f"{after} after, each run alone; most of the rise is in "
-        f"{_listed(slower, _arrow)}."
-    )
+    if after <= before:
+        return (
+            f"{took}: run alone they are no slower, so the rise lies between them. "
+            f"Longest grew {_listed(slower, _arrow)}."
+        )
+    named = sum(map(_rise, slower[:_NAMED]))
+    most = "most of the rise" if 2 * named >= after - before else "the largest rise"
+    return f"{took}; {most} is in {_listed(slower, _arrow)}."
 
 
 def _uneven(slower, round_to):

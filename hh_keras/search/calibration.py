@@ -58,8 +58,8 @@ def calibrate(
     """Collects moments, and keeps every fifth batch to measure on.
 
     Fewer than `FEW` batches are cut into smaller ones first, if the model takes these.
-    At most `HELD_OUT` examples are kept; of fewer than five batches then, none: what is
-    measured is measured on what was learnt from.
+    At most `HELD_OUT` examples are kept; of fewer than five batches then, or ten single
+    examples, none: what is measured is measured on what was learnt from.
 
     Args:
         model, channel_map, data: see `calibration_moments`.
@@ -181,11 +181,18 @@ def _as_float(x):
 def _holding_out(batches: Iterable, held: list, seen: list) -> Iterator[list]:
     """Passes batches on, but for every fifth, which goes to `held`.
 
-    Those that are passed on are in `seen` too, as far as they fit.
+    Those that are passed on are in `seen` too, as far as they fit. Of fewer than ten
+    single examples none is held out.
     """
-    examples, size = 0, 0
-    for number, inputs in enumerate(batches, 1):
-        if number % HELD_OUT_EVERY == 0 and examples < HELD_OUT:
+    examples, size, batches = 0, 0, iter(batches)
+    first = list(itertools.islice(batches, 2 * HELD_OUT_EVERY))
+    # A single example has no spread to keep a share of.
+    alone = (
+        len(first) < 2 * HELD_OUT_EVERY
+        and max((len(x[0]) for x in first), default=0) < 2
+    )
+    for number, inputs in enumerate(itertools.chain(first, batches), 1):
+        if number % HELD_OUT_EVERY == 0 and examples < HELD_OUT and not alone:
             held.append(inputs)
             examples += len(inputs[0])
             continue

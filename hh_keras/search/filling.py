@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 ENOUGH, LEAST = 0.99, 0.98  # of a limit
-_EXCHANGES, _TRIED = 64, 16
+_EXCHANGES, _TRIED, _EXACT = 64, 16, 400  # the last is pairs of groups
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,12 +82,22 @@ def fill(costs: Callable, found: Blocks, floors: Any, limits: Sequence) -> np.nd
 
 
 def exchange(
-    costs: Callable, found: Blocks, floors: Any, limits: Sequence, kept: np.ndarray
+    costs: Callable,
+    found: Blocks,
+    floors: Any,
+    limits: Sequence,
+    kept: np.ndarray,
+    most: int = 1,
 ) -> np.ndarray:
     """Uses what coarse blocks leave of a budget: one group gives, another takes.
 
     Of the pairs that bring the use of the budget to `ENOUGH` it takes the one whose
     blocks are nearest in the order of the scores, else the one that uses most.
+
+    Args:
+        costs, found, floors, limits: as for `fill`.
+        kept: int array `(groups,)`, the counts before.
+        most: blocks that a group gives or takes at a time.
 
     Returns:
         Int array `(groups,)`, the counts after as many exchanges as help.
@@ -99,38 +109,51 @@ def exchange(
         for own, n in zip(places, kept - floors)
     ]
 
-    def moved(g, block, sign):
-        counts = kept.copy()
-        counts[g] += sign * found.amount[block]
+    def moved(counts, g, moves, sign):
+        counts = counts.copy()
+        counts[g] += sign * found.amount[moves].sum()
         return counts
 
-    def cost_of(moves, sign):
-        known = [
-            np.array(costs(moved(g, block, sign))) - costs(kept) for g, block in moves
-        ]
-        return np.array(known).reshape(len(moves), -1)
+    def cost_of(every, sign):
+        now = costs(kept)
+        known = [np.array(costs(moved(kept, *move, sign))) - now for move in every]
+        return np.array(known).reshape(len(every), -1)
 
     for _ in range(_EXCHANGES):
         before = use(costs(kept), limits)
         if before >= ENOUGH:
             break
-        less = [(g, own[n - 1]) for g, (own, n) in enumerate(zip(places, taken)) if n]
+        state = list(enumerate(zip(places, taken)))
+        less = [
+            (g, own[n - k : n])
+            for g, (own, n) in state
+            for k in range(1, min(n, most) + 1)
+        ]
         more = [
-            (g, own[n]) for g, (own, n) in enumerate(zip(places, taken)) if n < len(own)
+            (g, own[n : n + k])
+            for g, (own, n) in state
+            for k in range(1, min(len(own) - n, most) + 1)
         ]
         if not (less and more):
             break
-        # Costs are products of counts: the sum of both changes is a good guess.
-        after = np.array(costs(kept)) + (
-            cost_of(less, -1)[:, None] + cost_of(more, 1)[None]
-        )
+        if len(less) * len(more) <= _EXACT:
+            both = [[moved(moved(kept, *a, -1), *b, 1) for b in more] for a in less]
+            after = np.array([[costs(counts) for counts in row] for row in both])
+        else:
+            # Costs are products of counts: the sum of both changes is a good guess.
+            after = np.array(costs(kept)) + (
+                cost_of(less, -1)[:, None] + cost_of(more, 1)[None]
+            )
         guess = _uses(after, limits)
         for i, j in _preferred(guess, less, more, before):
-            (g, block), (h, other) = less[i], more[j]
-            counts = moved(g, block, -1)
-            counts[h] += found.amount[other]
+            (g, given), (h, got) = less[i], more[j]
+            counts = moved(moved(kept, g, given, -1), h, got, 1)
             if before < use(costs(counts), limits) <= 1:
-                kept, taken[g], taken[h] = counts, taken[g] - 1, taken[h] + 1
+                kept, taken[g], taken[h] = (
+                    counts,
+                    taken[g] - len(given),
+                    taken[h] + len(got),
+                )
                 break
         else:
             break
@@ -177,7 +200,8 @@ def _uses(costs, limits):
 
 def _preferred(guess, less, more, before):
     """The few best pairs of moves, as pairs of indices."""
-    far = np.abs(np.subtract.outer([p for _, p in less], [p for _, p in more]))
+    places = [[moves[0] for _, moves in every] for every in (less, more)]
+    far = np.abs(np.subtract.outer(*places))
     same = np.equal.outer([g for g, _ in less], [g for g, _ in more])
     fits = (guess <= 1) & (guess > before) & ~same
     # Nearest first among those that use enough, then those that use most.

@@ -7,6 +7,7 @@ denoiser's output is its input, most of a larger image is what interpolation giv
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import keras
@@ -28,7 +29,7 @@ class Kept:
 
     Attributes:
         outputs: name of an output → share of it, at most 1; of probabilities, of the
-            logits that they come from.
+            logits that they come from. NaN where one value was seen, which tells none.
         answers: name of an output → share of the examples with the same answer; only
             of outputs that are answers: `(batch, classes)`, or made by softmax or
             sigmoid.
@@ -56,8 +57,9 @@ class Kept:
 
     @property
     def worst(self) -> str | None:
-        """The layer that kept least."""
-        return min(self.layers, key=self.layers.__getitem__, default=None)
+        """The layer that kept least, of those that tell."""
+        told = {name: share for name, share in self.layers.items() if share == share}
+        return min(told, key=told.__getitem__, default=None)
 
 
 def measure_kept(
@@ -130,6 +132,8 @@ def _chunks(batches, most, at_once):
 
 
 def _share(error, square, total, count):
+    if count < 2:  # nothing to tell a share of
+        return math.nan
     spread = square - float((total**2).sum()) / count
     if spread <= 1e-12 * max(square, 1e-30):  # it is constant
         return 1.0 if error <= 1e-12 * max(square, 1e-30) else 0.0

@@ -20,9 +20,9 @@ def check_round_to(round_to: Any) -> None:
         return
     try:
         whole = int(round_to) == round_to and round_to >= 1
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         whole = False
-    if not whole:
+    if not whole or isinstance(round_to, bool):
         raise HHError(
             f"round_to={round_to!r}: give 'auto' or a positive integer, such as 8."
         )

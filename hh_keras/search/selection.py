@@ -3,6 +3,7 @@
 import dataclasses
 import fnmatch
 import math
+import numbers
 import warnings
 from typing import Any
 
@@ -43,8 +44,13 @@ class Budget:
             )
         for name in ("macs", "params", "latency_ms"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise HHError(f"Budget: {name} must be positive, got {value}.")
+            if value is None:
+                continue
+            if isinstance(value, str) or not value > 0:
+                raise HHError(
+                    f"Budget: {name} must be a positive number, got {value!r}; a share "
+                    "is one times hh_keras.cost(model)."
+                )
 
     @property
     def limits(self) -> tuple:
@@ -133,6 +139,11 @@ def select_channels(
             break
         finer = rounding.steps(channel_map, round_to, most)
         counts = filling.top_up(costs, found(scores, finer, counts), counts, limits)
+    for most in rounding.FINER if round_to == rounding.AUTO else ():
+        if filling.use(costs(counts), limits) >= filling.LEAST:
+            break
+        several = found(scores, rounding.steps(channel_map, round_to, most))
+        counts = filling.exchange(costs, several, floors, limits, counts, _AT_ONCE)
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
         keep[_ranked(group, scores)[:count]] = True
@@ -160,6 +171,7 @@ def _sizes(channel_map):
 
 
 _ROUNDS = 8
+_AT_ONCE = 6  # blocks that groups exchange, where a budget is hard to use
 
 
 def _priced(channel_map, scores, limits, per_cost, fill):
@@ -230,8 +242,11 @@ def _steps_and_floors(channel_map, round_to, min_keep, costs, limits, latency):
 def _floors(channel_map, min_keep, steps):
     shares = min_keep if isinstance(min_keep, dict) else {"*": min_keep}
     for pattern, share in shares.items():
-        if not 0 <= share <= 1:
-            raise HHError(f"min_keep of '{pattern}' must lie in 0 to 1, got {share}.")
+        number = isinstance(share, numbers.Real)
+        if not number or not 0 <= share <= 1:
+            raise HHError(
+                f"min_keep of '{pattern}' must be a number from 0 to 1, got {share!r}."
+            )
         if not channel_map.matching(pattern):
             names = [g.name for g in channel_map.groups if not g.frozen]
             raise HHError(

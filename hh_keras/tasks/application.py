@@ -10,6 +10,7 @@ from absl.flags import FlagValues
 from matplotlib.figure import Figure
 
 from hh_keras.data import ImageData, unlabelled
+from hh_keras.export import About
 from hh_keras.flag import given
 from hh_keras.training import Task
 
@@ -82,10 +83,12 @@ class Part:
         network: a Keras model.
         inputs: what its files are checked on: an array `(n, ...)`; a tuple of them of a
             network with several inputs.
+        about: of `hh_keras.export.tflite`.
     """
 
     network: Any
     inputs: Any
+    about: About | None = None
 
 
 def whole(
@@ -125,6 +128,7 @@ class Application:
         calibration: `calibration(args, data, folder, count)`: so many inputs as the
             network sees them, of a folder of images without labels; an array or
             batches, as `hh_keras.shrink` takes them.
+        examples: what is counted where scores are told.
         parts: what the names of a network's files end in, one for each of its parts;
             the last runs on every image.
     """
@@ -141,4 +145,5 @@ class Application:
     pictures: Callable[..., list] = lambda paths, data: []
     view: Callable[..., str] = lambda args: "resize"
     calibration: Callable[..., Any] = calibration_images
+    examples: str = "validation images"
     parts: tuple[str, ...] = ("",)

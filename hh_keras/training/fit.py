@@ -135,7 +135,7 @@ def train(
     if recipe.frozen_statistics:
         in_units_of_statistics(network)
     steps = steps_per_epoch(data.train)
-    changes = for_recipe(network, recipe)
+    changes = for_recipe(network, recipe, _compile_by(jit_compile))
     with changed(changes) as plain, termination() as asked_to_stop:
         trainee = compiled(
             network,
@@ -223,9 +223,6 @@ def compiled(
     """
     strategy = network.distribute_strategy
     _check_execution(strategy, steps_per_execution, jit_compile)
-    compile_by: bool | str = jit_compile or False
-    if jit_compile is None:
-        compile_by = "auto" if tf.config.list_physical_devices("GPU") else False
     with strategy.scope():
         features, learnt = objective(recipe, network, teacher, task=task, images=images)
         trainee = Trainee(
@@ -236,11 +233,18 @@ def compiled(
         trainee.compile(
             optimizer=optimizer(recipe, steps),
             steps_per_execution=steps_per_execution,
-            jit_compile=compile_by,
+            jit_compile=_compile_by(jit_compile),
         )
         # Slots are made when they are first needed; checkpoints need them now.
         trainee.optimizer.build(trainee.trainable_variables)
     return trainee
+
+
+def _compile_by(jit_compile: bool | None) -> bool | str:
+    """What Keras is told: "auto" leaves it to Keras, on GPUs."""
+    if jit_compile is None:
+        return "auto" if tf.config.list_physical_devices("GPU") else False
+    return jit_compile
 
 
 def _check_execution(strategy, steps_per_execution, jit_compile):

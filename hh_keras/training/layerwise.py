@@ -39,7 +39,9 @@ def _set(layer, name, value):
         setattr(layer, name, value)
 
 
-def for_recipe(model: keras.Model, recipe: Recipe) -> list:
+def for_recipe(
+    model: keras.Model, recipe: Recipe, jit_compile: bool | str = False
+) -> list:
     """The changes that a recipe's precision and batch statistics, and speed, ask for.
 
     Variables are float32 either way, so a model can be computed with in mixed
@@ -49,12 +51,15 @@ def for_recipe(model: keras.Model, recipe: Recipe) -> list:
     Args:
         model: a functional model.
         recipe: a `Recipe`.
+        jit_compile: whether XLA compiles the step, or may ("auto").
 
     Returns:
         List of changes for `changed`.
     """
     layers = [x for x in model._flatten_layers() if not isinstance(x, keras.Model)]
-    changes = around_fault(layers) + fused_statistics(layers)
+    changes = around_fault(layers)
+    if not jit_compile:
+        changes += fused_statistics(layers)
     if recipe.sync_batch_norm:
         changes += [(x, "synchronized", True) for x in layers if hasattr(x, _SYNC)]
     if recipe.precision != PLAIN:

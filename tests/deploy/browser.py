@@ -7,17 +7,46 @@ import http.server
 import itertools
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import threading
 import time
 
+import pytest
+
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+WEB = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "tflite" / "web"
 
 
 def program():
     """The browser's path, None where there is none."""
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
+NEEDED = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        program() is None, reason="no browser: apt-get install chromium"
+    ),
+    pytest.mark.skipif(
+        not (WEB / "node_modules" / "@litertjs" / "core").is_dir(),
+        reason="no LiteRT for the browser: npm install in deploy/tflite/web",
+    ),
+]
+"""Marks of tests in a browser."""
+
+
+def site_in(folder, models=True):
+    """The pages with their modules, and a folder of models."""
+    folder.mkdir()
+    for path in WEB.iterdir():
+        if path.suffix in (".html", ".css", ".js"):
+            shutil.copy(path, folder)
+    (folder / "node_modules").symlink_to(WEB / "node_modules")
+    if models:
+        (folder / "models").mkdir()
+    return folder
 
 
 @contextlib.contextmanager
@@ -144,6 +173,12 @@ def wait_for(call, condition, seconds=60):
         time.sleep(0.05)
     text = evaluate(call, "document.body.innerText")
     raise TimeoutError(f"{condition} does not come true; the page says: {text}")
+
+
+def problem(call):
+    """What a page says that is wrong."""
+    shown = "!document.querySelector('#problem').hidden"
+    return wait_for(call, f"{shown} && document.querySelector('#problem').textContent")
 
 
 def choose(call, field, *paths):

@@ -14,22 +14,12 @@ import hh_keras.data
 from hh_keras import export
 from hh_keras.data.decoding import decode_image
 from tests.deploy import browser
+from tests.deploy.browser import problem, site_in
 
-WEB = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "tflite" / "web"
 SAMPLES = pathlib.Path(matplotlib.get_data_path()) / "sample_data"
 LABELS = [f"kind {k}" for k in range(10)]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        browser.program() is None,
-        reason="no browser: apt-get install chromium",
-    ),
-    pytest.mark.skipif(
-        not (WEB / "node_modules" / "@litertjs" / "core").is_dir(),
-        reason="no LiteRT for the browser: npm install in deploy/tflite/web",
-    ),
-]
+pytestmark = browser.NEEDED
 
 
 def trained(shape, filters):
@@ -46,18 +36,6 @@ def trained(shape, filters):
     model.compile(keras.optimizers.Adam(0.01), loss)
     model.fit(data.train, epochs=2, verbose=0, shuffle=False)
     return model, np.concatenate([x for x, _ in data.validation])[:100]
-
-
-def site_in(folder, models=True):
-    """The page with its modules, and a folder of models."""
-    folder.mkdir()
-    for path in WEB.iterdir():
-        if path.suffix in (".html", ".css", ".js"):
-            shutil.copy(path, folder)
-    (folder / "node_modules").symlink_to(WEB / "node_modules")
-    if models:
-        (folder / "models").mkdir()
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -193,12 +171,6 @@ def test_the_camera_is_classified_until_it_is_stopped(page):
     browser.wait_for(page, "document.querySelector('#summary').textContent")
     browser.evaluate(page, "document.querySelector('#camera').click()")
     browser.wait_for(page, "document.querySelector('#camera').textContent == 'Camera'")
-
-
-def problem(call):
-    shown = "!document.querySelector('#problem').hidden"
-    text = "document.querySelector('#problem').textContent"
-    return browser.wait_for(call, f"{shown} && {text}")
 
 
 def test_mistakes_are_told_in_plain_words(page, site, pictures, tmp_path):

@@ -124,3 +124,25 @@ def test_probabilities_are_no_logits(tmp_path):
     path = export.tflite(model, tmp_path / "m.tflite")
     described = json.loads(path.with_suffix(".json").read_text())
     assert described["output"]["logits"] is False and described["labels"] is None
+
+
+def test_what_is_no_image_does_not_claim_to_be_one(tmp_path):
+    picture, row = keras.Input((8, 8, 3), name="picture"), keras.Input((5,), name="row")
+    maps = keras.Input((2, 2, 3), name="maps")
+    x = keras.layers.Conv2D(3, 1)(picture)
+    x = [keras.layers.GlobalAveragePooling2D()(t) for t in (x, maps)]
+    model = keras.Model([picture, row, maps], keras.layers.Concatenate()([*x, row]))
+
+    def images(**given):
+        path = export.tflite(model, tmp_path / "m.tflite", **given)
+        described = json.loads(path.with_suffix(".json").read_text())
+        keys = {"range", "resize", "channels"}
+        assert all(len(keys & set(t)) in (0, 3) for t in described["input"])
+        return [t["name"] for t in described["input"] if "range" in t], described
+
+    # By their shapes, the maps look as an image does: who makes the file knows better.
+    assert images()[0] == ["picture", "maps"]
+    about = export.About({"picture": "bilinear, cut"}, {"app": {"cells": 2}})
+    found, described = images(about=about)
+    assert found == ["picture"] and described["app"] == {"cells": 2}
+    assert described["input"][0]["resize"] == "bilinear, cut"

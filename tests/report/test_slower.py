@@ -105,3 +105,13 @@ def test_page_shows_cause_and_layers():
     assert row in page
     del results["layer_times"]
     assert "Time of layers" not in report.render(results, GOAL, images)
+
+
+def test_layers_that_got_faster_in_all_are_not_the_cause():
+    layers = [
+        layer("a", (16, 19), (1.0, 0.2)),
+        layer("b", (32, 33), (0.10, 0.12), (8, 8), (16, 19)),
+    ]
+    text = report.cause(make_results(layers=layers))
+    assert "no slower" in text and "most of the rise" not in text
+    assert "b (0.100 → 0.120 ms)" in text

@@ -115,3 +115,52 @@ def test_rounded_counts_are_multiples():
         for layer in small.layers:
             if isinstance(layer, keras.layers.Conv2D):
                 assert layer.filters % round_to == 0
+
+
+@pytest.mark.parametrize("widths", [(12, 20), (16, 28), (8, 12)])
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_small_networks_use_what_any_counts_could(widths, depthwise):
+    """Against all counts above the floors, tried one by one."""
+    x = inputs = keras.Input((10, 10, 3))
+    for width in widths:
+        x = keras.layers.Conv2D(width, 3, padding="same")(x)
+        if depthwise:
+            x = keras.layers.DepthwiseConv2D(3, padding="same")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    channels = hh.trace(keras.Model(inputs, keras.layers.Dense(5)(x)))
+    costs = cost_model(channels)
+    free = [k for k, group in enumerate(channels.groups) if group.frozen is None]
+    sizes = np.array([len(group) for group in channels.groups])
+    every = []
+    for counts in itertools.product(*(range(1, sizes[k] + 1) for k in free)):
+        kept = sizes.copy()
+        kept[free] = counts
+        every.append(costs(kept)[0])
+    every = np.array(every)
+    rng = np.random.default_rng(0)
+    for share in (0.5, 0.7, 0.8):
+        limit = share * costs(sizes)[0]
+        most = every[every <= limit].max() / limit
+        for _ in range(3):
+            budget = hh.Budget(macs=limit)
+            plan = hh.select_channels(channels, rng.random(channels.size), budget)
+            assert plan.notes["macs"] / limit >= min(0.98, most) - 0.005
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"round_to": float("inf")}, "round_to=inf"),
+        ({"round_to": True}, "round_to=True"),
+        ({"min_keep": "0.1"}, "from 0 to 1, got '0.1'"),
+        ({"min_keep": None}, "from 0 to 1, got None"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(wrong, said):
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(4, 3)])
+    channels = hh.trace(model)
+    scores = np.zeros(channels.size)
+    with pytest.raises(hh.HHError, match=said):
+        hh.select_channels(channels, scores, hh.Budget(params=50), **wrong)
+    with pytest.raises(hh.HHError, match="a share is one times"):
+        hh.Budget(macs="0.5x")

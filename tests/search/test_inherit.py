@@ -128,6 +128,18 @@ def test_few_images_do_no_harm(trained, count):
     assert mended <= 1.05 * before
 
 
+@pytest.mark.parametrize("count", [5, 7, 9])
+def test_single_examples_are_not_held_out(trained, count):
+    """One held-out example has no spread: all would look as if nothing was kept."""
+    model, images, _ = trained
+    budget = hh.Budget(macs=0.9 * hh.cost(model).macs)
+    found = hh.shrink(
+        model, budget=budget, weights="inherit", calibration=images[:count]
+    )
+    assert not found.kept.held_out and found.kept.examples == count
+    assert found.kept.share > 0.5
+
+
 def test_few_batches_are_cut_so_that_some_are_held_out(trained):
     model, images, _ = trained
     settings = {"budget": hh.Budget(macs=0.7 * hh.cost(model).macs)}

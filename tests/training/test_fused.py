@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from hh_keras.training.fused import fused_statistics
-from hh_keras.training.layerwise import changed
+from hh_keras.training.layerwise import changed, for_recipe
+from hh_keras.training.recipes import Recipe
 
 
 def layers_of(**settings):
@@ -84,3 +85,22 @@ def test_layers_of_other_kinds_and_predictions_stay_as_they_are():
     with changed(fused_statistics([ours])):
         assert np.array_equal(ours(x, training=False), its(x, training=False))
     assert "call" not in vars(ours)
+
+
+def test_a_layer_with_statistics_of_its_own_keeps_them():
+    class Halved(keras.layers.BatchNormalization):
+        def _moments(self, inputs, mask):
+            mean, variance = super()._moments(inputs, mask)
+            return mean, variance / 2
+
+    assert fused_statistics([Halved()]) == []
+
+
+def test_xla_keeps_keras_own_way():
+    """Of a white plane, variances by E[x^2] - E[x]^2 are below 0."""
+    model = keras.Sequential(
+        [keras.Input((6, 6, 2)), keras.layers.BatchNormalization()]
+    )
+    assert len(for_recipe(model, Recipe())) == 1
+    for compiled in (True, "auto"):
+        assert for_recipe(model, Recipe(), compiled) == []

@@ -1,13 +1,16 @@
 // The page: files and pictures in, answers out.
 
-import { openModel, Problem } from "./model.js";
+import { Problem } from "./litert.js";
+import { openModel } from "./model.js";
+import {
+  $, chosenModels, fetched, guarded, isModel, openCamera, pause, servedModels, size, takeFiles,
+} from "./page.js";
 import { tensorOf } from "./pixels.js";
 
 const ROUNDS = 30; // in which both networks are timed, in turns
 const SECONDS = 1.5; // and no longer than that
 const BARS = 5;
 
-const $ = (id) => document.getElementById(id);
 const files = new Map(); // name -> function that fetches {name, bytes, description}
 const slots = ["original", "lw_dna"].map(makeSlot);
 let picture = null; // ImageData
@@ -28,73 +31,12 @@ function makeSlot(id) {
   return slot;
 }
 
-/** Runs something; what goes wrong is told to the reader. */
-async function guarded(action) {
-  $("problem").hidden = true;
-  try {
-    await action();
-  } catch (error) {
-    if (!(error instanceof Problem)) console.error(error);
-    $("problem").textContent = error instanceof Problem ? error.message
-      : `Something unexpected went wrong: ${error.message ?? error}`;
-    $("problem").hidden = false;
-  }
-}
-
 // ---- models
 
-/** The models beside the page, read off the listing that a simple server makes. */
-async function servedModels() {
-  const answer = await fetch("models/").catch(() => null);
-  const listed = answer?.ok ? await answer.text() : "";
-  const links = new DOMParser().parseFromString(listed, "text/html").links;
-  return Array.from(links, (link) => decodeURIComponent(link.getAttribute("href")))
-    .filter((name) => name.endsWith(".tflite"))
-    .map((path) => path.split("/").pop());
-}
-
-async function fetched(name) {
-  const beside = name.replace(/\.tflite$/, ".json");
-  const [content, text] = await Promise.all(
-    [name, beside].map((each) => fetch(`models/${encodeURIComponent(each)}`)),
-  );
-  if (!content.ok) throw new Problem(`models/${name} cannot be loaded.`);
-  return {
-    name,
-    bytes: new Uint8Array(await content.arrayBuffer()),
-    description: text.ok ? parsed(await text.text()) : null,
-  };
-}
-
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
 async function addModels(chosen) {
-  const texts = new Map();
-  for (const file of chosen) {
-    if (file.name.endsWith(".json")) texts.set(file.name, await file.text());
-  }
-  const models = chosen.filter((file) => file.name.endsWith(".tflite"));
-  if (!models.length) {
-    throw new Problem("Choose a .tflite file together with the .json of the same name.");
-  }
-  for (const file of models) {
-    const beside = file.name.replace(/\.tflite$/, ".json");
-    if (!texts.has(beside)) {
-      throw new Problem(`${file.name} alone is not enough: choose ${beside} together with it.`);
-    }
-    files.set(file.name, async () => ({
-      name: file.name,
-      bytes: new Uint8Array(await file.arrayBuffer()),
-      description: parsed(texts.get(beside)),
-    }));
-  }
-  await offer(models.map((file) => file.name));
+  const added = await chosenModels(chosen);
+  added.forEach((fetchIt, name) => files.set(name, fetchIt));
+  await offer([...added.keys()]);
 }
 
 /** Fills the lists of files, and takes a likely one for each side. */
@@ -166,17 +108,7 @@ function show(source, width, height) {
 
 async function toggleCamera() {
   if (stream) return stopCamera();
-  if (!navigator.mediaDevices) {
-    throw new Problem("Browsers give a camera to pages on https and on localhost only.");
-  }
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-  } catch (error) {
-    throw new Problem(error.name === "NotAllowedError"
-      ? "The camera is not allowed: permit it in the browser's settings of this page, or " +
-        "choose an image."
-      : "There is no camera that can be used; choose an image.");
-  }
+  stream = await openCamera("choose an image");
   $("camera").textContent = "Stop";
   const video = $("video");
   video.srcObject = stream;
@@ -229,8 +161,6 @@ async function look(mine, rounds, least) {
   }
 }
 
-const pause = () => new Promise((done) => setTimeout(done));
-
 function showAnswer({ card, model, result }) {
   const { labels } = model.description;
   const order = Array.from(result.probabilities.keys())
@@ -270,13 +200,11 @@ function showSummary() {
 }
 
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
-const size = (bytes) => bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB`
-  : `${(bytes / 1e6).toFixed(1)} MB`;
 
 // ---- what the reader does
 
 async function receive(dropped) {
-  const models = dropped.filter((file) => /\.(tflite|json)$/.test(file.name));
+  const models = dropped.filter(isModel);
   if (models.length) return addModels(models);
   if (!dropped.length) return;
   if (!dropped[0].type.startsWith("image/")) {
@@ -285,24 +213,8 @@ async function receive(dropped) {
   await choosePicture(dropped[0]);
 }
 
-for (const id of ["image", "models"]) {
-  $(id).addEventListener("change", ({ target }) => guarded(async () => {
-    const chosen = [...target.files];
-    target.value = ""; // so that the same file can be chosen again
-    await receive(chosen);
-  }));
-}
+takeFiles(["image", "models"], receive);
 $("camera").addEventListener("click", () => guarded(toggleCamera));
-addEventListener("dragover", (event) => {
-  event.preventDefault();
-  $("drop").classList.add("over");
-});
-addEventListener("dragleave", () => $("drop").classList.remove("over"));
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  $("drop").classList.remove("over");
-  guarded(() => receive([...event.dataTransfer.files]));
-});
 
 await guarded(async () => {
   for (const name of await servedModels()) files.set(name, () => fetched(name));

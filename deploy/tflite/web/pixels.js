@@ -1,22 +1,28 @@
 // From a picture to the numbers that a network takes: the arithmetic of the training's
 // decoder (Pillow), bit for bit. A canvas would resize otherwise in every browser.
 
+import { held } from "./tensors.js";
+
 const PRECISION = 22; // bits of the fixed-point weights, as in Pillow
 
 /**
  * Resizes bilinearly with antialiasing: a triangle as wide as the reduction, rows first.
  *
  * @param {Uint8Array} pixels height x width x channels.
+ * @param {number[]} box left, top, right, bottom of the part that is taken.
  * @returns {Uint8Array} newHeight x newWidth x channels.
  */
-export function resize(pixels, height, width, channels, newHeight, newWidth) {
+export function resize(
+  pixels, height, width, channels, newHeight, newWidth, box = [0, 0, width, height],
+) {
+  const [left, top, right, bottom] = box.map(Math.fround); // as Pillow takes them
   const rows = new Uint8Array(height * newWidth * channels);
-  contract(pixels, rows, weights(width, newWidth), {
+  contract(pixels, rows, weights(width, newWidth, left, right), {
     lines: height, line: width * channels, newLine: newWidth * channels,
     step: channels, channels,
   });
   const result = new Uint8Array(newHeight * newWidth * channels);
-  contract(rows, result, weights(height, newHeight), {
+  contract(rows, result, weights(height, newHeight, top, bottom), {
     lines: newWidth, line: channels, newLine: channels,
     step: newWidth * channels, channels,
   });
@@ -24,11 +30,11 @@ export function resize(pixels, height, width, channels, newHeight, newWidth) {
 }
 
 /** For each new position the first old one that counts, and the old ones' weights. */
-function weights(size, newSize) {
-  const scale = size / newSize;
+function weights(size, newSize, low, high) {
+  const scale = (high - low) / newSize;
   const support = Math.max(scale, 1);
   return Array.from({ length: newSize }, (_, at) => {
-    const center = (at + 0.5) * scale;
+    const center = low + (at + 0.5) * scale;
     const first = Math.max(Math.trunc(center - support + 0.5), 0);
     const last = Math.min(Math.trunc(center + support + 0.5), size);
     const found = [];
@@ -48,11 +54,12 @@ function contract(from, to, table, { lines, line, newLine, step, channels }) {
   for (let l = 0; l < lines; l++) {
     for (let at = 0; at < table.length; at++) {
       const { first, weights } = table[at];
+      const count = weights.length;
       for (let c = 0; c < channels; c++) {
-        let sum = half;
+        let sum = half; // stays below 2 ** 31
         let source = l * line + first * step + c;
-        for (let k = 0; k < weights.length; k++, source += step) {
-          sum += from[source] * weights[k];
+        for (let k = 0; k < count; k++, source += step) {
+          sum = (sum + Math.imul(from[source], weights[k])) | 0;
         }
         to[l * newLine + at * step + c] = Math.min(sum >> PRECISION, 255);
       }
@@ -85,24 +92,16 @@ export function channelsOf(rgba, channels) {
  */
 export function tensorOf(picture, input) {
   const [, height, width, channels] = input.shape;
-  const pixels = resize(
+  return tensorOfPixels(resize(
     channelsOf(picture.data, channels), picture.height, picture.width, channels,
     height, width,
-  );
-  const [low, high] = input.range;
-  const values = Float32Array.from(pixels, (p) => low + (p / 255) * (high - low));
-  if (input.dtype === "float32") return values;
-  const { scale, zero_point: zero } = input.quantization;
-  const [least, most] = input.dtype === "int8" ? [-128, 127] : [0, 255];
-  const integers = Array.from(values, (value) =>
-    Math.min(Math.max(evenly(Math.fround(value / Math.fround(scale))) + zero, least), most));
-  return input.dtype === "int8" ? Int8Array.from(integers) : Uint8Array.from(integers);
+  ), input);
 }
 
-/** Rounds halves to even, as NumPy and LiteRT do. */
-function evenly(value) {
-  const below = Math.floor(value);
-  const rest = value - below;
-  if (rest !== 0.5) return Math.round(value);
-  return below % 2 === 0 ? below : below + 1;
+/** The input tensor of a file for pixels that have its size. */
+export function tensorOfPixels(pixels, input) {
+  const [low, high] = input.range;
+  const values = new Float32Array(pixels.length);
+  for (let k = 0; k < pixels.length; k++) values[k] = low + (pixels[k] / 255) * (high - low);
+  return held(values, input);
 }

@@ -79,10 +79,11 @@ def main(args: FlagValues) -> None:
     seconds = time.perf_counter() - started
     found = results.collect(run, data, recipe, args, seconds)
     results.write_report(run, found, data, args)
-    goal = registry.application(args).task.goal
-    print(f"\n{results.table(found, goal)}")
+    application = registry.application(args)
+    print(f"\n{results.table(found, application.task.goal)}")
     stages.stamp(started, "Finished")
-    for name in ("report.html", "lw_dna.keras", "lw_dna.tflite", "plan.json"):
+    files = [f"lw_dna{part}.tflite" for part in application.parts]
+    for name in ("report.html", "lw_dna.keras", *files, "plan.json"):
         print(f"  {run.path / name}")
     print(f"\nFor phones and servers: python launch/export.py --run={run.path}")
 

@@ -16,6 +16,7 @@ from hh_keras.tasks.application import Application, Evaluation, Part
 from hh_keras.tasks.plain import plain
 from hh_keras.tasks.tracking import data as pairs
 from hh_keras.tasks.tracking import measures
+from hh_keras.tasks.tracking.about import PARTS, about
 from hh_keras.tasks.tracking.evaluation import one_pass
 from hh_keras.tasks.tracking.files import (
     WORDS,
@@ -24,7 +25,7 @@ from hh_keras.tasks.tracking.files import (
     outputs_of,
 )
 from hh_keras.tasks.tracking.halves import halves
-from hh_keras.tasks.tracking.opening import PARTS, open_tracker
+from hh_keras.tasks.tracking.opening import open_tracker
 from hh_keras.tasks.tracking.plots import plot_boxes, plot_success
 from hh_keras.tasks.tracking.sequence import Video
 from hh_keras.tasks.tracking.sequences import open_videos
@@ -60,6 +61,7 @@ def application(args: FlagValues) -> Application:
         say=_say,
         facts=lambda data: {"pairs per epoch": data.num_train},
         pictures=functools.partial(_pictures, videos),
+        examples="held-out pairs or frames",
         parts=PARTS,
     )
 
@@ -110,11 +112,11 @@ def _deployed(
     (exemplars, searches), _ = first_pairs(data.validation, args.check_images)
     found = {}
     for name, model in models.items():
-        parts = halves(model)
+        parts, told = halves(model), about(model)
         kernel = outputs_of(parts.exemplar, [exemplars])
         found[name] = {
-            PARTS[0]: Part(parts.exemplar, exemplars),
-            PARTS[1]: Part(parts.search, (searches, *kernel)),
+            PARTS[0]: Part(parts.exemplar, exemplars, told[PARTS[0]]),
+            PARTS[1]: Part(parts.search, (searches, *kernel), told[PARTS[1]]),
         }
     return found
 

@@ -14,9 +14,10 @@ from hh_keras.errors import ModelError
 from hh_keras.export import formats
 from hh_keras.tasks.application import FileChecks, FileWords
 from hh_keras.tasks.tracking import measures
+from hh_keras.tasks.tracking.about import PARTS, about
 from hh_keras.tasks.tracking.evaluation import one_pass
 from hh_keras.tasks.tracking.halves import halves
-from hh_keras.tasks.tracking.opening import PARTS, open_tracker
+from hh_keras.tasks.tracking.opening import open_tracker
 from hh_keras.tasks.tracking.tracker import Tracker, of_model
 from hh_keras.training import Task
 
@@ -72,7 +73,9 @@ def file_checks(
                 for part in PARTS
             ]
         examples = [learnt_from[0]], [learnt_from[1], *own]
-        for half, file, inputs in zip((parts.exemplar, parts.search), files, examples):
+        abouts = about(network).values()
+        both = (parts.exemplar, parts.search)
+        for half, file, inputs, told in zip(both, files, examples, abouts):
             formats.write(
                 half,
                 file,
@@ -83,6 +86,7 @@ def file_checks(
                 representative=inputs if len(inputs) > 1 else inputs[0],
                 integer_io=args.integer_io,
                 batch=args.tflite_batch,
+                about=told,
             )
         found = outputs_of(files[0], [exemplars])
         # The search part is given Keras's kernel, so that it answers for itself.

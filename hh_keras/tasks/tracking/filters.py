@@ -36,7 +36,8 @@ class Spectrum(keras.Layer):
                 f"got {tuple(shape[1:3])}: give the model square images."
             )
         self.window = spectrum.hann(side)[..., None]
-        self.across, self.down = spectrum.forward(side)
+        across, self.down = spectrum.forward(side)
+        self.across = across / side  # unitary: frequencies have mean energy 1, too
         self.built = True
 
     def call(self, x: Any) -> Any:
@@ -57,18 +58,16 @@ class Spectrum(keras.Layer):
 
 @keras.saving.register_keras_serializable("hh_keras")
 class Fit(keras.Layer):
-    """The filter of an exemplar, as sums that those of further frames add to.
-
-    Of a `Spectrum` `(batch, side, half, 2, channels)`: the numerators, as large, and
-    the energies `(batch, side, half)`.
+    """The filter of an exemplar, in frequencies, of its `Spectrum` and as large.
 
     Args:
         sigma: of the Gaussian that is wanted of the exemplar, in cells.
+        ridge: λ, in parts of the mean energy of a frequency.
     """
 
-    def __init__(self, sigma: float, **settings: Any):
+    def __init__(self, sigma: float, ridge: float = 1e-3, **settings: Any):
         super().__init__(**settings)
-        self.sigma = sigma
+        self.sigma, self.ridge = sigma, ridge
 
     def build(self, shape: tuple) -> None:
         side = shape[1]
@@ -85,52 +84,53 @@ class Fit(keras.Layer):
         real = self.real * a + self.imaginary * b
         imaginary = self.imaginary * a - self.real * b
         energies = ops.sum(ops.square(a) + ops.square(b), -1)
-        return ops.stack([real, imaginary], -2), energies
+        found = ops.stack([real, imaginary], -2)
+        # By logarithms: in int8 an energy may be 0, which integers do not divide by.
+        return found * ops.exp(-ops.log(energies + self.ridge))[..., None, None]
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        return shape
 
     def compute_output_spec(self, x: Any) -> Any:
-        energies = keras.KerasTensor(x.shape[:3], "float32")
-        return keras.KerasTensor(x.shape, "float32"), energies
+        return keras.KerasTensor(x.shape, "float32")
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "sigma": self.sigma}
+        return {**super().get_config(), "sigma": self.sigma, "ridge": self.ridge}
 
 
 @keras.saving.register_keras_serializable("hh_keras")
 class Match(keras.Layer):
     """How a filter answers to a search image: about 1 where the target is.
 
-    Of a `Spectrum` and the sums of a `Fit`: maps `(batch, size, size, 1)`.
+    Of a `Spectrum` and a `Fit`: maps `(batch, size, size, 1)`.
 
     Args:
         size: places a side.
-        ridge: λ, in parts of the mean energy of a frequency.
     """
 
-    def __init__(self, size: int, ridge: float = 1e-3, **settings: Any):
+    def __init__(self, size: int, **settings: Any):
         super().__init__(**settings)
-        self.size, self.ridge = size, ridge
+        self.size = size
 
     def build(self, shapes: list) -> None:
-        side = shapes[0][1]
-        self.least = self.ridge * side**2
-        self.down, self.across = spectrum.backward(side, self.size)
+        self.down, self.across = spectrum.backward(shapes[0][1], self.size)
         self.built = True
 
     def call(self, inputs: list) -> Any:
-        x, numerators, energies = inputs
+        x, found = inputs
         a, b = x[..., 0, :], x[..., 1, :]
-        c, d = numerators[..., 0, :], numerators[..., 1, :]
+        c, d = found[..., 0, :], found[..., 1, :]
         real, imaginary = ops.sum(a * c - b * d, -1), ops.sum(a * d + b * c, -1)
-        found = ops.stack([real, imaginary], -1) / (energies + self.least)[..., None]
-        found = ops.einsum("bgkq,ypgq->bykp", found, self.down)
-        return ops.einsum("bykp,xkp->byx", found, self.across)[..., None]
+        answer = ops.stack([real, imaginary], -1)
+        answer = ops.einsum("bgkq,ypgq->bykp", answer, self.down)
+        return ops.einsum("bykp,xkp->byx", answer, self.across)[..., None]
 
     def compute_output_spec(self, inputs: list) -> Any:
         shape = (inputs[0].shape[0], self.size, self.size, 1)
         return keras.KerasTensor(shape, "float32")
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "size": self.size, "ridge": self.ridge}
+        return {**super().get_config(), "size": self.size}
 
 
 @register_rule(Spectrum)
@@ -145,21 +145,17 @@ def _spectrum(layer: Spectrum, call: RuleCall) -> Effect:
 @register_rule(Fit)
 def _fit(layer: Fit, call: RuleCall) -> Effect:
     ids = call.along(call.x, -1)
-    energies = call.fixed(call.shapes[1], "sum over channels")
     each = 6 * call.shape[1] * call.shape[2]
     return Effect(
-        [call.produced(ids), energies],
-        contracts=((0, 4, ids),),
-        products=((each, (ids,)),),
+        call.produced(ids), contracts=((0, 4, ids),), products=((each, (ids,)),)
     )
 
 
 @register_rule(Match)
 def _match(layer: Match, call: RuleCall) -> Effect:
-    x, numerators, energies = call.inputs
-    ids, others = call.along(x, -1), call.along(numerators, -1)
-    call.tie(ids, others)
-    call.freeze(energies, f"{call.path}: no channels")
+    x, found = call.inputs
+    ids = call.along(x, -1)
+    call.tie(ids, call.along(found, -1))
     side, half = x.shape[1:3]
     back = layer.size * half * side * 4 + layer.size**2 * half * 2
     return Effect(

@@ -28,8 +28,9 @@ _OWN = (
     Flag(
         "strides",
         Checked(parse_strides, "N,N", "write increasing strides such as 4,8,16."),
-        (4, 8, 16),
-        "track: which features of --model are used, in pixels from one to the next.",
+        None,
+        "track: which features of --model are used, in pixels from one to the next. "
+        "Default: the last three up to 16.",
     ),
     Flag(
         "sides",
@@ -64,7 +65,7 @@ FLAGS = TaskFlags(
     "(docs/tracking.md)",
     augmentations=("none", "track"),
     flags=_OWN,
-    own=tuple(flag.name for flag in _OWN),
+    own=(*(flag.name for flag in _OWN), "image_size", "pretrained"),
     why="it is for --task=track",
     smoke={"limit": 2, "pairs": 8, "batch_size": 4, "check_images": 2},
 )

@@ -7,6 +7,9 @@ import keras
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
 
+IMAGE = "image"
+"""What the first input of both halves is called."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Halves:
@@ -40,26 +43,43 @@ def halves(model: keras.Model) -> Halves:
     # Which of the two a tensor depends on: a set of 0 and 1.
     seen = {id(exemplar): {0}, id(search): {1}}
     kernel: dict[int, keras.KerasTensor] = {}
+    first: list = []
+    second: list = []
     for call in calls.calls(model):
         sides = set().union(*(seen[id(t)] for t in call.inputs))
+        seen.update({id(t): sides for t in call.outputs})
+        (second if 1 in sides else first).append(call)
         if 1 in sides:
             kernel.update({id(t): t for t in call.inputs if seen[id(t)] == {0}})
-        seen.update({id(t): sides for t in call.outputs})
     if not kernel or id(exemplar) in kernel or seen[id(model.outputs[0])] != {0, 1}:
         raise ModelError(
             f"model '{model.name}' does not compare its exemplar with its search "
             "image: features of both must meet in a layer."
         )
     tensors = list(kernel.values())
-    inner = keras.Model([search, *tensors], model.outputs[0], name="inner")
-    inputs = [
-        keras.Input(batch_shape=t.shape, dtype=t.dtype, name=name)
-        for t, name in zip(
-            [search, *tensors],
-            ["search", *map("kernel_{}".format, range(len(tensors)))],
-        )
-    ]
     return Halves(
-        keras.Model(exemplar, tensors, name="exemplar"),
-        keras.Model(inputs, inner(inputs), name="search"),
+        _again("exemplar", first, [exemplar], [IMAGE], tensors),
+        _again(
+            "search",
+            second,
+            [search, *tensors],
+            # Servers sort inputs by name.
+            [IMAGE, *(f"kernel_{k:02d}" for k in range(len(tensors)))],
+            model.outputs[0],
+        ),
     )
+
+
+def _again(name, every, tensors, names, outputs):
+    """A model of some calls, made again on inputs in the place of tensors."""
+    inputs = [
+        keras.Input(batch_shape=t.shape, dtype=t.dtype, name=own)
+        for t, own in zip(tensors, names)
+    ]
+    values = {id(t): x for t, x in zip(tensors, inputs)}
+    for call in every:
+        args, kwargs = call.arguments(values)
+        results = keras.tree.flatten(call.op(*args, **kwargs))
+        values.update((id(t), x) for t, x in zip(call.outputs, results))
+    found = keras.tree.map_structure(lambda t: values[id(t)], outputs)
+    return keras.Model(inputs, found, name=name)

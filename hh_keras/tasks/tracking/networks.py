@@ -26,7 +26,15 @@ SIGMA = 0.1
 KINDS = ("filter", "descent", "siamese")
 
 
-def features(backbone: keras.Model, strides: Sequence[int] = (4, 8, 16)) -> keras.Model:
+def usual_strides(backbone: keras.Model) -> tuple[int, ...]:
+    """The last three strides of a network's features up to 16."""
+    return tuple(stride for stride in levels(backbone) if stride <= _COARSEST)[-3:]
+
+
+_COARSEST = 16
+
+
+def features(backbone: keras.Model, strides: Sequence[int]) -> keras.Model:
     """The part of a network up to its features of some strides.
 
     Args:
@@ -53,7 +61,7 @@ def features(backbone: keras.Model, strides: Sequence[int] = (4, 8, 16)) -> kera
 def tracker(
     backbone: keras.Model,
     kind: str = "filter",
-    strides: Sequence[int] = (4, 8, 16),
+    strides: Sequence[int] | None = None,
     boxes: bool = True,
     width: int = 64,
 ) -> keras.Model:
@@ -64,7 +72,8 @@ def tracker(
         kind: one of `KINDS`. "filter": a ridge regression for each stride, in closed
             form. "descent": one by a few steps of steepest descent. "siamese": products
             of the exemplar's cells with all of the search image, and a head.
-        strides: of the features; boxes and "siamese" need two that follow each other.
+        strides: of the features; None is `usual_strides`. Boxes and "siamese" need two
+            that follow each other.
         boxes: whether the target's sides are told as well.
         width: channels of the head.
 
@@ -76,6 +85,13 @@ def tracker(
     """
     if kind not in KINDS:
         raise ModelError(f"kind={kind!r}: choose one of {', '.join(KINDS)}.")
+    strides = strides or usual_strides(backbone)
+    headed = boxes or kind == "siamese"
+    if headed and (len(strides) < 2 or strides[-1] != 2 * strides[-2]):
+        raise ModelError(
+            f"strides {', '.join(map(str, strides))}: a head for the sides reads "
+            "features of two strides, the last twice the one before it, such as 8, 16."
+        )
     extract = features(backbone, strides)
     shape = backbone.input_shape[1:]
     exemplar, search = (
@@ -119,9 +135,9 @@ def _filtered(z, x, strides, side, size):
     maps = []
     for stride, own, other in zip(strides, z, x):
         spectrum = Spectrum(name=f"spectrum_{stride}")
-        sums = Fit(SIGMA * side / stride / CONTEXT, name=f"fit_{stride}")(spectrum(own))
+        fit = Fit(SIGMA * side / stride / CONTEXT, name=f"fit_{stride}")
         match = Match(size, name=f"match_{stride}")
-        maps.append(match([spectrum(other), *sums]))
+        maps.append(match([spectrum(other), fit(spectrum(own))]))
     return layers.Average(name="response")(maps) if len(maps) > 1 else maps[0]
 
 

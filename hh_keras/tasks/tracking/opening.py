@@ -10,11 +10,9 @@ from hh_keras.errors import ModelError
 from hh_keras.export import open_model
 from hh_keras.export.prediction import input_specs
 from hh_keras.models import is_keras_file, sources
+from hh_keras.tasks.tracking.about import PARTS, settings_beside
 from hh_keras.tasks.tracking.task import check_model
 from hh_keras.tasks.tracking.tracker import Settings, Tracker, of_model
-
-PARTS = ("_exemplar", "_search")
-"""What the names of a tracker's files end in; the first makes the kernel."""
 
 
 def open_tracker(
@@ -25,7 +23,8 @@ def open_tracker(
     Args:
         path: a `.keras` file; or one of the two files `NAME_exemplar` and `NAME_search`
             (`.tflite`, or folders of SavedModels), the other lies beside it.
-        settings: a `Settings`; None is what suits the network.
+        settings: a `Settings`; None is what the files tell, else what suits the
+            network.
         threads: of a `.tflite` interpreter.
 
     Raises:
@@ -49,6 +48,7 @@ def open_tracker(
         (output,) = run[1](inputs)
         return output
 
+    settings = settings or settings_beside(search)
     probe = answer([np.zeros((1, *s[1:]), "float32") for s, _ in specs[1]])
     return Tracker(run[0], answer, shape[1], probe.shape[-1] == 5, settings)
 

@@ -18,7 +18,7 @@ from hh_keras.tasks.tracking.tracker import of_model
 from hh_keras.training.task import Task
 
 DEFAULTS = {
-    "model": "mobilenetv2_tiny",
+    "model": "mobilenetv3_small",
     "optimizer": "adam",
     "learning_rate": 1e-3,
     "weight_decay": 1e-4,

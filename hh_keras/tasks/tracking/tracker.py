@@ -30,7 +30,7 @@ class Settings:
         grow: how many times larger or smaller a target may become in all.
     """
 
-    rate: float = 0.015
+    rate: float = 0.05
     scales: tuple[float, ...] = (1 / 1.03, 1.0, 1.03)
     scale_rate: float = 0.6
     scale_penalty: float = 0.98

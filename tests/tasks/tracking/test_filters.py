@@ -34,11 +34,10 @@ def test_maps_of_several_sizes_lie_on_each_other(size):
     np.testing.assert_allclose(back, np.outer(wave(places), wave(places)), atol=1e-5)
 
 
-def _answer(z, x, ridge, size=None):
-    spectrum_, fit = Spectrum(), Fit(1.0)
-    numerators, energies = fit(spectrum_(z))
-    match = Match(size or z.shape[1], ridge)
-    return keras.ops.convert_to_numpy(match([spectrum_(x), numerators, energies]))
+def _answer(z, x, ridge):
+    spectrum_ = Spectrum()
+    found = Fit(1.0, ridge)(spectrum_(z))
+    return keras.ops.convert_to_numpy(Match(z.shape[1])([spectrum_(x), found]))
 
 
 def test_the_exemplar_answers_with_the_gaussian():

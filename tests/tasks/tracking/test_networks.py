@@ -102,3 +102,11 @@ def test_images_that_never_meet_are_refused():
     model = keras.Model([a, b], keras.layers.Conv2D(1, 3)(b))
     with pytest.raises(ModelError, match="does not compare"):
         halves(model)
+
+
+@pytest.mark.parametrize("strides", [(2,), (1, 4)])
+def test_a_head_needs_two_strides_that_follow(strides):
+    model = hh_keras.models.build("resnet8", (32, 32, 3), 10)
+    with pytest.raises(ModelError, match="the last twice the one before"):
+        tracker(model, "filter", strides)
+    assert tracker(model, "filter", strides, boxes=False).output_shape[-1] == 1
