@@ -125,17 +125,25 @@ def input_specs(model: Any) -> list:
                 for detail in interpreter.get_input_details()
             ]
         if opener is _open_saved_model:
-            signature = tf.saved_model.load(str(path)).signatures["serving_default"]
-            specs = signature.structured_input_signature[1].values()
             return [
                 (tuple(spec.shape), np.dtype(spec.dtype.as_numpy_dtype))
-                for spec in specs
+                for spec in _served_specs(tf.saved_model.load(str(path)))
             ]
         return _keras_specs(from_file(path))
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(f"{path} cannot be loaded: {reason(error)}") from error
+
+
+def _served_specs(loaded):
+    """Of the inputs, in the order in which `open_model` takes them."""
+    endpoint = getattr(loaded, "serve", None)
+    if endpoint is not None:  # the signature loses the order
+        arguments, _ = endpoint.concrete_functions[0].structured_input_signature
+        return tf.nest.flatten(arguments)
+    signature = loaded.signatures["serving_default"]
+    return list(signature.structured_input_signature[1].values())
 
 
 def _keras_specs(model):

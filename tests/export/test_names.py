@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from hh_keras import export
+from hh_keras.export import prediction
 from hh_keras.export.names import safe_names
 
 NAMES = [
@@ -108,3 +109,17 @@ def test_safe_names_are_different_and_safe(names):
     for name in found:
         assert name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
     assert safe_names(found) == found
+
+
+def test_a_saved_model_tells_its_inputs_in_the_models_order(tmp_path):
+    """Signatures sort by name, or not at all."""
+    sizes = {"zeta": 8, "alpha": 3, "mid": 5}
+    inputs = [keras.Input((n,), name=name) for name, n in sizes.items()]
+    model = keras.Model(inputs, keras.layers.Concatenate()(inputs))
+    path = export.saved_model(model, tmp_path, "m", encoded=None, warm_up=False)
+    specs = prediction.input_specs(path)
+    assert [shape[1] for shape, _ in specs] == [8, 3, 5]
+    values = [np.full((1, n), k, "float32") for k, n in enumerate(sizes.values())]
+    np.testing.assert_array_equal(
+        export.open_model(path)(values)[0], np.concatenate(values, 1)
+    )
