@@ -89,7 +89,7 @@ def y4m(path, frames):
 def webm(path, frames):
     cv2 = pytest.importorskip("cv2")
     height, width, _ = frames[0].shape
-    code = cv2.VideoWriter_fourcc(*"VP80")
+    code = cv2.VideoWriter.fourcc(*"VP80")
     writer = cv2.VideoWriter(str(path), code, 25, (width, height))
     for frame in frames:
         writer.write(frame[..., ::-1])

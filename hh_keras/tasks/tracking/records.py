@@ -131,6 +131,6 @@ def _writer(folder: pathlib.Path, footage: Footage, image: np.ndarray) -> Any:
     import cv2  # it has read the video
 
     size = image.shape[1], image.shape[0]
-    code = cv2.VideoWriter_fourcc(*"mp4v")
+    code = cv2.VideoWriter.fourcc(*"mp4v")
     path = str(folder / "tracked.mp4")
     return cv2.VideoWriter(path, code, footage.fps or 25.0, size), size

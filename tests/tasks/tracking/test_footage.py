@@ -34,7 +34,7 @@ def video(tmp_path):
     """30 frames at 25 a second, redder and redder."""
     cv2 = pytest.importorskip("cv2")
     path = tmp_path / "video.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (64, 48))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (64, 48))
     noise = np.random.default_rng(0).integers(0, 60, (48, 64, 3), np.uint8)
     for k in range(30):
         noise[..., 2] = 6 * k
