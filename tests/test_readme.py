@@ -9,6 +9,7 @@ import pytest
 
 import hh_keras
 
+NARROW = {"alpha": 0.35, "classes": 10}
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
@@ -18,14 +19,14 @@ def test_examples_run(tmp_path, monkeypatch):
     assert len(blocks) >= 4
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    for number in range(40):
+    for number in range(15):
         image = np.random.default_rng(number).integers(0, 256, (60, 80, 3), np.uint8)
         keras.utils.save_img(tmp_path / "photos" / f"{number}.png", image)
     whole = keras.applications.MobileNetV2
 
     def untrained(weights="imagenet", **settings):
-        """Weights are not downloaded, but drawn, of a smaller network."""
-        settings = settings or {"alpha": 0.35, "classes": 10}
+        """Weights are not downloaded, but drawn, of a narrower network."""
+        settings = {"alpha": 0.75, **settings} if settings else NARROW
         return whole(weights=None, **settings)
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", untrained)

@@ -190,7 +190,7 @@ def _change(shape, num_classes, augment, strength, alphas):
             return mix(tf.cast(images, tf.float32), shares, third, *alphas)
         return images, labels
 
-    return change
+    return tf.function(change)  # traced once, not anew in every epoch
 
 
 def open_source(spec: str | Path) -> Source:

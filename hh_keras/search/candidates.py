@@ -16,7 +16,7 @@ from hh_keras.graph.channels import ChannelMap
 from hh_keras.progress import progress
 from hh_keras.search.calibration import Calibration
 from hh_keras.search.elimination import elimination_scores
-from hh_keras.search.kept import measure_kept
+from hh_keras.search.kept import measuring
 from hh_keras.surgery.compensation import compensate
 from hh_keras.surgery.plan import Plan
 from hh_keras.surgery.rebuild import rebuild
@@ -60,9 +60,9 @@ def best(
         with computing_in_float32(model), computing_in_float32(small):
             compensate(model, small, channel_map, keep, learnt.moments)
         probe, held_out = learnt.probe, learnt.held_out
-        kept = measure_kept(
+        kept = measuring(
             model, small, channel_map, keep, probe, held_out, layers=False
-        )
+        )()
         return kept.share if kept.share == kept.share else -math.inf  # NaN is lost
 
     return max(progress(found, "comparing ways to choose"), key=share)

@@ -6,7 +6,7 @@ import numpy as np
 from hh_keras.export.float32 import computing_in_float32
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.search.calibration import Calibration
-from hh_keras.search.kept import Kept, measure_kept
+from hh_keras.search.kept import Kept, measuring
 from hh_keras.surgery.compensation import put, solutions
 from hh_keras.surgery.following import follow
 
@@ -35,15 +35,11 @@ def inherit(
     Returns:
         What is kept.
     """
-    moments, probe, held_out = learnt.moments, learnt.probe, learnt.held_out
-
-    def measured(layers=False):
-        return measure_kept(
-            model, small, channel_map, keep, probe, held_out, layers=layers
-        )
-
+    moments, held_out = learnt.moments, learnt.held_out
+    both = model, small, channel_map, keep, learnt.probe, held_out
     if not held_out and len(learnt.batches) < 2:  # nothing to try it on
-        return measured(layers=True)
+        return measuring(*both)()
+    measured = measuring(*both, layers=False)
     best, weights = measured().share, small.get_weights()
     solved = solutions(model, channel_map, keep, moments)
     for stage in (
@@ -56,4 +52,4 @@ def inherit(
         if not held_out or share > best:
             best, weights = share, small.get_weights()
     small.set_weights(weights)
-    return measured(layers=True)
+    return measuring(*both)()

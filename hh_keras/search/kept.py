@@ -8,7 +8,7 @@ denoiser's output is its input, most of a larger image is what interpolation giv
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ import tensorflow as tf
 from hh_keras.export.float32 import computing_in_float32
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.compiling import compiled
 from hh_keras.graph.heads import ends_in
 from hh_keras.search.distance import as_logits
 
@@ -62,7 +63,7 @@ class Kept:
         return min(told, key=told.__getitem__, default=None)
 
 
-def measure_kept(
+def measuring(
     model: keras.Model,
     small: keras.Model,
     channel_map: ChannelMap,
@@ -71,8 +72,10 @@ def measure_kept(
     held_out: bool,
     most: int = 256,
     layers: bool = True,
-) -> Kept:
-    """Runs both networks, in inference mode and in float32, on the same inputs.
+) -> Callable[[], Kept]:
+    """What runs both networks, in inference mode and in float32, on the same inputs.
+
+    It is compiled once, to be called after each change of the small one's weights.
 
     Args:
         model: the original, as it was traced.
@@ -86,32 +89,36 @@ def measure_kept(
     """
     at_once = calls.as_graph(model).inputs[0].shape[0]
     run = _runner(model, small, channel_map, keep, layers)
-    of_layers: dict[str, list] = {}
-    outputs: dict[str, list] = {}
-    changes: dict[str, list] = {}
-    right: dict[str, float] = {}
-    examples = 0
-    with computing_in_float32(model), computing_in_float32(small):
-        for flat in _chunks(batches, most, at_once):
-            examples += len(flat[0])
-            *found, hits = run([tf.convert_to_tensor(x) for x in flat])
-            for into, each in zip((of_layers, outputs, changes), found):
-                for name, sums in each.items():
-                    before = into.get(name, [0.0] * len(sums))
-                    into[name] = [a + b.numpy() for a, b in zip(before, sums)]
-            for name, hit in hits.items():
-                right[name] = right.get(name, 0.0) + float(hit)
-    shares = {name: _share(*sums) for name, sums in outputs.items()}
-    for name, sums in changes.items():
-        shares[name] = min(shares[name], _share(*sums))
-    order = [path for path, _ in calls.leaf_operations(model) if path in of_layers]
-    return Kept(
-        shares,
-        {name: hits / examples for name, hits in right.items()},
-        {path: _share(*of_layers[path]) for path in order},
-        examples,
-        held_out,
-    )
+
+    def measure() -> Kept:
+        of_layers: dict[str, list] = {}
+        outputs: dict[str, list] = {}
+        changes: dict[str, list] = {}
+        right: dict[str, float] = {}
+        examples = 0
+        with computing_in_float32(model), computing_in_float32(small):
+            for flat in _chunks(batches, most, at_once):
+                examples += len(flat[0])
+                *found, hits = run([tf.convert_to_tensor(x) for x in flat])
+                for into, each in zip((of_layers, outputs, changes), found):
+                    for name, sums in each.items():
+                        before = into.get(name, [0.0] * len(sums))
+                        into[name] = [a + b.numpy() for a, b in zip(before, sums)]
+                for name, hit in hits.items():
+                    right[name] = right.get(name, 0.0) + float(hit)
+        shares = {name: _share(*sums) for name, sums in outputs.items()}
+        for name, sums in changes.items():
+            shares[name] = min(shares[name], _share(*sums))
+        order = [path for path, _ in calls.leaf_operations(model) if path in of_layers]
+        return Kept(
+            shares,
+            {name: hits / examples for name, hits in right.items()},
+            {path: _share(*of_layers[path]) for path in order},
+            examples,
+            held_out,
+        )
+
+    return measure
 
 
 def _chunks(batches, most, at_once):
@@ -157,7 +164,6 @@ def _runner(model, small, channel_map, keep, layers):
 
         return calls.interpret(network, inputs, step), seen
 
-    @tf.function(reduce_retracing=True)
     def run(inputs):
         whole, layers = outputs_of(model, inputs)
         its, its_layers = outputs_of(small, inputs)
@@ -172,7 +178,7 @@ def _runner(model, small, channel_map, keep, layers):
                 found[path] = [sum(parts) for parts in zip(*each)]
         return found, *_of_outputs(ends, whole, its, inputs)
 
-    return run
+    return compiled(model, run)
 
 
 def _of_outputs(ends, whole, its, inputs):

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from hh_keras.errors import SearchError
 from hh_keras.graph import calls
+from hh_keras.graph.compiling import compiled
 from hh_keras.surgery.readers import Reader
 from hh_keras.surgery.windows import lattice, windows
 
@@ -127,7 +128,6 @@ def _runner(model, readers, distance):
 
         return calls.interpret(model, inputs, step), seen
 
-    @tf.function(reduce_retracing=True)
     def run(inputs, number):
         with tf.GradientTape() as tape:
             outputs, seen = forward(inputs)
@@ -149,7 +149,8 @@ def _runner(model, readers, distance):
             found[reader.path] = tuple(a + b for a, b in zip(before, each))
         return found
 
-    return lambda inputs, number: run(inputs, tf.constant(number))
+    on_any = compiled(model, run)
+    return lambda inputs, number: on_any(inputs, tf.constant(number))
 
 
 def _moment(reader, x, known):

@@ -37,7 +37,7 @@ def windows(op: Any, x: Any) -> Any:
     """
     x = tf.cast(x, "float32")
     extents = [d * (k - 1) + 1 for k, d in zip(op.kernel_size, op.dilation_rate)]
-    sizes = tf.unstack(tf.shape(x)[1:-1])
+    sizes = _sizes(x)
     edges = [
         _edge(op.padding, n, extent, stride)
         for n, extent, stride in zip(sizes, extents, op.strides)
@@ -60,11 +60,19 @@ def windows(op: Any, x: Any) -> Any:
 
 def lattice(y: Any) -> Any:
     """Of a map with channels last, the positions that `windows` takes of it."""
-    step = _step(tf.unstack(tf.shape(y)[1:-1]))
+    step = _step(_sizes(y))
     return y[(slice(None), *[slice(None, None, step)] * (len(y.shape) - 2))]
 
 
+def _sizes(x):
+    """The sizes of a map in space: whole numbers, or tensors if they are not known."""
+    known = x.shape[1:-1]
+    return list(known) if None not in known else tf.unstack(tf.shape(x)[1:-1])
+
+
 def _step(counts):
+    if all(isinstance(n, int) for n in counts):
+        return math.ceil((math.prod(counts) / _POSITIONS) ** (1 / len(counts)))
     share = tf.cast(tf.reduce_prod(counts), "float64") / _POSITIONS
     return tf.cast(tf.math.ceil(share ** (1 / len(counts))), "int32")
 
@@ -73,7 +81,8 @@ def _edge(padding, size, extent, stride):
     """How many zeros come before and behind an axis."""
     if padding == "same":
         positions = -(-size // stride)
-        total = tf.maximum((positions - 1) * stride + extent - size, 0)
+        total = (positions - 1) * stride + extent - size
+        total = max(total, 0) if isinstance(total, int) else tf.maximum(total, 0)
         return total // 2, total - total // 2
     return (extent - 1 if padding == "causal" else 0), 0
 

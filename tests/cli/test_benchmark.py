@@ -8,7 +8,7 @@ import pytest
 
 from hh_keras import export
 from hh_keras.cli.commands import benchmark
-from tests.cli.test_latency import run
+from tests.cli.test_scripts import launch
 
 
 def network(size, filters=4, batch=None):
@@ -38,7 +38,7 @@ def models(tmp_path):
 @pytest.mark.slow
 def test_files_of_all_kinds_in_one_run(models):
     names = "small.tflite", "large.tflite", "whole.tflite", "small.keras", "saved/1"
-    done = run(
+    done = launch(
         "benchmark", *(f"--model={models / name}" for name in names), "--rounds=20",
         "--seconds=0.2", "--warmup=3", "--batch=5", f"--workdir={models / 'out'}",
     )  # fmt: skip
@@ -57,7 +57,7 @@ def test_files_of_all_kinds_in_one_run(models):
     # 32 filters on 22 x 22 places, two images: some 200 times the work.
     assert files[0]["ratio"] == 1 and files[1]["ratio"] > 1
     assert (models / "out" / "benchmark.png").read_bytes()[:4] == b"\x89PNG"
-    sized = run(
+    sized = launch(
         "benchmark", f"--model={models / 'any.keras'}", "--image_size=12x9",
         "--rounds=2", "--seconds=0", f"--workdir={models / 'sized'}",
     )  # fmt: skip

@@ -243,16 +243,15 @@ def test_pixels_of_another_range_are_told_of(folder, start, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_devices_find_what_one_finds(folder, tmp_path):
+def test_two_devices_find_what_one_finds(folder, start, tmp_path):
     found = []
     for name, devices in (("one", []), ("two", ["--strategy=mirrored", "--devices=2"])):
         flags = [
             f"--model={folder / 'mine.h5'}", "--weights=inherit", "--macs=0.7x",
-            f"--calibrate={folder / 'photos'}", f"--workdir={tmp_path / name}",
+            f"--calibrate={folder / 'photos'}",
         ]  # fmt: skip
-        command = [sys.executable, "launch/shrink.py", *flags, *devices]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        status, _, err = start(shrink, *flags, *devices, workdir=tmp_path / name)
+        assert status == 0, err
         found.append(keras.models.load_model(tmp_path / name / "lw_dna.keras"))
     plans = [hh.Plan.load(tmp_path / name / "plan.json") for name in ("one", "two")]
     np.testing.assert_array_equal(*(plan.keep for plan in plans))
@@ -261,21 +260,20 @@ def test_two_devices_find_what_one_finds(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_starts_cleanly(folder, tmp_path):
+def test_a_killed_sweep_starts_cleanly(folder, start, tmp_path):
     out = tmp_path / "work"
     flags = [
         f"--model={folder / 'mine.h5'}", "--weights=inherit", "--macs=0.7x",
-        f"--calibrate={folder / 'photos'}", "--sweep=0.9,0.8,0.7,0.6,0.5",
-        f"--workdir={out}",
+        f"--calibrate={folder / 'photos'}", "--sweep=0.9,0.8,0.5",
     ]  # fmt: skip
-    command = [sys.executable, "-u", "launch/shrink.py", *flags]
+    command = [sys.executable, "-u", "launch/shrink.py", *flags, f"--workdir={out}"]
     started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     for line in started.stdout:
         if "kept  " in line:  # the result is there, the sweep is being written
             started.send_signal(signal.SIGKILL)
     started.wait()
     assert (out / "plan.json").exists() and not (out / "sweep/sweep.json").exists()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert len(json.loads((out / "sweep/sweep.json").read_text())) == 7
+    status, _, err = start(shrink, *flags)
+    assert status == 0, err
+    assert len(json.loads((out / "sweep/sweep.json").read_text())) == 5
     assert not list(out.glob("**/.*"))

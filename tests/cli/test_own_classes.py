@@ -85,6 +85,16 @@ hh_keras.keep_closed(own_classes.Known)
 """
 
 
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """A model file, written by a process that is not this one."""
+    folder = tmp_path_factory.mktemp("written")
+    (folder / "own_classes.py").write_text(MODULE)
+    code = "import own_classes; own_classes.save('own.keras')"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
+    return folder / "own.keras"
+
+
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     """A module `own_classes` that this process has not imported."""
@@ -120,15 +130,8 @@ def test_a_class_goes_all_the_way_and_comes_out_without_itself(module, capsys):
     assert found["models"]["lw_dna"]["macs"] < found["models"]["original"]["macs"]
 
 
-def saved(module):
-    code = "import own_classes, sys; own_classes.save(sys.argv[1])"
-    path = module / "own.keras"
-    subprocess.run([sys.executable, "-c", code, path], cwd=module, check=True)
-    return path
-
-
-def test_files_with_classes_want_their_module(module, capsys):
-    flags = [f"--model={saved(module)}", "--limit=20"]
+def test_files_with_classes_want_their_module(module, file, capsys):
+    flags = [f"--model={file}", "--limit=20"]
     assert evaluate.entry(flags) == 2
     assert "--import=my_module" in capsys.readouterr().err
     assert evaluate.entry([*flags, "--import=own_classes"]) == 0
@@ -142,8 +145,8 @@ def test_files_with_classes_want_their_module(module, capsys):
 
 
 @pytest.mark.parametrize("how", [["--noinline", "--import=own_classes"], ["keeping"]])
-def test_classes_can_be_kept_closed(module, capsys, how):
-    flags = [f"--model={saved(module)}", "--limit=20", "--width_mult=1", "--macs=0.8x"]
+def test_classes_can_be_kept_closed(module, file, capsys, how):
+    flags = [f"--model={file}", "--limit=20", "--width_mult=1", "--macs=0.8x"]
     how = ["--import=own_keeping"] if how == ["keeping"] else how
     assert shrink.entry([*flags, f"--workdir={module / 'out'}", *how]) == 0
     said = capsys.readouterr()

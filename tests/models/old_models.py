@@ -161,15 +161,26 @@ def mobilenet():
 
 
 def mobilenet_v3():
-    return tf_keras.applications.MobileNetV3Small((32, 32, 3), weights=None)
+    return tf_keras.applications.MobileNetV3Small(
+        (32, 32, 3), alpha=0.35, weights=None, classes=10
+    )
 
 
 def efficientnet():
-    return tf_keras.applications.EfficientNetB0(weights=None, input_shape=(32, 32, 3))
+    """As wide and half as deep as the smallest of its authors."""
+    return tf_keras.applications.efficientnet.EfficientNet(
+        1.0, 0.5, 32, weights=None, input_shape=(32, 32, 3), classes=10
+    )
 
 
 def convnext():
-    return tf_keras.applications.ConvNeXtTiny(weights=None, input_shape=(32, 32, 3))
+    return tf_keras.applications.convnext.ConvNeXt(
+        (1, 1, 3, 1),
+        (16, 32, 64, 96),
+        weights=None,
+        input_shape=(32, 32, 3),
+        classes=10,
+    )
 
 
 SMALL = (

@@ -27,8 +27,12 @@ BIG = {
 SMALL = ["residual", "dense_concat", "grouped_wide", "squeeze_excite", "depthwise"]
 
 
-def grid():
-    return itertools.product(SHARES, LIMITS, CRITERIA, ROUND_TO, FLOORS)
+def grid(share):
+    """All settings; or one in `share`, in which any two of them still meet."""
+    every = SHARES, LIMITS, CRITERIA, ROUND_TO, FLOORS
+    for places in itertools.product(*(range(len(each)) for each in every)):
+        if sum(places) % share == 0:
+            yield [each[k] for each, k in zip(every, places)]
 
 
 def limits(full, share, kind):
@@ -68,7 +72,7 @@ def check(model, strict):
     channels, full = hh.trace(model), hh.cost(model)
     scores = {c: hh.score_channels(model, criterion=c) for c in CRITERIA}
     met = 0
-    for share, kind, criterion, round_to, floor in grid():
+    for share, kind, criterion, round_to, floor in grid(3 if strict else 1):
         budget = limits(full, share, kind)
         where = f"{share} {kind} {criterion} {round_to} {floor}"
         try:
@@ -100,7 +104,7 @@ def test_small_models(name):
 
 @pytest.mark.parametrize("name", BIG)
 def test_networks(name):
-    assert check(BIG[name](), strict=True) > 150
+    assert check(BIG[name](), strict=True) > 50
 
 
 def test_rounded_counts_are_multiples():

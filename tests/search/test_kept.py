@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers as L
 
 import hh_keras as hh
-from hh_keras.search.kept import measure_kept
+from hh_keras.search.kept import measuring
 from tests.surgery.test_compensation import (
     batches,
     every_kind_of_kernel,
@@ -36,7 +36,7 @@ def test_a_copy_keeps_everything():
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     keep = np.ones(channels.size, bool)
-    kept = measure_kept(model, copy, channels, keep, batches(model), True)
+    kept = measuring(model, copy, channels, keep, batches(model), True)()
     assert (kept.share, kept.agreement, kept.held_out) == (1, 1, True)
     assert set(kept.layers.values()) == {1.0}
     kernels = {x.name for x in model.layers if x.weights}
@@ -47,7 +47,7 @@ def test_shares_are_those_computed_by_hand():
     model = randomize(every_kind_of_kernel())
     channels, keep, small = shrunk(model)
     x = np.concatenate(batches(model))[:50]
-    kept = measure_kept(model, small, channels, keep, [x[:33], x[33:]], False)
+    kept = measuring(model, small, channels, keep, [x[:33], x[33:]], False)()
     assert kept.examples == 50
     outputs = [np.asarray(m(x), "float64") for m in (model, small)]
     assert kept.share == pytest.approx(by_hand(*outputs), rel=1e-5)
@@ -86,7 +86,7 @@ def test_a_sequential_model_in_another():
     model.add(L.Dense(3, name="head"))
     channels, keep, small = shrunk(model)
     x = np.random.default_rng(0).normal(size=(20, 9, 9, 4)).astype("float32")
-    kept = measure_kept(model, small, channels, keep, [x], True)
+    kept = measuring(model, small, channels, keep, [x], True)()
     assert list(kept.layers) == [f"{inner.name}/conv", "head"]
     outputs = [np.asarray(m(x), "float64") for m in (model, small)]
     assert kept.share == pytest.approx(by_hand(*outputs), rel=1e-4)
@@ -95,7 +95,7 @@ def test_a_sequential_model_in_another():
 def test_several_outputs_and_shared_layers():
     model = randomize(streams_and_shared_layers())
     channels, keep, small = shrunk(model)
-    kept = measure_kept(model, small, channels, keep, batches(model), True, most=40)
+    kept = measuring(model, small, channels, keep, batches(model), True, most=40)()
     assert kept.examples == 40 and set(kept.outputs) == set(model.output_names)
     assert "shared" in kept.layers and kept.share == min(kept.outputs.values())
 
@@ -108,7 +108,7 @@ def test_probabilities_count_as_logits(activation):
     model = keras.Model(i, L.Dense(4, activation=activation)(x))
     channels, keep, small = shrunk(model)
     x = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
-    kept = measure_kept(model, small, channels, keep, [x], True)
+    kept = measuring(model, small, channels, keep, [x], True)()
     outputs = [np.asarray(m(x), "float64") for m in (model, small)]
     if activation:
         outputs = [np.log(y) for y in outputs]
@@ -121,7 +121,7 @@ def test_a_denoiser_is_measured_by_what_it_changes():
     model = keras.Model(i, L.Add()([i, L.Conv2D(1, 3, padding="same")(x)]))
     channels, keep, small = shrunk(model, 0.4)
     x = np.random.default_rng(0).normal(size=(32, 8, 8, 1)).astype("float32") * 100
-    kept = measure_kept(model, small, channels, keep, [x], True)
+    kept = measuring(model, small, channels, keep, [x], True)()
     change = [np.asarray(m(x), "float64") - x for m in (model, small)]
     assert kept.share == pytest.approx(by_hand(*change), abs=1e-3)
     assert kept.agreement is None
@@ -135,7 +135,7 @@ def test_a_larger_image_is_measured_by_what_interpolation_does_not_give():
     model = keras.Model(i, L.Add()([larger, x]))
     channels, keep, small = shrunk(model, 0.5)
     x = np.random.default_rng(0).normal(size=(32, 8, 6, 3)).astype("float32") * 100
-    kept = measure_kept(model, small, channels, keep, [x], True)
+    kept = measuring(model, small, channels, keep, [x], True)()
     plain = np.asarray(tf.image.resize(x, (16, 12), "bicubic"), "float64")
     change = [np.asarray(m(x), "float64") - plain for m in (model, small)]
     assert kept.share == pytest.approx(by_hand(*change), abs=1e-3)

@@ -1,5 +1,9 @@
-"""The properties that every model must keep, over one model per pattern."""
+"""The properties that every model must keep, over one model per pattern.
 
+Each is made, traced and rebuilt once for all of its tests: none of them may change it.
+"""
+
+import functools
 import itertools
 
 import keras
@@ -15,22 +19,62 @@ from tests.zoo import ZOO, example, randomize, size
 pytestmark = pytest.mark.filterwarnings("ignore:.*are frozen")
 
 
-@pytest.fixture(params=sorted(ZOO))
-def model(request):
-    keras.utils.set_random_seed(0)
-    return randomize(ZOO[request.param]())
+class Made:
+    """A model of the zoo, and what is made of it, if it is asked for."""
+
+    def __init__(self, name, folder):
+        keras.utils.set_random_seed(0)
+        self.model, self.path = randomize(ZOO[name]()), folder / "original.keras"
+
+    @functools.cached_property
+    def channels(self):
+        return hh.trace(self.model)
+
+    @functools.cached_property
+    def plan(self):
+        return random_plan(self.channels)
+
+    @functools.cached_property
+    def small(self):
+        return hh.rebuild(self.model, self.plan)
+
+    @functools.cached_property
+    def saved(self):
+        """Whether Keras itself can write it down and read it back."""
+        model = self.model
+        try:
+            model.save(self.path)
+            again = keras.models.load_model(self.path, safe_mode=False)
+            assert_same(model(example(model)), again(example(model)), 1e-7)
+        except (AssertionError, TypeError, ValueError, NameError, NotImplementedError):
+            return False
+        return True
+
+
+@pytest.fixture(params=sorted(ZOO), scope="module")
+def made_once(request, tmp_path_factory):
+    return Made(request.param, tmp_path_factory.mktemp("saved"))
 
 
 @pytest.fixture
-def saved(model, tmp_path):
-    """A model that Keras itself can write down and read back."""
-    try:
-        model.save(tmp_path / "original.keras")
-        again = keras.models.load_model(tmp_path / "original.keras", safe_mode=False)
-        assert_same(model(example(model)), again(example(model)), 1e-7)
-    except (AssertionError, TypeError, ValueError, NameError, NotImplementedError):
+def made(made_once):
+    before = [np.asarray(v).copy() for v in made_once.model.variables]
+    keras.utils.set_random_seed(0)
+    yield made_once
+    for a, v in zip(before, made_once.model.variables, strict=True):
+        np.testing.assert_array_equal(a, np.asarray(v))
+
+
+@pytest.fixture
+def model(made):
+    return made.model
+
+
+@pytest.fixture
+def saved(made):
+    if not made.saved:
         pytest.skip("Keras does not read back the original either")
-    return model
+    return made
 
 
 def random_plan(model, share=0.6, seed=0):
@@ -71,11 +115,10 @@ def test_scales_of_one_change_nothing(model):
     assert_same(model(x), hh.add_scales(model)(x), tolerance(model))
 
 
-def test_masked_equals_rebuilt(model):
-    plan = random_plan(model)
-    small, x = hh.rebuild(model, plan), example(model)
+def test_masked_equals_rebuilt(made):
+    model, small, x = made.model, made.small, example(made.model)
     assert small.count_params() <= model.count_params()
-    assert_same(hh.mask(model, plan)(x), small(x), tolerance(model))
+    assert_same(hh.mask(model, made.plan)(x), small(x), tolerance(model))
 
 
 def test_keeping_all_is_an_exact_copy(model):
@@ -91,11 +134,11 @@ def test_keeping_all_is_an_exact_copy(model):
     assert [la.name for la in copy.layers] == [la.name for la in model.layers]
 
 
-def test_predicted_cost_is_the_rebuilt_cost(model):
-    channels, plan = hh.trace(model, size(model)), random_plan(model)
-    kept = [len(plan.kept[g.name]) for g in channels.groups]
+def test_predicted_cost_is_the_rebuilt_cost(made):
+    model, small = made.model, made.small
+    channels = hh.trace(model, size(model))
+    kept = [len(made.plan.kept[g.name]) for g in channels.groups]
     macs, params = cost_model(channels)(kept)
-    small = hh.rebuild(model, plan)
     counted = hh.cost(small, size(model))
     assert round(macs) == counted.macs
     assert round(params) == counted.params == small.count_params()
@@ -190,8 +233,8 @@ def test_cost_agrees_with_the_profiler(name):
     assert hh.cost(small, size(model)).macs == profiler_macs(small)
 
 
-def test_every_weight_of_the_rebuilt_model_gets_a_gradient(model):
-    small = hh.rebuild(model, random_plan(model))
+def test_every_weight_of_the_rebuilt_model_gets_a_gradient(made):
+    small = hh.rebuild(made.model, made.plan)  # one to train
     x = example(small, batch=4)
     with tf.GradientTape() as tape:
         outputs = [
@@ -212,15 +255,14 @@ def test_every_weight_of_the_rebuilt_model_gets_a_gradient(model):
     assert not missing
 
 
-def test_a_file_has_the_channels_of_its_model(saved, tmp_path):
-    again = keras.models.load_model(tmp_path / "original.keras", safe_mode=False)
-    assert hh.trace(again).groups == hh.trace(saved).groups
+def test_a_file_has_the_channels_of_its_model(saved):
+    again = keras.models.load_model(saved.path, safe_mode=False)
+    assert hh.trace(again).groups == saved.channels.groups
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_rebuilt_model_saves_and_loads(saved, tmp_path):
-    model = saved
-    small, x = hh.rebuild(model, random_plan(model)), example(model)
+    small, x = saved.small, example(saved.model)
     path = tmp_path / "small.keras"
     small.save(path)
     loaded = keras.models.load_model(path, safe_mode=False)
@@ -229,7 +271,7 @@ def test_rebuilt_model_saves_and_loads(saved, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_scaled_model_saves_and_loads(saved, tmp_path):
-    model = saved
+    model = saved.model
     if any(calls.is_graph(layer) for layer in model.layers):
         pytest.skip("documented: scales of nested models are folded before saving")
     scaled, x = hh.add_scales(model), example(model)
@@ -257,17 +299,18 @@ def test_preserving_widening_keeps_the_function(model, factor):
     assert_same(model(x), wide(x), tolerance(model))
 
 
-def test_widening_multiplies_free_groups(model):
+def test_widening_multiplies_free_groups(made):
+    model = made.model
     wide = hh.widen(model, 2.0)
     sizes = {g.name: len(g) for g in hh.trace(wide).groups}
     given = {layer.name for layer in model.layers if not layer.trainable}
-    for group in hh.trace(model).groups:
+    for group in made.channels.groups:
         factor = 1 if group.frozen or given & set(group.producers) else 2
         assert sizes[group.name] == factor * len(group)
 
 
-def test_plans_survive_json(model):
-    plan = random_plan(model)
+def test_plans_survive_json(made):
+    plan = made.plan
     again = hh.Plan.from_json(plan.to_json())
     assert again == plan and again.to_json() == plan.to_json()
 

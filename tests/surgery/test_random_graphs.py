@@ -106,7 +106,7 @@ def call_again(pool, width):
 
 
 @settings(
-    max_examples=35,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

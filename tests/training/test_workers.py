@@ -1,6 +1,7 @@
 """Two processes that train together train what one trains, and decide the same."""
 
 import contextlib
+import functools
 import json
 import pathlib
 import socket
@@ -48,6 +49,12 @@ def inherit():
     )
 
 
+@functools.cache
+def alone(find):
+    """What one process finds, on one device."""
+    return find()
+
+
 def free_ports(count):
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -84,20 +91,20 @@ def folder(tmp_path_factory):
 def test_workers_agree_with_each_other_and_with_one_process(folder, name):
     first, second = (np.load(folder / f"{name}-{k}.npz") for k in range(2))
     recipe = RECIPES[name]
-    alone = train(models.network(recipe.sync_batch_norm), models.images(), recipe)
-    for key, variable in zip(first.files, alone.model.variables, strict=True):
+    one = train(models.network(recipe.sync_batch_norm), models.images(), recipe)
+    for key, variable in zip(first.files, one.model.variables, strict=True):
         np.testing.assert_array_equal(first[key], second[key])
         np.testing.assert_allclose(first[key], variable, atol=2e-5)
     theirs = [json.loads((folder / f"{name}-{k}.json").read_text()) for k in range(2)]
     for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
         both = [[row[key] for row in rows] for rows in theirs]
         assert both[0] == both[1]
-        assert both[0] == pytest.approx([r[key] for r in alone.history], abs=2e-5)
+        assert both[0] == pytest.approx([r[key] for r in one.history], abs=2e-5)
     assert len(list((folder / "checkpoints").glob(f"{name}-*.npz"))) == 2
 
 
 def test_workers_find_the_plan_that_one_process_finds(folder):
-    found = search()
+    found = alone(search)
     for k in range(2):
         np.testing.assert_array_equal(np.load(folder / f"scores-{k}.npy"), found.scores)
         plan = hh.Plan.load(folder / f"plan-{k}.json")
@@ -105,7 +112,7 @@ def test_workers_find_the_plan_that_one_process_finds(folder):
 
 
 def test_workers_inherit_what_one_process_inherits(folder):
-    found = inherit()
+    found = alone(inherit)
     for k in range(2):
         plan = hh.Plan.load(folder / f"inherited-{k}.json")
         np.testing.assert_array_equal(plan.keep, found.plan.keep)
@@ -118,19 +125,19 @@ def test_workers_inherit_what_one_process_inherits(folder):
 
 
 def test_replicas_inherit_what_one_device_inherits():
-    alone = inherit()
+    its = alone(inherit)
     with models.two().scope():
         found = inherit()
-    np.testing.assert_array_equal(found.plan.keep, alone.plan.keep)
+    np.testing.assert_array_equal(found.plan.keep, its.plan.keep)
     assert found.kept.held_out
-    for v, w in zip(found.model.weights, alone.model.weights, strict=True):
+    for v, w in zip(found.model.weights, its.model.weights, strict=True):
         np.testing.assert_allclose(np.asarray(v), np.asarray(w), atol=1e-6)
-    assert found.kept.share == pytest.approx(alone.kept.share, abs=1e-5)
+    assert found.kept.share == pytest.approx(its.kept.share, abs=1e-5)
 
 
 def test_replicas_find_the_plan_that_one_device_finds():
-    alone = search()
+    its = alone(search)
     with models.two().scope():
         found = search()
-    np.testing.assert_array_equal(found.scores, alone.scores)
-    np.testing.assert_array_equal(found.plan.keep, alone.plan.keep)
+    np.testing.assert_array_equal(found.scores, its.scores)
+    np.testing.assert_array_equal(found.plan.keep, its.plan.keep)

@@ -187,7 +187,7 @@ def test_defaults_are_the_tasks_unless_given(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on(tmp_path):
+def test_a_killed_run_goes_on(tmp_path, capsys):
     flags = [*TINY, "--task=denoise", MODELS["denoiser"], f"--workdir={tmp_path}"]
     command = [sys.executable, "-u", "launch/run.py", *flags]
     started = subprocess.Popen(
@@ -199,11 +199,7 @@ def test_a_killed_run_goes_on(tmp_path):
             started.send_signal(signal.SIGKILL)
     started.wait()
     assert not (tmp_path / "lw_dna.keras").exists()
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stdout.count("reused") == 2, done.stderr
+    assert run.entry(flags) == 0 and capsys.readouterr().out.count("reused") == 2
     assert (tmp_path / "report.html").exists()
 
 

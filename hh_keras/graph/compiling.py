@@ -1,0 +1,36 @@
+"""Functions of a model's inputs, compiled once for batches of every size."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from hh_keras.graph.calls import as_graph
+
+
+def compiled(model: keras.Model, function: Callable) -> Callable:
+    """Compiles what runs a model on batches, of which the last is smaller.
+
+    TensorFlow would trace it for the first batch's size, and anew for any: twice.
+
+    Args:
+        model: whose inputs the function takes.
+        function: `function(inputs, *more)` of a flat list of tensors, and of more.
+
+    Returns:
+        A function of the same arguments. It runs as it is written: conditions and
+        loops are Python's.
+    """
+    run = tf.function(function, autograph=False, reduce_retracing=True)
+    sizes = [tensor.shape[0] for tensor in as_graph(model).inputs]
+
+    def call(inputs: list, *more: Any) -> Any:
+        specs = [
+            tf.TensorSpec((size, *x.shape[1:]), x.dtype)
+            for size, x in zip(sizes, inputs, strict=True)
+        ]
+        run.get_concrete_function(specs, *more)
+        return run(inputs, *more)
+
+    return call
