@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -103,6 +104,23 @@ def write(path: str | os.PathLike, content: str | bytes) -> None:
     """
     content = content.encode() if isinstance(content, str) else content
     replace(path, lambda new: new.write_bytes(content))
+
+
+def digest(path: Path) -> str:
+    """Tells one content from another: of a file, or of all files of a folder.
+
+    Returns:
+        16 hexadecimal digits of a SHA-256.
+    """
+    found = hashlib.sha256()
+    inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else ()
+    for file in inside or (path,):
+        if inside:
+            found.update(str(file.relative_to(path)).encode())
+        with file.open("rb") as content:
+            for block in iter(lambda: content.read(1 << 20), b""):
+                found.update(block)
+    return found.hexdigest()[:16]
 
 
 def sweep(folder: Path) -> None:

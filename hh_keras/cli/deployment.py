@@ -164,7 +164,7 @@ def _keep(run, stage, file, make, expected, goal):
     started = time.perf_counter()
     row = {"file": file, **make(expected())}
     scored = {f"keras_{goal}": expected()[goal]}
-    workdir.finish(run, stage, started, **scored, row=row)
+    workdir.finish(run, stage, started, (file,), **scored, row=row)
 
 
 def _line(row, words):

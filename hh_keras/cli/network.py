@@ -47,6 +47,12 @@ def alone(args: FlagValues) -> tuple[keras.Model, Unlabelled]:
     """
     sized = not models.names_file(args.model)
     pretrained = given(args, "pretrained") == "imagenet"
+    if sized and ":" not in args.model and not pretrained:
+        raise ModelError(
+            f"--model={args.model} has learnt nothing that calibration could keep: add "
+            "--pretrained=imagenet, or give the file of a trained model. Weights in a "
+            "file of their own need --dataset, which tells the classes."
+        )
     own = (*(_USUAL if sized else (None, None)), 3)
     model = _saveable(args, own, _IMAGENET_CLASSES if pretrained else None)
     shape = filled(model.inputs[0].shape[1:], wanted_shape(args, own))

@@ -4,15 +4,17 @@
 
 `entry(argv)` parses the flags, calls `main(args)` and returns the exit status: 0, 2
 for bad input (one line on the standard error, no traceback unless --debug), 75 when
-SIGTERM stopped a training that can go on, 130 when interrupted, 1 for an error that
-nobody expected.
+SIGTERM stopped a training that can go on, 130 when interrupted, 143 when SIGTERM
+came elsewhere, 1 for an error that nobody expected.
 """
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 import textwrap
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +68,7 @@ def guarded(main: Callable, args: flags.FlagValues) -> int:
     """Calls `main(args)`; returns an exit status instead of raising."""
     try:
         _start_quietly(args.debug)
-        with _short_warnings(args.debug):
+        with _short_warnings(args.debug), _terminable():
             if "config" in args:
                 from hh_keras.cli import configs
 
@@ -75,6 +77,9 @@ def guarded(main: Callable, args: flags.FlagValues) -> int:
             with _classes_closed(not given(args, "inline", True)):
                 main(args)
         return 0
+    except _Terminated:
+        print("terminated; what was finished is kept.", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print("\ninterrupted; what was finished is kept.", file=sys.stderr)
         return 130
@@ -85,6 +90,27 @@ def guarded(main: Callable, args: flags.FlagValues) -> int:
             return _fail(error, status=75 if type(error).__name__ == "Stopped" else 2)
         hint = "" if args.debug else " (not expected; --debug shows where)"
         return _fail(f"{type(error).__name__}: {error}{hint}", status=1)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+@contextlib.contextmanager
+def _terminable():
+    """Has SIGTERM end this block as Ctrl-C does: with a word, files whole or not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_):
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _classes_closed(yes):

@@ -17,7 +17,7 @@ from hh_keras.cli.workdir import Run, to_json, versions
 from hh_keras.data import ImageData
 from hh_keras.goal import Goal
 from hh_keras.graph.table import text_table
-from hh_keras.report.numbers import millions
+from hh_keras.report.numbers import millions, milliseconds
 from hh_keras.tasks import registry
 from hh_keras.training import Recipe
 from hh_keras.training.history import read_history
@@ -77,7 +77,7 @@ def collect(
         },
         "kept": searched.get("kept"),
         "sweep": searched.get("sweep"),
-        "protocol": dataclasses.asdict(recipe),
+        "protocol": {**dataclasses.asdict(recipe), **_epochs_run(run, recipe)},
         "models": found,
         "history": {name: _history(run, name) for name in NAMES},
         "layer_times": exported.get("layer_times") or [],
@@ -97,6 +97,13 @@ def _history(run, name):
         return read_history(run.path, name)
     except FileNotFoundError:
         return []
+
+
+def _epochs_run(run, recipe):
+    """How many epochs there were, where a time or patience ended trainings."""
+    found = {name: len(_history(run, name)) for name in NAMES}
+    found = {name: n for name, n in found.items() if n}
+    return {"epochs_run": found} if set(found.values()) - {recipe.epochs} else {}
 
 
 def _tile(application, exported):
@@ -144,6 +151,7 @@ def _model_results(run, name, image_shape, parts):
         ),
         "latency_ms": run.stages["export"]["latency_ms"][name],
         "train_seconds": trained["train_seconds"],
+        "discarded": trained.get("discarded", False),
     }
 
 
@@ -163,7 +171,7 @@ def table(found: dict, goal: Goal) -> str:
     change = goal.plain_change(scores[1] - scores[0])
     rows = [(goal.label, *map(goal.plain, scores), change)]
     for label, quantity, write in (
-        ("latency (.tflite)", _median, lambda ms: f"{ms:.2f} ms"),
+        ("latency (.tflite)", _median, milliseconds),
         (".tflite size", lambda m: m["tflite_bytes"], lambda n: millions(n) + "B"),
         ("MACs", lambda m: m["macs"], millions),
         ("parameters", lambda m: m["params"], millions),

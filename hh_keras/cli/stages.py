@@ -25,7 +25,7 @@ from hh_keras.errors import HHError
 from hh_keras.export import formats
 from hh_keras.progress import duration
 from hh_keras.tasks import registry
-from hh_keras.training import Recipe, checkpoints
+from hh_keras.training import Recipe, Trained, checkpoints
 
 TITLES = {"original": "original", "lw_dna": "LW-DNA network"}
 NAMES = tuple(TITLES)
@@ -63,6 +63,7 @@ def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> N
         run,
         "search",
         started,
+        needed,
         search_seconds=round(seconds, 2),
         budget={
             "macs": budget.macs,
@@ -108,18 +109,20 @@ def train(
     application = registry.application(args)
     data = application.reload(args, data)
     build = functools.partial(_initial, run, name, args)
-    model, rows = _trained(run, name, build, data, recipe, args, to_go)
+    trained = _trained(run, name, build, data, recipe, args, to_go)
     if not run.chief:
         return
-    train_seconds = sum(row["seconds"] for row in rows)
-    scores = application.task.evaluate(model, data.validation)
-    network.save_model(model, run.path / file)
+    train_seconds = sum(row["seconds"] for row in trained.history)
+    scores = application.task.evaluate(trained.model, data.validation)
+    network.save_model(trained.model, run.path / file)
     finish(
         run,
         stage,
         started,
+        needed,
         train_seconds=round(train_seconds, 2),
         scores=scores,
+        discarded=trained.discarded,
         skipped=data.skipped,
     )
     checkpoints.remove(run.path / "checkpoints", name)
@@ -127,11 +130,10 @@ def train(
 
 
 def _trained(run, name, build, data, recipe, args, to_go):
-    """A network and its history."""
     teacher = None
     if original_teaches(args):
         if name == "original":
-            return build(), []
+            return Trained(build(), [])
         teacher = run.path / "initial/original.keras"
     return training.train(build, data, recipe, args, run, name, teacher, to_go)
 
@@ -184,6 +186,7 @@ def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
         run,
         "export",
         started,
+        needed,
         parity=parity,
         image_shape=list(shape),
         latency_ms=times,

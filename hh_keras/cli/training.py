@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl.flags import FlagValues
@@ -19,7 +18,7 @@ from hh_keras.flag import given
 from hh_keras.models import sources
 from hh_keras.tasks import registry
 from hh_keras.tasks.application import Application
-from hh_keras.training import Recipe, strategy
+from hh_keras.training import Recipe, Trained, strategy
 from hh_keras.training.strategy import chiefs, is_chief
 from hh_keras.training.tensorboard import TensorBoard
 
@@ -60,7 +59,7 @@ def train(
     name: str,
     teacher: str | Path | None = None,
     to_go: Callable[[float, float], float] | None = None,
-) -> tuple[keras.Model, list[dict]]:
+) -> Trained:
     """Trains a network as the flags say.
 
     Args:
@@ -70,15 +69,12 @@ def train(
         name: of the network.
         teacher: a file; --teacher comes first.
         to_go: as of `hh_keras.training.train`.
-
-    Returns:
-        The trained model and its history.
     """
     file = args.teacher or teacher
     callbacks = []
     if args.tensorboard and run.chief:
         callbacks = [TensorBoard(run.path / "tensorboard" / name)]
-    trained = training.train(
+    return training.train(
         build_or_model,
         data,
         recipe,
@@ -92,7 +88,6 @@ def train(
         task=registry.application(args).task,
         **execution(args),
     )
-    return trained.model, trained.history
 
 
 def execution(args: FlagValues) -> dict[str, Any]:

@@ -7,7 +7,6 @@ again with the same configuration goes on behind its last finished stage.
 
 import dataclasses
 import fcntl
-import hashlib
 import json
 import os
 import pathlib
@@ -76,8 +75,7 @@ def configuration(program: str, args: FlagValues) -> dict:
         config[name] = value
         if isinstance(value, str) and os.path.isfile(value):
             # Another file of the same name is another run.
-            digest = hashlib.sha256(pathlib.Path(value).read_bytes()).hexdigest()
-            config[f"{name}_sha256"] = digest[:16]
+            config[f"{name}_sha256"] = files.digest(pathlib.Path(value))
     return json.loads(json.dumps(config, default=str))
 
 
@@ -195,23 +193,46 @@ def claim(run: Run) -> None:
     files.write(run.path / "run.json", to_json(record))
 
 
-def finish(run: Run, stage: str, started: float, **facts: Any) -> None:
+def finish(
+    run: Run, stage: str, started: float, left: Iterable[str] = (), **facts: Any
+) -> None:
     """Records that a stage is finished.
 
     Args:
         run: the `Run`.
         stage: its name.
         started: `time.perf_counter()` at its start.
+        left: the files and folders in the work directory that it leaves.
         **facts: JSON values that a later start of the run wants back.
     """
     seconds = round(time.perf_counter() - started, 2)
     run.stages[stage] = {"seconds": seconds, **facts}
+    if run.chief:
+        digests = {name: files.digest(run.path / name) for name in left}
+        run.stages[stage]["files"] = digests
     claim(run)
 
 
-def is_finished(run: Run, stage: str, files: Iterable[str]) -> bool:
-    """Whether a stage was finished before and all its files are still there."""
-    return stage in run.stages and all((run.path / name).exists() for name in files)
+def is_finished(run: Run, stage: str, needed: Iterable[str]) -> bool:
+    """Whether a stage was finished before and all its files are still there.
+
+    Raises:
+        WorkdirError: one of them is not what the stage left.
+    """
+    if stage not in run.stages:
+        return False
+    if not all((run.path / name).exists() for name in needed):
+        return False
+    digests = run.stages[stage].get("files", {})
+    for name in needed:
+        path = run.path / name
+        if name in digests and files.digest(path) != digests[name]:
+            raise WorkdirError(
+                f"{path} is not what this run wrote: it was damaged or changed since. "
+                "Delete it to have it made again, or choose another --workdir to keep "
+                "it."
+            )
+    return True
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,8 @@
                and held_out, and layers: name → share of its outputs
     sweep      of --sweep: a row for each network, the original first: share that was
                asked for, macs, params, kept, agreement, goal
-    protocol   the fields of `hh_keras.training.Recipe`
+    protocol   the fields of `hh_keras.training.Recipe`; epochs_run, where they were
+               not the protocol's: network to number
     models     {"original": network, "lw_dna": network}, each with
         macs, params               whole network, one example
         layers                     list of {name, type, macs, params}, in network order
@@ -31,6 +32,8 @@
                                of LW-DNA also ratio_p25, ratio_p75: the middle half
                                of its rounds divided by the original's
         train_seconds              sum over the epochs
+        discarded                  whether training did not make it better, so that it
+                                   has the weights of before
     layer_times
                where latency rose: the fields of `hh_keras.latency.LayerTime`, a dict
                for each layer whose counts changed

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hh_keras.goal import Goal
 from hh_keras.report import numbers
 from hh_keras.report.numbers import known
-from hh_keras.report.slower import lengthened
+from hh_keras.report.slower import alike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _relation(slim, original, quantity, below, above, same):
             (original, slim)]  # fmt: skip
     if not all(map(known, pair)):
         return ""
-    within_spread = quantity is _latency and lengthened(slim["latency_ms"]) is None
+    within_spread = quantity is _latency and alike(slim["latency_ms"])
     text = numbers.change(*pair)
     if within_spread or text[0] not in "+−":
         return same
@@ -139,8 +139,13 @@ def caution(results: Mapping) -> str:
     Two accuracies p on n images each differ by chance with a standard deviation of
     at most sqrt(2 p (1 - p) / n); two of them are quoted.
     """
-    text = "This is one run with one seed, which proves little: repeat it with others."
     original = results["models"]["original"]
+    text = "This is one run with one seed, which proves little: repeat it with others."
+    if results["models"]["lw_dna"].get("discarded"):
+        text = (
+            "Training did not make LW-DNA better: it has the weights that it started "
+            f"from. {text}"
+        )
     images = (results.get("dataset") or {}).get("num_validation")
     if known(original.get("psnr_input")) and known(images):
         before = numbers.decibels(original["psnr_input"])

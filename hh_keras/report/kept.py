@@ -57,7 +57,8 @@ def kept_caption(kept: Mapping) -> str:
     return (
         f"{kept_finding(kept)}. 1 − E‖y − y′‖² / E‖y − E y‖²: of the original's "
         "outputs y and the smaller network's y′, on "
-        f"{numbers.whole(kept['examples'])} images {which}. "
+        f"{numbers.whole(kept['examples'])} image{'s' * (kept['examples'] != 1)} "
+        f"{which}. "
         "Probabilities count as the logits that they come from; of networks that make "
         "an image of an image, what they change counts."
     )

@@ -12,20 +12,23 @@ _SHOWN = 20  # layers in the table
 _LARGE = 1 / 4  # of the largest image in the network
 
 
-def lengthened(times: Mapping) -> bool | None:
-    """Whether a network takes longer than the original, beyond the measured spread.
+def lengthened(times: Mapping) -> bool:
+    """Whether a network took longer than the original in three of four rounds.
 
     Args:
         times: its `latency_ms`, see `hh_keras.report`.
+    """
+    return known(times.get("ratio_p25")) and times["ratio_p25"] > 1
 
-    Returns:
-        Whether it took longer in three of four rounds, or less in as many; None if
-        neither. Where rounds were not compared, anything but None: False.
+
+def alike(times: Mapping) -> bool:
+    """Whether it took neither longer nor less in three of four rounds.
+
+    Args:
+        times: as for `lengthened`.
     """
     low, high = (times.get(key) for key in ("ratio_p25", "ratio_p75"))
-    if not (known(low) and known(high)):
-        return False
-    return None if low <= 1 <= high else low > 1
+    return known(low) and known(high) and low <= 1 <= high
 
 
 def cause(results: Mapping) -> str:

@@ -173,12 +173,13 @@ def top_up(
     """
     kept, taken = kept.copy(), np.zeros(len(found.owner), bool)
     while use(costs(kept), limits) < LEAST:
-        best, most = None, 0.0
+        best, most, tried = None, 0.0, set()
         for block, (g, n) in enumerate(zip(found.owner, found.amount)):
             if most >= LEAST:
                 break
-            if taken[block]:
+            if taken[block] or (g, n) in tried:  # costs what a better one does
                 continue
+            tried.add((g, n))
             counts = kept.copy()
             counts[g] += n
             share = use(costs(counts), limits)

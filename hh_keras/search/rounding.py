@@ -28,9 +28,7 @@ def check_round_to(round_to: Any) -> None:
         )
 
 
-def steps(
-    channel_map: ChannelMap, round_to: int | str, most: int | None = None
-) -> list[int]:
+def steps(channel_map: ChannelMap, round_to: int | str) -> list[int]:
     """Channels that each group may gain or lose at a time.
 
     Layers' counts are then multiples of `round_to`, though a channel of a group may be
@@ -39,7 +37,6 @@ def steps(
     Args:
         channel_map: a `ChannelMap`.
         round_to: "auto" or a positive integer.
-        most: an upper bound of `round_to`.
 
     Returns:
         List of ints, one for each group.
@@ -50,7 +47,6 @@ def steps(
         step = round_to
         if isinstance(step, str):
             step = WIDE if len(group) * times >= FROM else NARROW
-        step = step if most is None else min(step, most)
         found.append(int(step) // math.gcd(int(step), times))
     return found
 
@@ -67,7 +63,13 @@ def _times(channel_map, group):
 
 
 def common(step: int, other: int, size: int) -> int:
-    """A multiple of both; of `other` a part, if the group is smaller than two of it."""
+    """The least multiple of two steps, for a group that still can be made smaller.
+
+    Args:
+        step: of channels.
+        other: the device's, which is halved until the group has two of it.
+        size: channels of the group.
+    """
     while other > max(1, size // 2):
         other //= 2
     return math.lcm(step, max(1, other))

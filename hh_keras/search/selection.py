@@ -116,9 +116,8 @@ def select_channels(
         raise HHError(f"per_cost must lie in 0 to 2, got {per_cost}.")
     costs, latency = _costs(channel_map, budget)
     limits = budget.limits
-    steps, floors = _steps_and_floors(
-        channel_map, round_to, min_keep, costs, limits, latency
-    )
+    tries = _steps(channel_map, round_to, latency)
+    steps, floors = _affordable(channel_map, tries, min_keep, costs, limits)
     _check_known(channel_map, costs(floors), limits)
     _check_reachable(channel_map, costs, floors, limits)
 
@@ -134,16 +133,14 @@ def select_channels(
     blocks = found(scores, steps)
     counts = filling.fill(costs, blocks, floors, limits)
     counts = filling.exchange(costs, blocks, floors, limits, counts)
-    for most in rounding.FINER if round_to == rounding.AUTO else ():
-        if filling.use(costs(counts), limits) >= filling.LEAST:
-            break
-        finer = rounding.steps(channel_map, round_to, most)
-        counts = filling.top_up(costs, found(scores, finer, counts), counts, limits)
-    for most in rounding.FINER if round_to == rounding.AUTO else ():
-        if filling.use(costs(counts), limits) >= filling.LEAST:
-            break
-        several = found(scores, rounding.steps(channel_map, round_to, most))
-        counts = filling.exchange(costs, several, floors, limits, counts, _AT_ONCE)
+    finer = tries[1:]
+    for smaller in finer:
+        more = found(scores, smaller, counts)
+        counts = filling.top_up(costs, more, counts, limits)
+    for smaller in finer:
+        if filling.use(costs(counts), limits) < filling.LEAST:
+            several = found(scores, smaller)
+            counts = filling.exchange(costs, several, floors, limits, counts, _AT_ONCE)
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
         keep[_ranked(group, scores)[:count]] = True
@@ -219,20 +216,23 @@ def _ranked(group, scores):
     return ids[np.argsort(-scores[ids], kind="stable")]
 
 
-def _steps_and_floors(channel_map, round_to, min_keep, costs, limits, latency):
-    """Steps and least counts of the groups; "auto" takes those that a budget allows."""
-    if round_to != rounding.AUTO:
-        tries = [rounding.steps(channel_map, round_to)]
-    elif latency:
-        tries = [rounding.steps(channel_map, 1)]
-    else:
-        finer = [rounding.steps(channel_map, round_to, n) for n in rounding.FINER]
-        tries = [rounding.steps(channel_map, round_to), *finer]
+def _steps(channel_map, round_to, latency):
+    """The groups' steps, a list of ints; with "auto" smaller and smaller ones follow.
+
+    With a limit on latency they are the device's, in multiples of `round_to`.
+    """
+    auto = round_to == rounding.AUTO
+    steps = rounding.steps(channel_map, 1 if auto and latency else round_to)
+    if latency:
+        sizes = map(len, channel_map.groups)
+        steps = list(map(rounding.common, steps, latency.steps(channel_map), sizes))
+    smaller = rounding.FINER if auto else ()
+    return [steps, *([min(step, n) for step in steps] for n in smaller)]
+
+
+def _affordable(channel_map, tries, min_keep, costs, limits):
+    """The first steps whose least counts are within the limits, and these counts."""
     for steps in tries:
-        if latency:
-            own = latency.steps(channel_map)
-            sizes = map(len, channel_map.groups)
-            steps = list(map(rounding.common, steps, own, sizes))
         floors = _floors(channel_map, min_keep, steps)
         if filling.use(costs(floors), limits) <= 1:
             break

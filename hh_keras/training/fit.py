@@ -1,6 +1,7 @@
 """Training a network by a recipe."""
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -37,10 +38,13 @@ class Trained:
         history: a list with one dict per epoch: epoch (from 1), loss and the task's
             measures, such as accuracy (means over the epoch's training examples),
             val_loss, val_accuracy, learning_rate (at the epoch's first step), seconds.
+        discarded: whether the model has the weights of before, as `never_worse` wants
+            where training did not make it better.
     """
 
     model: keras.Model
     history: list
+    discarded: bool = False
 
 
 def train(
@@ -164,9 +168,10 @@ def train(
             to_go,
         )
         _fit(trainee, data, keeper, callbacks, resume, on_nan, never_worse, started)
-    if keeper.worse:
+    discarded = keeper.worse
+    if discarded:
         network.set_weights(inherited)
-    return Trained(_handed_back(network, build_or_model), keeper.rows)
+    return Trained(_handed_back(network, build_or_model), keeper.rows, discarded)
 
 
 def _some_images(data):
@@ -318,12 +323,14 @@ def _rest(batches, keeper, replicas):
 def _begin(trainee, keeper, batches, validation, on_nan, never_worse, started):
     """What comes before the first step: a first validation, the plan of the time."""
     minutes, strategy = keeper.recipe.minutes, trainee.distribute_strategy
-    start, step, besides = None, 0.0, 0.0
+    start, step, besides, replicas = None, 0.0, 0.0, strategy.num_replicas_in_sync
+    one = validation.take(1) if validation else None
+    if one and (never_worse or minutes):
+        trainee.evaluate(one, verbose=0)  # compiles
     if minutes:
-        first = weighted(batches(0, 0), strategy.num_replicas_in_sync)
-        step, besides = pace.speed(trainee, first, 60 * minutes)
+        epoch = functools.partial(_rest, batches, keeper, replicas)
+        step, besides = pace.speed(trainee, epoch, one, 60 * minutes)
     if validation and (never_worse or minutes):
-        trainee.evaluate(validation.take(1), verbose=0)  # compiles
         before = pace.clock()
         found = trainee.evaluate(validation, verbose=0, return_dict=True)
         besides += pace.clock() - before

@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -18,39 +19,47 @@ clock = time.perf_counter
 
 
 def speed(
-    trainee: keras.Model, batches: tf.data.Dataset, seconds: float
+    trainee: keras.Model,
+    epoch: Callable[[], tf.data.Dataset],
+    validation: tf.data.Dataset | None,
+    seconds: float,
 ) -> tuple[float, float]:
-    """How long a step takes, and what a pass takes besides its steps.
+    """How long a step takes, and what an epoch takes besides its steps.
 
     The model learns and forgets it again: afterwards it is bit for bit what it was.
 
     Args:
-        trainee: a compiled model.
-        batches: to train on.
+        trainee: a compiled model, compiled for validation, too.
+        epoch: makes the batches of an epoch, which takes time as well.
+        validation: a batch of it, or None.
         seconds: the time there is for the whole training.
 
     Returns:
-        Seconds of a step, and seconds besides.
+        Seconds of a step, and seconds besides: all but those of validating further
+        batches.
     """
     before, strategy = checkpoints.values(trainee), trainee.distribute_strategy
-    endless = batches.repeat()
+    endless = epoch().repeat()
     _seconds(trainee, endless.take(1))  # compiles
     few = _seconds(trainee, endless.take(_FEW))
     count = np.clip(_SHARE * seconds / few * _FEW, 2 * _FEW, _MOST)
     # Workers step together: the chief says how often.
     count = int(chiefs(np.array([count], "float32"), strategy)[0])
     many = _seconds(trainee, endless.take(count))
-    with strategy.scope():
-        checkpoints.restore(trainee, before)
     step = (many - few) / (count - _FEW)
     if step <= 0:  # a machine that was busy at first
         step = many / count
-    return step, max(0.0, few - _FEW * step)
-
-
-def _seconds(trainee, dataset):
     started = clock()
-    trainee.fit(dataset, shuffle=False, verbose=0)
+    _seconds(trainee, epoch().take(1), validation)
+    besides = max(0.0, clock() - started - step)
+    with strategy.scope():
+        checkpoints.restore(trainee, before)
+    return step, besides
+
+
+def _seconds(trainee, dataset, validation=None):
+    started = clock()
+    trainee.fit(dataset, validation_data=validation, shuffle=False, verbose=0)
     return clock() - started
 
 
@@ -97,8 +106,8 @@ def plan(
     if left - besides < 0.5 * seconds:
         warnings.warn(
             f"training {keeper.name}: of {seconds:.0f} seconds, {seconds - left:.0f} "
-            f"went before the first step, and each validation takes {besides:.0f}; "
-            "take more time, or fewer validation images.",
+            f"went before the first step, and an epoch takes {besides:.0f} besides its "
+            "steps; take more time, or fewer validation images.",
             stacklevel=2,
         )
     keeper.say(

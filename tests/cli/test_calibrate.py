@@ -171,6 +171,10 @@ def test_restorers_calibrate_on_degraded_patches(task, scale, monkeypatch, tmp_p
             ["--weights=inherit", "--calibrate={photos}", "--criterion=fisher"],
             ["--criterion=fisher", "--dataset"],
         ),
+        (
+            ["--model=vgg11", "--weights=inherit", "--calibrate={photos}"],
+            ["--model=vgg11", "--pretrained=imagenet"],
+        ),
     ],
 )
 def test_bad_flags(flags, words, folder, start, tmp_path):

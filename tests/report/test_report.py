@@ -266,6 +266,16 @@ def test_verdict_is_honest():
     assert "one seed" in report.caution({"models": models})
 
 
+def test_training_that_was_thrown_away_is_told_of(tmp_path):
+    results = make_results()
+    assert "made" not in report.caution(results)
+    results["models"]["lw_dna"]["discarded"] = True
+    results["protocol"]["epochs_run"] = {"original": 3, "lw_dna": 2}
+    page = report.write_report(tmp_path, results, GOAL).read_text()
+    assert "it has the weights that it started from" in page
+    assert "original: 3, lw_dna: 2" in page
+
+
 def test_channels_are_counted():
     models = make_results(6)["models"]
     text = report.plot_channels(models).get_suptitle().replace("\n", " ")

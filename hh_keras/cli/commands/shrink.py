@@ -60,7 +60,7 @@ def main(args: FlagValues) -> None:
     print(search.summary(result))
     rows = sweep.keep(run, original, result, swept, data, args)
     kept = search.kept_facts(result.kept)
-    workdir.finish(run, "search", started, kept=kept, sweep=rows)
+    workdir.finish(run, "search", started, files, kept=kept, sweep=rows)
     print(f"Written: {', '.join(str(run.path / name) for name in files)}")
 
 

@@ -52,14 +52,14 @@ def main(args: FlagValues) -> None:
     model, data = network.load(args)
     workdir.claim(run)
     print(f"Training {args.model} on {data.name}, {recipe.epochs} epochs ...")
-    model, _ = training.train(model, data, recipe, args, run, args.name)
+    model = training.train(model, data, recipe, args, run, args.name).model
     if not run.chief:
         return
     application = registry.application(args)
     scores = application.task.evaluate(model, data.validation)
     network.save_model(model, run.path / trained)
     files.write(run.path / results, workdir.to_json(scores))
-    workdir.finish(run, "train", started)
+    workdir.finish(run, "train", started, (trained, results))
     checkpoints.remove(run.path / "checkpoints", args.name)
     print(training.scores_line(application, scores, data.num_validation))
     print(f"Written: {run.path / trained}, {run.path / 'history'}")
