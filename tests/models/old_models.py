@@ -168,13 +168,13 @@ def mobilenet_v3():
 
 def efficientnet():
     """As wide and half as deep as the smallest of its authors."""
-    return tf_keras.applications.efficientnet.EfficientNet(
+    return tf_keras.src.applications.efficientnet.EfficientNet(
         1.0, 0.5, 32, weights=None, input_shape=(32, 32, 3), classes=10
     )
 
 
 def convnext():
-    return tf_keras.applications.convnext.ConvNeXt(
+    return tf_keras.src.applications.convnext.ConvNeXt(
         (1, 1, 3, 1),
         (16, 32, 64, 96),
         weights=None,

@@ -65,7 +65,7 @@ FLAGS = TaskFlags(
     "(docs/tracking.md)",
     augmentations=("none", "track"),
     flags=_OWN,
-    own=(*(flag.name for flag in _OWN), "image_size", "pretrained"),
+    own=(*(flag.name for flag in _OWN), "image_size"),
     why="it is for --task=track",
     smoke={"limit": 2, "pairs": 8, "batch_size": 4, "check_images": 2},
 )
