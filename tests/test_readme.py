@@ -39,6 +39,19 @@ def test_examples_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["getting-started", "from-scratch"])
+def test_examples_of_guides_run(name, tmp_path, monkeypatch):
+    page = README.parent / "docs" / f"{name}.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), names)
+    macs = [hh_keras.cost(m).macs for m in (names["found"].model, names["model"])]
+    assert 0.65 * macs[1] < macs[0] < macs[1]
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_the_example_of_the_training_page_runs(tmp_path, monkeypatch, capsys):
     page = README.parent / "docs" / "training.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S)

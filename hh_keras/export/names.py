@@ -27,7 +27,7 @@ def safe_names(names: Sequence[str], kind: str = "input") -> list[str]:
     Returns:
         A list of as many different names.
 
-    Example:
+    Examples:
         >>> safe_names(["Fare per person", "größe", "class", "1st", "a b", "a_b"])
         ['Fare_per_person', 'groesse', 'class_', 'input_1st', 'a_b_1', 'a_b']
     """

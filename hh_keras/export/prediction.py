@@ -36,7 +36,7 @@ def predict(
     Raises:
         ModelError: no such file, a corrupt one, or one that takes other inputs.
 
-    Example:
+    Examples:
         >>> predict("model.tflite", images).shape    # doctest: +SKIP
         (64, 10)
     """

@@ -76,7 +76,7 @@ def saved_model(
             shape do not fit it; `warm_up=True` and tensorflow-serving-api is missing.
         WorkdirError: the version exists and is no SavedModel, or is not writable.
 
-    Example:
+    Examples:
         >>> saved_model(model, "models", "clothes")    # doctest: +SKIP
         PosixPath('models/clothes/1')
     """

@@ -128,4 +128,7 @@ class ChannelMap:
         return explain_layers(self, pattern)
 
     def __str__(self):
-        return describe_channels(self)
+        return str(describe_channels(self))
+
+    def _repr_html_(self) -> str:
+        return describe_channels(self)._repr_html_()

@@ -29,7 +29,7 @@ def keep_closed(kind: Any) -> Any:
     Raises:
         HHError: `kind` is neither.
 
-    Example:
+    Examples:
         >>> @hh_keras.keep_closed
         ... class Block(keras.layers.Layer):
         ...     ...

@@ -53,6 +53,12 @@ class Cost:
         return FLOPS_PER_MAC * self.macs
 
     def __str__(self):
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
+
+    def _table(self):
         rows = [
             (r.name, r.type, r.output_shape, _count(r.macs), f"{r.params:,}")
             for r in self.layers

@@ -4,10 +4,10 @@ import fnmatch
 from typing import Any
 
 from hh_keras.graph.cost_model import cost_model
-from hh_keras.graph.table import some, text_table
+from hh_keras.graph.table import Table, some, text_table
 
 
-def describe_channels(channel_map: Any) -> str:
+def describe_channels(channel_map: Any) -> Table:
     """A table of a model's groups: what is coupled, what is frozen and why."""
     rows = [
         (
@@ -29,10 +29,10 @@ def describe_channels(channel_map: Any) -> str:
         f"{channel_map.model_name}: {made} channels in {len(channel_map.groups)} "
         f"groups, {free} removable ({share:.0%})."
     )
-    return f"{table}\n{foot}{_at_most(channel_map)}"
+    return table.with_foot(f"{foot}{_at_most(channel_map)}")
 
 
-def explain_layers(channel_map: Any, pattern: str) -> str:
+def explain_layers(channel_map: Any, pattern: str) -> Table:
     """A table of what each layer does to channels, and how that is known."""
     makers = {name for group in channel_map.groups for name in group.producers}
     rows = [

@@ -46,7 +46,7 @@ def trace(model: keras.Model, input_shape: Any = None) -> ChannelMap:
         ModelError: the model is not built or not a Keras model, its class cannot be
             followed, or `input_shape` does not fit it.
 
-    Example:
+    Examples:
         >>> model = keras.Sequential([keras.Input((8, 8, 3)),
         ...     keras.layers.Conv2D(4, 3, name="a"), keras.layers.Flatten(),
         ...     keras.layers.Dense(10, name="head")])

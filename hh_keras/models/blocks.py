@@ -155,7 +155,7 @@ def strides_for(image_shape: tuple, strides: Any) -> Any:
     Returns:
         A list of as many strides.
 
-    Example:
+    Examples:
         >>> strides_for((32, 32, 3), (2, 1, 2, 2, 1, 2, 2))
         [1, 1, 1, 2, 1, 2, 2]
     """

@@ -101,7 +101,7 @@ def list_models(task: str = "classify") -> list[str]:
         A sorted list of names that `build` takes. It also takes
         `keras.applications.NAME`, `module:function`, and `.keras` and `.h5` files.
 
-    Example:
+    Examples:
         >>> "resnet20" in list_models()
         True
         >>> list_models("sr")
@@ -144,7 +144,7 @@ def build(
             be loaded or takes images of another shape, arguments that the network
             does not take, or weights that do not fit.
 
-    Example:
+    Examples:
         >>> build("resnet20", (32, 32, 3), 10).count_params()
         274042
     """

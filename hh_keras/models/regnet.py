@@ -113,7 +113,7 @@ def stages_of(line: Any) -> list[tuple]:
     Returns:
         A list of `(width, blocks, channels in each group)`.
 
-    Example:
+    Examples:
         >>> stages_of(X["200mf"])
         [(24, 1, 8), (56, 1, 8), (152, 4, 8), (368, 7, 8)]
     """

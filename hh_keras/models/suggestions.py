@@ -15,7 +15,7 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     Returns:
         A sentence that starts with a space, or an empty string if nothing is near.
 
-    Example:
+    Examples:
         >>> did_you_mean("resnet50", ["ResNet50", "VGG16"])
         ' Did you mean ResNet50?'
     """

@@ -157,7 +157,7 @@ def sweep(
         BudgetError: a share is less than floors allow; the message names it. Nothing
             has been computed then.
 
-    Example:
+    Examples:
         >>> for each in hh_keras.sweep(model, calibration=images):  # doctest: +SKIP
         ...     print(each.cost_after.macs, each.kept.share)
     """

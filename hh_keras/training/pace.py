@@ -75,7 +75,7 @@ def fitting(seconds: float, step: float, besides: float, steps: int) -> tuple[in
     Returns:
         Epochs, and steps of each: at least 1 and at most `steps`.
 
-    Example:
+    Examples:
         >>> fitting(100.0, step=0.1, besides=1.0, steps=300)
         (4, 240)
         >>> fitting(100.0, step=1.0, besides=10.0, steps=300)

@@ -81,7 +81,7 @@ def recover(
         HHError: minutes that are none.
         ModelError: the networks do not belong together, or take several images.
 
-    Example:
+    Examples:
         >>> recover(result.model, model, photographs, minutes=10)  # doctest: +SKIP
     """
     if minutes is not None and not minutes > 0:

@@ -35,7 +35,7 @@ def strategy(name: str = "auto", devices: int | None = None) -> tf.distribute.St
     Raises:
         HHError: no such strategy, too few devices, or a cluster that cannot be had.
 
-    Example:
+    Examples:
         >>> with strategy().scope():
         ...     model = keras.applications.ResNet50(weights=None)
     """

@@ -38,7 +38,7 @@ class Limit:
 def parse_limit(text: str) -> Limit:
     """Reads "0.95x", "300M", "1.2G", "250k", "270896" or "none".
 
-    Example:
+    Examples:
         >>> parse_limit("0.5x").whole(1000), parse_limit("1.2k").whole(0)
         (500, 1200)
     """
@@ -60,7 +60,7 @@ def parse_limit(text: str) -> Limit:
 def parse_minutes(text: str) -> float:
     """Reads "10m", "1h", "90s", "10" or "full"; minutes, 0 for "full".
 
-    Example:
+    Examples:
         >>> parse_minutes("1.5h"), parse_minutes("10"), parse_minutes("full")
         (90.0, 10.0, 0.0)
     """
