@@ -12,7 +12,7 @@ from absl.flags import FlagValues
 
 from hh_keras import models
 from hh_keras.cli import network, workdir
-from hh_keras.cli.flags import FORMATS
+from hh_keras.cli.flags import ALL_FORMATS
 from hh_keras.cli.workdir import Run
 from hh_keras.data import ImageData
 from hh_keras.errors import HHError, WorkdirError
@@ -132,7 +132,7 @@ def export(run: Run, name: str, model: str, args: FlagValues) -> tuple[dict, Ima
         "left_out": {},
     }
     file_name = name + application.parts[-1]
-    for kind, path in formats.paths(run.path, file_name, FORMATS).items():
+    for kind, path in formats.paths(run.path, file_name, ALL_FORMATS).items():
         stage, file = f"{name} {kind}", str(path.relative_to(run.path))
         if not workdir.is_finished(run, stage, (file,)):
             if kind not in args.formats:

@@ -31,7 +31,7 @@ def problems(
     drops: list[str] = []
     for network in found.values():
         for kind, row in network["files"].items():
-            if kind in formats.EXACT:
+            if kind in formats.SAME:
                 inexact += filter(None, [formats.inexact(row["file"], row)])
             elif row["drop"] is not None and row["drop"] > max_drop + 1e-9:
                 drops.append(

@@ -4,6 +4,7 @@
 file with the model it came from, `latency` and `latencies` time files.
 """
 
+from hh_keras.export.exchange import onnx, openvino
 from hh_keras.export.float32 import rounding
 from hh_keras.export.lite import QUANTIZE, tflite
 from hh_keras.export.parity import Parity, agreement, parity
@@ -28,7 +29,9 @@ __all__ = [
     "input_sizes",
     "latencies",
     "latency",
+    "onnx",
     "open_model",
+    "openvino",
     "parity",
     "predict",
     "rounding",

@@ -9,6 +9,7 @@ import keras
 
 from hh_keras.data import example_shape
 from hh_keras.errors import HHError
+from hh_keras.export.exchange import onnx, openvino
 from hh_keras.export.float32 import rounding
 from hh_keras.export.lite import tflite
 from hh_keras.export.parity import parity
@@ -16,7 +17,8 @@ from hh_keras.export.serving import saved_model
 from hh_keras.export.sidecar import About
 
 TOLERANCE = 1e-4  # of an exact file's outputs, as a share of their spread
-EXACT = ("saved_model", "float32")  # these say what Keras says; the others round
+EXACT = ("saved_model", "float32")  # every run has them, and they say what Keras says
+SAME = (*EXACT, "onnx", "openvino")  # these say what Keras says; the others round
 
 
 def _saved_model(model, path, kind, image_shape, labels, view, encoded, _):
@@ -39,6 +41,14 @@ def _tflite(model, path, kind, image_shape, labels, view, encoded, settings):
     tflite(model, path, image_shape, quantize, labels=labels, **settings)
 
 
+def _onnx(model, path, *_):
+    onnx(model, path)
+
+
+def _openvino(model, path, *_):
+    openvino(model, path)
+
+
 # Kind of file: its path below a work directory, and what writes it. TF Serving wants
 # versions of a model, in folders that are numbers.
 _FORMATS: dict[str, tuple[str, Callable]] = {
@@ -48,6 +58,8 @@ _FORMATS: dict[str, tuple[str, Callable]] = {
     "dynamic": ("{name}.dynamic.tflite", _tflite),
     "int8": ("{name}.int8.tflite", _tflite),
     "qat": ("{name}.qat.tflite", _tflite),
+    "onnx": ("{name}.onnx", _onnx),
+    "openvino": ("{name}.openvino", _openvino),
 }
 
 
@@ -71,7 +83,8 @@ def write(
     Args:
         model: what to export; for "qat" a `hh_keras.export.QuantizationAware`.
         path: where it goes.
-        kind: "saved_model", "qat", or one of `hh_keras.export.QUANTIZE`.
+        kind: "saved_model", "qat", "onnx", "openvino", or one of
+            `hh_keras.export.QUANTIZE`.
         image_shape: `(height, width, channels)`.
         labels: class names; None where the model has other outputs.
         view: how image files come to the model's shape.

@@ -1,4 +1,4 @@
-"""One way to run a model in memory, a file of Keras, a SavedModel, a `.tflite` file."""
+"""One way to run a model in memory and every kind of file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hh_keras.errors import ModelError
+from hh_keras.errors import HHError, ModelError
 from hh_keras.export.checks import reason, structure
+from hh_keras.export.exchange import (
+    is_openvino,
+    onnx_specs,
+    open_onnx,
+    open_openvino,
+    openvino_specs,
+)
 from hh_keras.export.names import layer_names
 from hh_keras.export.quiet import quiet
 from hh_keras.models.files import from_file, is_keras_file
@@ -22,13 +29,13 @@ def predict(
 
     Args:
         model: a Keras model, also one of tf_keras, or the path of a `.keras` or `.h5`
-            file, a SavedModel directory or a `.tflite` file; or what `open_model` made
-            of one of them.
+            file, a SavedModel directory, a `.tflite` or `.onnx` file, or an OpenVINO
+            folder; or what `open_model` made of one of them.
         images: float array of shape `(n, height, width, channels)`; for a model with
             several inputs a list or dict of such arrays in the model's order.
         batch_size: examples at once; a `.tflite` file takes as many as it was made
             for, whatever this says.
-        threads: of the `.tflite` interpreter; None leaves it the choice.
+        threads: of the runtime, but for TensorFlow; None leaves it the choice.
 
     Returns:
         float32 array of shape `(n, ...)`; a list of them for several outputs.
@@ -57,7 +64,7 @@ def open_model(model: Any, threads: int | None = None) -> Callable:
 
     Args:
         model: as for `predict`.
-        threads: of the `.tflite` interpreter; None leaves it the choice.
+        threads: of the runtime, but for TensorFlow; None leaves it the choice.
 
     Returns:
         A function from a list of input arrays to a list of output arrays. It raises
@@ -71,7 +78,7 @@ def open_model(model: Any, threads: int | None = None) -> Callable:
     path = Path(model)
     try:
         return _explained(_opener(path)(path, threads), path)
-    except ModelError:
+    except HHError:
         raise
     except Exception as error:  # each format has errors of its own
         raise ModelError(f"{path} cannot be loaded: {reason(error)}") from error
@@ -124,13 +131,15 @@ def input_specs(model: Any) -> list:
                 )
                 for detail in interpreter.get_input_details()
             ]
+        if opener in (open_onnx, open_openvino):
+            return (onnx_specs if opener is open_onnx else openvino_specs)(path)
         if opener is _open_saved_model:
             return [
                 (tuple(spec.shape), np.dtype(spec.dtype.as_numpy_dtype))
                 for spec in _served_specs(tf.saved_model.load(str(path)))
             ]
         return _keras_specs(from_file(path))
-    except ModelError:
+    except HHError:
         raise
     except Exception as error:
         raise ModelError(f"{path} cannot be loaded: {reason(error)}") from error
@@ -153,14 +162,18 @@ def _keras_specs(model):
 def _opener(path):
     if not path.exists():
         raise ModelError(f"There is no model at {path}.")
+    if is_openvino(path):
+        return open_openvino
     if path.is_dir():
         return _open_saved_model
     if path.suffix == ".tflite":
         return _open_tflite
+    if path.suffix == ".onnx":
+        return open_onnx
     if not is_keras_file(path):
         raise ModelError(
-            f"{path} is neither a .keras or .h5 file, a .tflite file nor a SavedModel "
-            "directory."
+            f"{path} is neither a .keras or .h5 file, a .tflite or .onnx file, nor a "
+            "SavedModel or OpenVINO directory."
         )
     return _open_keras
 

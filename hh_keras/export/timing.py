@@ -73,8 +73,7 @@ def latencies(
             several inputs, a tuple of theirs. None in it is the model's business.
         runs: least number of rounds; each runs every model once.
         warmup: rounds before them, not timed.
-        threads: of `.tflite` interpreters. The other kinds use TensorFlow's own
-            setting.
+        threads: of the runtimes, but for TensorFlow, which has a setting of its own.
         seconds: rounds go on for so long at least.
         batch: examples at once, where the file leaves it open.
 
@@ -151,7 +150,7 @@ def timed_run(
     name = model.name if isinstance(model, keras.Model) else Path(model)
     if isinstance(name, Path) and name.suffix == ".tflite":
         return _tflite_run({"model_path": str(name)}, name, threads, sizes)
-    run = open_model(model)
+    run = open_model(model, threads)
     inputs = [tf.constant(_pixels(shape, kind, name)) for shape, kind in sizes]
 
     def timed():

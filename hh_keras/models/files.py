@@ -19,7 +19,7 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 _LARGEST_JSON = 2**28  # bytes
 _OTHERS = {
     ".tflite": "a .tflite file can be run, evaluated and timed, but not changed",
-    ".onnx": "an ONNX file has no Keras layers",
+    ".onnx": "an .onnx file can be run, evaluated and timed, but not changed",
     ".pt": "a PyTorch file has no Keras layers",
     ".pth": "a PyTorch file has no Keras layers",
     ".pb": "a TensorFlow graph has no Keras layers",

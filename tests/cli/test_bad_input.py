@@ -158,7 +158,7 @@ def with_two_inputs():
         ("evaluate", ["--model=nowhere.tflite"], ["nowhere.tflite"]),
         ("evaluate", [], ["--model"]),
         ("export", [], ["--model"]),
-        ("export", ["--model=nowhere.keras", "--formats=onnx"], ["float32"]),
+        ("export", ["--model=nowhere.keras", "--formats=caffe"], ["float32"]),
         ("shrink", ["--plan=nowhere.json"], ["nowhere.json"]),
         ("shrink", ["--dataset=tfds:mnits"], ["mnist"]),
         ("shrink", ["--pretrained=nowhere.weights.h5"], ["nowhere.weights.h5"]),

@@ -24,7 +24,7 @@ FILES = {
     "int8": "{}.int8.tflite",
     "qat": "{}.qat.tflite",
 }
-assert tuple(FILES) == flags.FORMATS
+assert tuple(FILES) == flags.ALL_FORMATS[:6]
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,20 @@ def features():
     x = inputs = keras.Input((None, None, 1))
     x = keras.layers.Conv2D(8, 3, strides=4)(x)
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def test_files_for_other_runtimes_are_checked_like_the_rest(run, tmp_path):
+    for module in ("tf2onnx", "onnxruntime", "openvino"):
+        pytest.importorskip(module)
+    model, out = run / "lw_dna.keras", tmp_path / "out"
+    flags = [f"--model={model}", "--limit=40", f"--workdir={out}"]
+    assert export.entry([*flags, "--formats=onnx,openvino"]) == 0
+    (network,) = report(out)["models"].values()
+    for kind, name in (("onnx", "model.onnx"), ("openvino", "model.openvino")):
+        row = network["files"][kind]
+        assert row["file"] == name and row["accuracy"] == network["accuracy"]
+        assert row["max_abs"] <= 1e-4 * row["spread"]
+        assert row["bytes"] == exporting.formats.file_size(out / name) > 1000
 
 
 def test_other_networks_are_compared_without_accuracy(tmp_path):

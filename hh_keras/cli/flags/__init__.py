@@ -2,7 +2,7 @@
 
 from hh_keras.cli.flags.data import ALL_IMAGES, BATCH_SIZE, DATA, ONE_VIEW, VIEW
 from hh_keras.cli.flags.devices import DEVICES
-from hh_keras.cli.flags.export import CHECK_IMAGES, EXPORT, FORMATS, RUN, TILE
+from hh_keras.cli.flags.export import ALL_FORMATS, CHECK_IMAGES, EXPORT, RUN, TILE
 from hh_keras.cli.flags.network import FILE, MODEL_ARGS, model_flag
 from hh_keras.cli.flags.run import (
     CONFIG,
@@ -33,7 +33,7 @@ __all__ = [
     "DISTILLATION",
     "EXPORT",
     "FILE",
-    "FORMATS",
+    "ALL_FORMATS",
     "IMPORT",
     "LATENCY",
     "MODEL_ARGS",

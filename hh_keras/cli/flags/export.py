@@ -3,6 +3,7 @@
 from hh_keras.flag import COUNT, SWITCH, Choices, Flag, Number, Text
 
 FORMATS = ("saved_model", "float32", "float16", "dynamic", "int8", "qat")
+ALL_FORMATS = (*FORMATS, "onnx", "openvino")  # the last two need extras
 
 RUN = Flag(
     "run",
@@ -15,12 +16,13 @@ RUN = Flag(
 EXPORT = (
     Flag(
         "formats",
-        Choices(FORMATS),
+        Choices(ALL_FORMATS),
         FORMATS,
         "What to write, separated by commas: saved_model (TF Serving), and .tflite "
         "files whose weights are float32, float16, dynamic (int8 weights, floats "
         "between), int8 (all integers, quantised after training) or qat (int8, trained "
-        "for it). Unless they are asked for, kinds that a network cannot have are left "
+        "for it); onnx and openvino where the extras of these names are installed. "
+        "Unless they are asked for, kinds that a network cannot have are left "
         "out, and the report says why.",
     ),
     Flag(
