@@ -76,9 +76,9 @@ def convert(model: keras.Model, quantize: str) -> bytes:
     def call(*inputs):
         return model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [call.get_concrete_function(*specs)]
-    )
+    function = call.get_concrete_function(*specs)
+    with quiet():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     if quantize == "int8":
         draw = np.random.default_rng(0)
         images = [draw.normal(size=s.shape).astype("float32") for s in specs]

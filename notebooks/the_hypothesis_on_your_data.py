@@ -1,0 +1,100 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The heterogeneity hypothesis on your data
+#
+# Are the widths that a network was published with the best ones for its cost? *The
+# Heterogeneity Hypothesis* (CVPR 2021) says no: other widths, found layer by layer, are
+# better at the same cost, trained by the same protocol. Here four networks of the same
+# multiply-accumulates are trained alike, with the controls that such a claim needs.
+#
+# In Colab, run `!pip install hh-keras` first.
+
+# %%
+import keras
+import matplotlib.pyplot as plt
+
+import hh_keras
+from hh_keras.tasks.classification.task import TASK
+from hh_keras.training import Recipe, train
+
+# %% [markdown]
+# ## Data and network
+#
+# `"embedded"` are clothes that come with the package; give a folder with `train/CLASS/` and
+# `val/CLASS/` for your own. The network is MobileNetV2 of a quarter of its width, whose
+# last convolution is as wide as in the full one.
+
+
+# %%
+def data():
+    return hh_keras.data.load("embedded", limit=2000, batch_size=64)
+
+
+def build():
+    keras.utils.set_random_seed(0)
+    return hh_keras.models.build("mobilenetv2_tiny", data().image_shape, 10)
+
+
+original = build()
+whole = hh_keras.cost(original)
+limit = hh_keras.Budget(macs=0.95 * whole.macs, params=whole.params)
+
+# %% [markdown]
+# ## Four networks
+#
+# - *original*: as published;
+# - *balanced*: the default search, counts that even out what layers cost;
+# - *uniform*: all layers narrowed alike;
+# - *random*: counts drawn blindly. A search that does not beat these has found nothing.
+
+# %%
+networks = {"original": original}
+for criterion in ("balanced", "uniform", "random"):
+    found = hh_keras.shrink(build(), budget=limit, width=1.5, criterion=criterion)
+    networks[criterion] = found.model
+for name, network in networks.items():
+    cost = hh_keras.cost(network)
+    print(f"{name:9} {cost.macs / 1e6:.2f} M MACs, {cost.params:,} parameters")
+
+# %%
+counts = {
+    name: [layer.filters for layer in network.layers if hasattr(layer, "filters")]
+    for name, network in networks.items()
+}
+for name, each in counts.items():
+    plt.plot(each, label=name)
+plt.ylabel("filters of each convolution")
+plt.yscale("log")
+plt.legend()
+plt.show()
+
+# %% [markdown]
+# ## The same protocol for all
+#
+# Two epochs on 2,000 images and one seed: enough to see it run, far too little to
+# conclude anything. For that take five seeds and enough epochs, and choose nothing by the
+# data that you report; `benchmarks/heterogeneity.md` is such a study.
+
+# %%
+recipe = Recipe(epochs=2, batch_size=64, learning_rate=0.1, warmup_epochs=0.5)
+accuracy = {}
+for name, network in networks.items():
+    rows = train(network, data(), recipe, name=name, task=TASK).history
+    accuracy[name] = rows[-1]["val_accuracy"]
+
+# %%
+plt.barh(list(accuracy), list(accuracy.values()))
+plt.xlabel("validation accuracy, one seed")
+plt.show()
