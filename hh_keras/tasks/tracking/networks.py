@@ -99,36 +99,77 @@ def tracker(
         keras.Input(shape, name="search"),
     )
     z, x = (keras.tree.flatten(extract(image)) for image in (exemplar, search))
-    size = shape[0] // strides[min(1, len(strides) - 1)]
-    if kind != "siamese":
-        answer = _filtered if kind == "filter" else _descended
-        score = answer(z, x, strides, shape[0], size)
-        if not boxes:
-            return keras.Model([exemplar, search], score, name="tracker")
-    head = _correlated(z[-2:], x[-2:], shape[0] // strides[-2], width)
-    if kind != "siamese":
-        head = layers.Concatenate(name="head_input")([head, score])
-    for place in (1, 2):
-        head = _separable(head, width, f"head_{place}")
+    output = compared(z, x, strides, shape[0], kind, boxes, width)
+    return keras.Model([exemplar, search], output, name="tracker")
+
+
+def compared(
+    z: Sequence,
+    x: Sequence,
+    strides: Sequence[int],
+    side: int,
+    kind: str = "filter",
+    boxes: bool = True,
+    width: int = 64,
+) -> keras.KerasTensor:
+    """The output of a tracker, given features of both its images.
+
+    Args:
+        z, x: of the exemplar and the search image, one tensor for each stride.
+        strides: of the features.
+        side: of the images, in pixels.
+        kind, boxes, width: see `tracker`.
+    """
+    size = side // strides[min(1, len(strides) - 1)]
     if kind == "siamese":
+        head = _correlated(z[-2:], x[-2:], side // strides[-2], width)
         few = keras.initializers.Constant(_RARE)
+        head = _head(head, width)
         score = layers.Conv2D(
             1, 1, activation="sigmoid", bias_initializer=few, name="score"
         )(head)
-    outputs = [score]
-    if boxes:
-        sides = layers.Conv2D(
-            4,
+    else:
+        answer = _filtered if kind == "filter" else _descended
+        maps = answer(*_adapted(z, x, strides), strides, side, size)
+        score = layers.Average(name="response")(maps) if len(maps) > 1 else maps[0]
+        if not boxes:
+            return score
+        head = _correlated(z[-2:], x[-2:], side // strides[-2], width)
+        head = _head(layers.Concatenate(name="head_input")([head, *maps]), width)
+        # What the filters' answer, which is renewed, gets wrong by the first image.
+        other = layers.Conv2D(1, 1, kernel_initializer="zeros", name="score")(head)
+        score = layers.Add(name="both")([score, other])
+    if not boxes:
+        return score
+    half = keras.initializers.Constant(_HALF)
+    sides = layers.Conv2D(
+        4, 1, activation="softplus", bias_initializer=half, name="sides"
+    )(head)
+    return layers.Concatenate(name="output", dtype="float32")([score, sides])
+
+
+def _adapted(z, x, strides):
+    """Features in other coordinates, to be learnt; before that, nothing changes.
+
+    A filter in closed form answers the same whatever way its channels are turned.
+    """
+    turns = [
+        layers.Conv2D(
+            own.shape[-1],
             1,
-            activation="softplus",
-            bias_initializer=keras.initializers.Constant(_HALF),
-            name="sides",
-        )(head)
-        outputs.append(sides)
-    output = (
-        layers.Concatenate(name="output", dtype="float32")(outputs) if boxes else score
-    )
-    return keras.Model([exemplar, search], output, name="tracker")
+            use_bias=False,
+            kernel_initializer="orthogonal",
+            name=f"adapted_{stride}",
+        )
+        for stride, own in zip(strides, z)
+    ]
+    return ([turn(t) for turn, t in zip(turns, each)] for each in (z, x))
+
+
+def _head(x, width):
+    for place in (1, 2):
+        x = _separable(x, width, f"head_{place}")
+    return x
 
 
 def _filtered(z, x, strides, side, size):
@@ -138,7 +179,7 @@ def _filtered(z, x, strides, side, size):
         fit = Fit(SIGMA * side / stride / CONTEXT, name=f"fit_{stride}")
         match = Match(size, name=f"match_{stride}")
         maps.append(match([spectrum(other), fit(spectrum(own))]))
-    return layers.Average(name="response")(maps) if len(maps) > 1 else maps[0]
+    return maps
 
 
 def _descended(z, x, strides, side, size):
@@ -154,7 +195,7 @@ def _descended(z, x, strides, side, size):
         elif factor < 1:
             answer = layers.AveragePooling2D(round(1 / factor))(answer)
         maps.append(answer)
-    return layers.Average(name="response")(maps) if len(maps) > 1 else maps[0]
+    return maps
 
 
 _MOST_CELLS = 7  # a side of a filter by descent
@@ -181,8 +222,9 @@ def _correlated(z, x, cells, width):
 
 
 def _separable(x, width, name):
+    # Of five cells, two see from a target's middle to its edges.
     x = layers.DepthwiseConv2D(
-        3, padding="same", use_bias=False, name=f"{name}_depthwise"
+        5, padding="same", use_bias=False, name=f"{name}_depthwise"
     )(x)
     x = layers.Conv2D(width, 1, use_bias=False, name=name)(x)
     x = layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
