@@ -1,5 +1,5 @@
 // A tracker: two .tflite files, and the loop around them. The arithmetic is that of
-// hh_keras/tasks/tracking/tracker.py, so that both tell the same boxes.
+// hh_keras/tasks/tracking/following/tracker.py, so that both tell the same boxes.
 
 import { check, load, Problem } from "./litert.js";
 import { resize, tensorOfPixels } from "./pixels.js";
