@@ -24,7 +24,7 @@ from hh_keras.tasks.tracking.files import (
     outputs_of,
 )
 from hh_keras.tasks.tracking.following.about import PARTS, about
-from hh_keras.tasks.tracking.following.tracker import of_model
+from hh_keras.tasks.tracking.following.running import of_model
 from hh_keras.tasks.tracking.measuring import measures
 from hh_keras.tasks.tracking.measuring.evaluation import one_pass
 from hh_keras.tasks.tracking.measuring.plots import plot_boxes, plot_success

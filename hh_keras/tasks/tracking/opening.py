@@ -11,7 +11,8 @@ from hh_keras.export import open_model
 from hh_keras.export.prediction import input_specs
 from hh_keras.models import is_keras_file, sources
 from hh_keras.tasks.tracking.following.about import PARTS, settings_beside
-from hh_keras.tasks.tracking.following.tracker import Settings, Tracker, of_model
+from hh_keras.tasks.tracking.following.running import of_model
+from hh_keras.tasks.tracking.following.tracker import Settings, Tracker
 from hh_keras.tasks.tracking.task import check_model
 
 

@@ -10,7 +10,7 @@ from hh_keras.goal import Goal
 from hh_keras.graph.heads import single_output
 from hh_keras.report import numbers
 from hh_keras.tasks.tracking.data.sequence import Video
-from hh_keras.tasks.tracking.following.tracker import of_model
+from hh_keras.tasks.tracking.following.running import of_model
 from hh_keras.tasks.tracking.measuring import measures
 from hh_keras.tasks.tracking.measuring.evaluation import one_pass, score_pairs
 from hh_keras.tasks.tracking.networks.halves import halves

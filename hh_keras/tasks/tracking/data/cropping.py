@@ -5,6 +5,9 @@ from PIL import Image
 
 from hh_keras.tasks.tracking.data import boxes
 
+CONTEXT = 3.0
+"""Side of exemplar and search image over that of a square as large as the target."""
+
 _SAMPLES = 64  # along the shorter side, of which a mean colour is taken
 
 

@@ -8,7 +8,8 @@ import keras
 from hh_keras import export as exporting
 from hh_keras.errors import ModelError
 from hh_keras.export import About
-from hh_keras.tasks.tracking.following.tracker import Settings, of_model
+from hh_keras.tasks.tracking.following.running import of_model
+from hh_keras.tasks.tracking.following.tracker import Settings
 from hh_keras.tasks.tracking.networks.halves import IMAGE
 from hh_keras.tasks.tracking.networks.trackers import CONTEXT
 

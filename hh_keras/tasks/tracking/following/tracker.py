@@ -1,18 +1,16 @@
-"""Following a target from frame to frame: the loop around the two networks."""
+"""Following a target from frame to frame: the loop around the two networks.
+
+Imports neither Keras nor TensorFlow: the networks may be somewhere else.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from hh_keras.errors import DataError
 from hh_keras.tasks.tracking.data.boxes import around, centres
-from hh_keras.tasks.tracking.data.cropping import crop, mean_colour
-from hh_keras.tasks.tracking.networks.halves import halves
-from hh_keras.tasks.tracking.networks.trackers import CONTEXT
+from hh_keras.tasks.tracking.data.cropping import CONTEXT, crop, mean_colour
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,22 +188,3 @@ def check_box(frame: np.ndarray, box: Sequence[float]) -> None:
             f"box {x:g},{y:g},{w:g},{h:g} lies outside of the frame, "
             f"which has {width}x{height}."
         )
-
-
-def of_model(model: keras.Model, settings: Settings | None = None) -> Tracker:
-    """A `Tracker` by a Keras model, see `hh_keras.tasks.tracking.networks.tracker`."""
-    parts = halves(model)
-
-    def runner(part: keras.Model) -> Callable:
-        run = tf.function(
-            lambda inputs: part(inputs, training=False), reduce_retracing=True
-        )
-
-        def call(inputs: Any) -> Any:
-            tensors = keras.tree.map_structure(tf.convert_to_tensor, inputs)
-            return keras.tree.map_structure(lambda t: t.numpy(), run(tensors))
-
-        return call
-
-    side, sides = model.inputs[0].shape[1], model.output_shape[-1] == 5
-    return Tracker(runner(parts.exemplar), runner(parts.search), side, sides, settings)

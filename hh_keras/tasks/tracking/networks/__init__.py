@@ -1,7 +1,7 @@
 """Networks of two images, and what they learn by."""
 
+from hh_keras.tasks.tracking.data.cropping import CONTEXT
 from hh_keras.tasks.tracking.networks.trackers import (
-    CONTEXT,
     KINDS,
     SIGMA,
     compared,

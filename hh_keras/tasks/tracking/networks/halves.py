@@ -6,6 +6,8 @@ import keras
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
+from hh_keras.tasks.tracking.networks.descent import Correlate, Descend
+from hh_keras.tasks.tracking.networks.filters import Fit, Match, Spectrum
 
 IMAGE = "image"
 """What the first input of both halves is called."""
@@ -57,17 +59,31 @@ def halves(model: keras.Model) -> Halves:
             "image: features of both must meet in a layer."
         )
     tensors = list(kernel.values())
+    # Servers know inputs and outputs by name only, and sort inputs by it.
+    names = [f"kernel_{k:02d}" for k in range(len(tensors))]
+    made = _again("exemplar", first, [exemplar], [IMAGE], tensors)
+    outputs = [keras.layers.Identity(name=n)(t) for n, t in zip(names, made.outputs)]
     return Halves(
-        _again("exemplar", first, [exemplar], [IMAGE], tensors),
-        _again(
-            "search",
-            second,
-            [search, *tensors],
-            # Servers sort inputs by name.
-            [IMAGE, *(f"kernel_{k:02d}" for k in range(len(tensors)))],
-            model.outputs[0],
-        ),
+        keras.Model(made.inputs, outputs, name="exemplar"),
+        _again("search", second, [search, *tensors], [IMAGE, *names], model.outputs[0]),
     )
+
+
+def float_layers(model: keras.Model) -> list[str]:
+    """The layers of a tracker, or of a half, for which 8 bits are too few.
+
+    Filters are fitted to differences far smaller than features are, and the place of
+    the target is the largest of many scores that are nearly equal.
+    """
+    return [
+        layer.name
+        for layer in model.layers
+        if isinstance(layer, _FILTERS) or layer.name in _ANSWERS
+    ]
+
+
+_FILTERS = (Spectrum, Fit, Match, Descend, Correlate)
+_ANSWERS = ("response", "both", "output")  # of `networks.trackers.compared`
 
 
 def _again(name, every, tensors, names, outputs):

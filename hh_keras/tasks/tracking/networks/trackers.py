@@ -12,13 +12,11 @@ import keras
 from keras import layers
 
 from hh_keras.errors import ModelError
+from hh_keras.tasks.tracking.data.cropping import CONTEXT
 from hh_keras.tasks.tracking.networks.descent import Correlate, Descend
 from hh_keras.tasks.tracking.networks.filters import Fit, Match, Spectrum
 from hh_keras.tasks.tracking.networks.levels import levels
 from hh_keras.tasks.tracking.networks.pixelwise import Middle, Pixelwise
-
-CONTEXT = 3.0
-"""Side of exemplar and search image over that of a square as large as the target."""
 
 SIGMA = 0.1
 """Of the Gaussian that is wanted at the target, over its side."""
