@@ -7,12 +7,12 @@
 
 FOLDER holds crops around targets, see `hh_keras.tasks.tracking.data.crops`; every
 tenth sequence of it is held out, for the overlap of single pairs, and the package's
-twelve embedded sequences are followed from first frame to last. With --otb, those
-sequences are, too. `fresh`: networks begin anew, shrunk from twice the width. `pretrained`:
-from --backbone, a `.keras` file with weights, whose channels are removed with
-compensation by pairs. Both at 0.95 and 0.5 of the original's MACs, three seeds, one protocol. One
-line of JSON per run; runs that have one are not made again, and a run that was killed
-goes on from its last checkpoint.
+twelve embedded sequences are followed from first frame to last; with --otb, those
+sequences are, too. `fresh`: networks begin anew, shrunk from twice the width.
+`pretrained`: from --backbone, a `.keras` file with weights, channels are removed with
+compensation by pairs. Both at 0.95 and 0.5 of the original's MACs, three seeds, one
+protocol. One line of JSON per run; runs that have one are not made again, and a run
+that was killed goes on from its last checkpoint.
 """
 
 import argparse
@@ -51,7 +51,8 @@ class Study:
 
 STUDIES = {
     "fresh": Study(
-        ("uniform", "random", "gradient", "balanced"), "fresh", 96, 20, 2000, 1e-3, False
+        ("uniform", "random", "gradient", "balanced"), "fresh", 96, 20, 2000, 1e-3,
+        False,
     ),
     "pretrained": Study(
         ("uniform", "random", "obs"), "inherit", 192, 2, 2000, 1e-4, True, "backbone"
