@@ -12,8 +12,8 @@ frame, in order:
     {"frame": 2, "error": "cannot be read", "box": [121.5, 80.25, 60.0, 90.5]}
 
 over gRPC alone: as JSON, each request would be megabytes. Needs `pip install
-tensorflow-serving-api` and hh_keras (not TensorFlow itself), and client.py beside this
-file. Requests are repeated as there.
+tensorflow-serving-api`, hh_keras, and client.py beside this file. Requests are repeated
+as there.
 
 Exit status: 0 every frame was followed; 1 some cannot be read; 2 wrong usage; 3 no
 connection; 4 no such model, version or label; 5 no answer in time; 6 the server failed.
@@ -21,9 +21,12 @@ connection; 4 no such model, version or label; 5 no answer in time; 6 the server
 
 import argparse
 import json
+import os
 import pathlib
 import sys
 import types
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import client
 import numpy as np
@@ -181,6 +184,10 @@ def main(arguments=None):
             damaged += step.frame is None
             print(json.dumps(line(step), allow_nan=False), flush=True)
     except client.Failed as error:
+        if error.kind == "refused":
+            side = f"--side={args.side}" if not args.about else f"--about={args.about}"
+            client.note(f"error: {error}; is {side} this tracker's?")
+            return client.EXIT["usage"]
         client.note(f"error: {error}")
         return client.EXIT[error.kind if error.kind in client.EXIT else "server"]
     except HHError as error:

@@ -79,7 +79,7 @@ def test_boxes_are_those_of_the_files(folder):
         np.testing.assert_allclose(row["box"], expected, atol=0.05)
         assert abs(row["score"] - score) < 1e-3
     for (code, lines, text), exit_status, words in (
-        (wrong, 6, "48"),
+        (wrong, 2, "--side=64"),
         (missing, 4, "no model other_exemplar"),
         (outside, 2, "outside of the frame"),
     ):
