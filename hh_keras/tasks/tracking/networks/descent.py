@@ -19,9 +19,10 @@ _LEAST = 1e-6
 
 
 def _windows(x, cells):
-    """All shifts of a map by up to half of `cells`: `(batch, cells², side², channels)`.
+    """What a filter sees at every place: `(batch, side², cells² · channels)`.
 
-    What lies beyond its edges is 0.
+    What lies beyond the map's edges is 0. A matrix for each map, so that all that is
+    done with it are products: converters take those of two axes at once for others.
     """
     side, channels, first = x.shape[1], x.shape[3], (cells - 1) // 2
     ends = (first, cells - 1 - first)
@@ -31,7 +32,7 @@ def _windows(x, cells):
         for i in range(cells)
         for j in range(cells)
     ]
-    return ops.reshape(ops.stack(shifts, 1), (-1, cells**2, side**2, channels))
+    return ops.reshape(ops.concatenate(shifts, -1), (-1, side**2, cells**2 * channels))
 
 
 def _normalised(x):
@@ -57,7 +58,7 @@ class Descend(keras.Layer):
 
     def build(self, shape: tuple) -> None:
         side, channels = shape[1], shape[3]
-        self.wanted = spectrum.bump(side, self.sigma).reshape(1, -1)
+        self.wanted = spectrum.bump(side, self.sigma).reshape(1, -1, 1)
         self.gain = self.add_weight(
             name="gain", shape=(channels,), initializer=keras.initializers.Constant(0.1)
         )
@@ -71,19 +72,18 @@ class Descend(keras.Layer):
         windows = _windows(x, self.cells)
         side, k = x.shape[1], self.cells
         first = (side - k) // 2
-        middle = ops.reshape(
-            x[:, first : first + k, first : first + k], (-1, k * k, x.shape[3])
-        )
-        found = middle * self.gain / k**2
+        middle = x[:, first : first + k, first : first + k] * self.gain / k**2
+        found = ops.reshape(middle, (-1, k * k * x.shape[3], 1))
         ridge = ops.exp(self.ridge)
+        back = ops.transpose(windows, (0, 2, 1))
         for _ in range(self.steps):
-            wrong = ops.einsum("bkgc,bkc->bg", windows, found) - self.wanted
-            slope = ops.einsum("bkgc,bg->bkc", windows, wrong) + ridge * found
-            bend = ops.einsum("bkgc,bkc->bg", windows, slope)
-            size = ops.sum(ops.square(slope), (1, 2))
-            bent = ops.sum(ops.square(bend), 1) + ridge * size + _LEAST
-            found = found - (size / bent)[:, None, None] * slope
-        return found
+            wrong = ops.matmul(windows, found) - self.wanted
+            slope = ops.matmul(back, wrong) + ridge * found
+            bend = ops.matmul(windows, slope)
+            size = ops.sum(ops.square(slope), (1, 2), True)
+            bent = ops.sum(ops.square(bend), (1, 2), True) + ridge * size + _LEAST
+            found = found - size / bent * slope
+        return ops.reshape(found, (-1, k * k, x.shape[3]))
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         return shape[0], self.cells**2, shape[3]
@@ -111,7 +111,8 @@ class Correlate(keras.Layer):
     def call(self, inputs: list) -> Any:
         x, found = inputs
         x = _normalised(x)
-        answer = ops.einsum("bkgc,bkc->bg", _windows(x, self.cells), found)
+        found = ops.reshape(found, (-1, self.cells**2 * x.shape[3], 1))
+        answer = ops.matmul(_windows(x, self.cells), found)
         return ops.reshape(answer, (-1, x.shape[1], x.shape[1], 1))
 
     def compute_output_spec(self, inputs: list) -> Any:
