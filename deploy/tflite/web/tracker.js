@@ -144,7 +144,8 @@ export class Tracker {
 
   /** Takes over a part of a new size. */
   grow(size) {
-    const { scale_rate: rate, grow } = this.told.settings;
+    const { sides, settings: { scale_rate, sides_rate, grow } } = this.told;
+    const rate = sides ? sides_rate : scale_rate;
     const mixed = this.size.map(
       (each, k) => each ** (1 - rate) * Math.max(size[k], 1e-3) ** rate,
     );

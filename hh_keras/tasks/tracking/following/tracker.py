@@ -21,7 +21,8 @@ class Settings:
         rate: share of the filters that a renewal renews.
         renew_every: frames from one renewal to the next.
         scales: sizes that are tried, as factors, by networks that tell no boxes.
-        scale_rate: share of a new size that is believed.
+        scale_rate: share of a new size that is believed, of those that are tried.
+        sides_rate: the same of sides that a network tells.
         scale_penalty: factor on the score of every other size than the present.
         window: share of the cosine window in the score: how much a target is expected
             near where it was.
@@ -35,6 +36,7 @@ class Settings:
     renew_every: int = 1
     scales: tuple[float, ...] = (1 / 1.03, 1.0, 1.03)
     scale_rate: float = 0.6
+    sides_rate: float = 0.3
     scale_penalty: float = 0.98
     window: float = 0.2
     lost: float = 0.15
@@ -140,7 +142,8 @@ class Tracker:
 
     def _grow(self, size, most):
         """Takes over a part of a new size."""
-        rate, grow = self.settings.scale_rate, self.settings.grow
+        settings, grow = self.settings, self.settings.grow
+        rate = settings.sides_rate if self.sides else settings.scale_rate
         size = self.size ** (1 - rate) * np.maximum(size, 1e-3) ** rate
         mean = np.sqrt(np.prod(size))
         factor = np.clip(mean, self.first / grow, self.first * grow) / mean
