@@ -21,10 +21,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
 
-from hh_keras.tasks.tracking import measures  # noqa: E402
-from hh_keras.tasks.tracking.evaluation import follow  # noqa: E402
+from hh_keras.tasks.tracking.data.sequences import open_videos  # noqa: E402
+from hh_keras.tasks.tracking.measuring import measures  # noqa: E402
+from hh_keras.tasks.tracking.measuring.evaluation import follow  # noqa: E402
 from hh_keras.tasks.tracking.opening import open_tracker  # noqa: E402
-from hh_keras.tasks.tracking.sequences import open_videos  # noqa: E402
 
 ROWS = pathlib.Path(__file__).parent / "results" / "tracking.jsonl"
 

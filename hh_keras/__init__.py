@@ -21,9 +21,9 @@ _REGISTERING = (
     "models.legacy.activations",
     "search.regularizers",
     "surgery.scales",
-    "tasks.tracking.descent",
-    "tasks.tracking.filters",
-    "tasks.tracking.pixelwise",
+    "tasks.tracking.networks.descent",
+    "tasks.tracking.networks.filters",
+    "tasks.tracking.networks.pixelwise",
     "training.optimizers",
 )
 

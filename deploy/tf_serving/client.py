@@ -322,7 +322,7 @@ def understood(code, headers, body, args):
 
 def names_nothing(text):
     """Whether an error is about a label or signature that the model lacks."""
-    return any(word in text.lower() for word in ("version label", "signature"))
+    return any(word in text.lower() for word in ("version label", "serving signature"))
 
 
 def missing(args, text):

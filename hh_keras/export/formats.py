@@ -37,6 +37,8 @@ def _saved_model(model, path, kind, image_shape, labels, view, encoded, _):
 def _tflite(model, path, kind, image_shape, labels, view, encoded, settings):
     if kind not in ("int8", "qat"):
         settings = {**settings, "representative": None, "integer_io": False}
+    if kind != "int8":
+        settings = {**settings, "floats": ()}
     quantize = "int8" if kind == "qat" else kind
     tflite(model, path, image_shape, quantize, labels=labels, **settings)
 

@@ -14,6 +14,7 @@ from hh_keras.errors import ModelError
 from hh_keras.export.checks import check_built, reason, structure
 from hh_keras.export.float32 import call_in_float32, float32_dtype, is_float32
 from hh_keras.export.missing import conversion_failure
+from hh_keras.export.mixed import convert_mixed
 from hh_keras.export.names import layer_names, renamed, safe_names
 from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quantizing import QuantizationAware
@@ -33,6 +34,7 @@ def tflite(
     *,
     representative: Any = None,
     integer_io: bool = False,
+    floats: Sequence[str] = (),
     labels: Sequence[str] | None = None,
     batch: int = 1,
     about: About | None = None,
@@ -61,6 +63,8 @@ def tflite(
             several inputs a list or dict of arrays in the model's order.
         integer_io: whether inputs and outputs are int8 too; otherwise they are float32,
             and the file itself converts. For "int8".
+        floats: names of layers that compute in floats all the same, because 8 bits are
+            too few for them. For "int8".
         labels: class names in the order of the outputs, for the `.json`.
         batch: examples that the file takes at once.
         about: which inputs are images, and what else the `.json` says; None takes
@@ -83,7 +87,7 @@ def tflite(
     else:
         logits = _logits(model)
     check_built(model)
-    _check_quantize(quantize, integer_io, learnt)
+    _check_quantize(quantize, integer_io, learnt, floats)
     specs = _specs(model, image_shape, batch)
     examples = None
     if quantize == "int8" and not learnt:
@@ -95,8 +99,10 @@ def tflite(
             # Without the model itself: given one, the converter leaves its variables
             # as variables that no interpreter ever initialises.
             converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-            _quantised(converter, quantize, examples, integer_io)
-            content = converter.convert()
+            _quantised(converter, quantize, examples, integer_io, bool(floats))
+            content = (
+                convert_mixed(converter, floats) if floats else converter.convert()
+            )
     except Exception as error:  # the converter raises many kinds
         text = conversion_failure(model, path, function, error)
         raise ModelError(text) from error
@@ -123,7 +129,7 @@ def _tiles(model):
         return None
 
 
-def _check_quantize(quantize, integer_io, learnt):
+def _check_quantize(quantize, integer_io, learnt, floats):
     if quantize not in QUANTIZE:
         raise ModelError(f"quantize={quantize!r} is none of {', '.join(QUANTIZE)}.")
     if learnt and quantize != "int8":
@@ -134,6 +140,11 @@ def _check_quantize(quantize, integer_io, learnt):
     if integer_io and quantize != "int8":
         raise ModelError(
             f'integer_io needs quantize="int8"; {quantize!r} computes in floats.'
+        )
+    if floats and (quantize != "int8" or learnt or integer_io):
+        raise ModelError(
+            f'floats={list(floats)} is for quantize="int8" with float inputs and '
+            "outputs, of a network that was not trained for int8: leave it out."
         )
 
 
@@ -201,7 +212,7 @@ def _traced(model, specs):
         raise ModelError(f"{model.name!r} cannot be traced: {reason(error)}") from error
 
 
-def _quantised(converter, quantize, examples, integer_io):
+def _quantised(converter, quantize, examples, integer_io, mixed):
     """Sets a converter up."""
     if quantize == "float32":
         return
@@ -211,7 +222,8 @@ def _quantised(converter, quantize, examples, integer_io):
     if examples is not None:
         # An operation without an integer kernel is an error, not a float in between.
         int8 = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
-        converter.target_spec.supported_ops = [int8]
+        others = [tf.lite.OpsSet.TFLITE_BUILTINS] if mixed else []
+        converter.target_spec.supported_ops = [int8, *others]
         converter.representative_dataset = examples
     if integer_io:
         converter.inference_input_type = converter.inference_output_type = tf.int8

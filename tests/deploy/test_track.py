@@ -11,12 +11,12 @@ from PIL import Image
 
 import hh_keras.models
 from hh_keras import export
-from hh_keras.tasks.tracking import boxes, cropping
-from hh_keras.tasks.tracking.about import PARTS, about
-from hh_keras.tasks.tracking.halves import halves
+from hh_keras.tasks.tracking.data import boxes, cropping
+from hh_keras.tasks.tracking.data.sequences import open_videos
+from hh_keras.tasks.tracking.following.about import PARTS, about
 from hh_keras.tasks.tracking.networks import tracker
+from hh_keras.tasks.tracking.networks.halves import halves
 from hh_keras.tasks.tracking.opening import open_tracker
-from hh_keras.tasks.tracking.sequences import open_videos
 from tests.deploy import browser
 from tests.deploy.browser import problem, site_in
 

@@ -1,5 +1,5 @@
 // A tracker: two .tflite files, and the loop around them. The arithmetic is that of
-// hh_keras/tasks/tracking/tracker.py, so that both tell the same boxes.
+// hh_keras/tasks/tracking/following/tracker.py, so that both tell the same boxes.
 
 import { check, load, Problem } from "./litert.js";
 import { resize, tensorOfPixels } from "./pixels.js";
@@ -64,6 +64,9 @@ export class Tracker {
    */
   constructor(descriptions, side, run) {
     Object.assign(this, { descriptions, told: descriptions[1].tracker, side, run });
+    // Kernels of four axes are features: the first frame's are kept.
+    const [, ...kernel] = [descriptions[1].input].flat();
+    this.renewed = kernel.map(({ shape }) => shape.length !== 4);
   }
 
   /** Takes the target of a frame, an ImageData, by its box. */
@@ -72,12 +75,29 @@ export class Tracker {
     this.size = [width, height];
     this.first = Math.sqrt(width * height);
     this.frame = [frame.width, frame.height];
-    this.kernel = await this.kernelOf(frame, meanColour(frame));
+    this.frames = 0;
+    const pixels = this.pixelsOf(frame, meanColour(frame));
+    this.kernel = await this.run.exemplar(pixels);
+    this.correction = [1, 1];
+    if (this.told.sides) await this.correct(pixels);
+  }
+
+  /** How wrong the sides are that are told of the first frame, whose sides are known. */
+  async correct(pixels) {
+    const { cells, settings: { trust } } = this.told;
+    const map = await this.run.search(pixels, this.kernel);
+    let best = 0;
+    for (let k = 0; k < cells * cells; k++) if (map[5 * k] > map[5 * best]) best = k;
+    this.correction = this.size.map((size, k) => {
+      const told = map[5 * best + 1 + k] + map[5 * best + 3 + k];
+      return clip(size / this.first / Math.max(told, 1e-3), 1 / trust, trust);
+    });
   }
 
   /** Finds the target in the next frame: `{box, score, lost}`. */
   async update(frame) {
     this.resizeTo(frame);
+    this.frames++;
     const { context, cells, sides, settings } = this.told;
     const base = Math.sqrt(this.size[0] * this.size[1]);
     const scales = sides ? [1] : settings.scales;
@@ -97,7 +117,7 @@ export class Tracker {
     if (sides) {
       const start = (row * cells + column) * depth + 1;
       const [left, top, right, bottom] = Array.from(
-        map.subarray(start, start + 4), (each) => each * base * scales[best],
+        map.subarray(start, start + 4), (each, k) => each * base * this.correction[k % 2],
       );
       place = [place[0] + (right - left) / 2 / cell, place[1] + (bottom - top) / 2 / cell];
       size = [left + right, top + bottom];
@@ -112,7 +132,9 @@ export class Tracker {
     const lost = !(score > settings.lost);
     if (!lost) {
       this.grow(size);
-      if (settings.rate) await this.renew(frame, fill);
+      if (settings.rate && this.frames % settings.renew_every === 0) {
+        await this.renew(frame, fill);
+      }
     }
     const box = [
       ...this.centre.map((each, k) => each - this.size[k] / 2), ...this.size,
@@ -122,7 +144,8 @@ export class Tracker {
 
   /** Takes over a part of a new size. */
   grow(size) {
-    const { scale_rate: rate, grow } = this.told.settings;
+    const { sides, settings: { scale_rate, sides_rate, grow } } = this.told;
+    const rate = sides ? sides_rate : scale_rate;
     const mixed = this.size.map(
       (each, k) => each ** (1 - rate) * Math.max(size[k], 1e-3) ** rate,
     );
@@ -131,18 +154,21 @@ export class Tracker {
     this.size = mixed.map((each, k) => clip(each * factor, 2, this.frame[k]));
   }
 
-  /** Takes over a part of the kernel that the target has now. */
+  /** Takes over a part of the filters that the target has now. */
   async renew(frame, fill) {
+    if (!this.renewed.includes(true)) return;
     const { rate } = this.told.settings;
-    const own = await this.kernelOf(frame, fill);
+    const own = await this.run.exemplar(this.pixelsOf(frame, fill));
     for (const [k, old] of this.kernel.entries()) {
+      if (!this.renewed[k]) continue;
       for (let n = 0; n < old.length; n++) old[n] = (1 - rate) * old[n] + rate * own[k][n];
     }
   }
 
-  kernelOf(frame, fill) {
+  /** What a network sees of a frame around the target. */
+  pixelsOf(frame, fill) {
     const side = this.told.context * Math.sqrt(this.size[0] * this.size[1]);
-    return this.run.exemplar(crop(frame, this.centre, side, this.side, fill));
+    return crop(frame, this.centre, side, this.side, fill);
   }
 
   /** Frames of another size show the same picture, resized: a camera that was turned. */

@@ -75,10 +75,10 @@ GROUPS = {
 
 def main(args: FlagValues) -> None:
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from hh_keras.tasks.tracking.following import followed
-    from hh_keras.tasks.tracking.footage import frames_of
+    from hh_keras.tasks.tracking.data.footage import frames_of
+    from hh_keras.tasks.tracking.following.records import Record
+    from hh_keras.tasks.tracking.following.steps import followed
     from hh_keras.tasks.tracking.opening import open_tracker
-    from hh_keras.tasks.tracking.records import Record
 
     footage = frames_of(args.video)
     box = args.box or _first_box(args.video)
@@ -99,7 +99,7 @@ def _first_box(video: str) -> Sequence[float]:
     import numpy as np
 
     from hh_keras.errors import DataError
-    from hh_keras.tasks.tracking.sequences import open_videos
+    from hh_keras.tasks.tracking.data.sequences import open_videos
 
     try:
         found = open_videos(pathlib.Path(video)) if pathlib.Path(video).is_dir() else []

@@ -14,23 +14,23 @@ from hh_keras.models import is_keras_file, sources
 from hh_keras.report import Picture
 from hh_keras.tasks.application import Application, Evaluation, Part
 from hh_keras.tasks.plain import plain
-from hh_keras.tasks.tracking import data as pairs
-from hh_keras.tasks.tracking import measures
-from hh_keras.tasks.tracking.about import PARTS, about
-from hh_keras.tasks.tracking.evaluation import one_pass
+from hh_keras.tasks.tracking import loading as pairs
+from hh_keras.tasks.tracking.data.sequence import Video
+from hh_keras.tasks.tracking.data.sequences import open_videos
 from hh_keras.tasks.tracking.files import (
     WORDS,
     file_checks,
     first_pairs,
     outputs_of,
 )
-from hh_keras.tasks.tracking.halves import halves
+from hh_keras.tasks.tracking.following.about import PARTS, about
+from hh_keras.tasks.tracking.following.running import of_model
+from hh_keras.tasks.tracking.measuring import measures
+from hh_keras.tasks.tracking.measuring.evaluation import one_pass
+from hh_keras.tasks.tracking.measuring.plots import plot_boxes, plot_success
+from hh_keras.tasks.tracking.networks.halves import halves
 from hh_keras.tasks.tracking.opening import open_tracker
-from hh_keras.tasks.tracking.plots import plot_boxes, plot_success
-from hh_keras.tasks.tracking.sequence import Video
-from hh_keras.tasks.tracking.sequences import open_videos
 from hh_keras.tasks.tracking.task import tracking
-from hh_keras.tasks.tracking.tracker import of_model
 
 _SHOWN = 4  # videos in boxes.png
 

@@ -13,12 +13,13 @@ from hh_keras.data import ImageData
 from hh_keras.errors import ModelError
 from hh_keras.export import formats
 from hh_keras.tasks.application import FileChecks, FileWords
-from hh_keras.tasks.tracking import measures
-from hh_keras.tasks.tracking.about import PARTS, about
-from hh_keras.tasks.tracking.evaluation import one_pass
-from hh_keras.tasks.tracking.halves import halves
+from hh_keras.tasks.tracking.following.about import PARTS, about
+from hh_keras.tasks.tracking.following.running import of_model
+from hh_keras.tasks.tracking.following.tracker import Tracker
+from hh_keras.tasks.tracking.measuring import measures
+from hh_keras.tasks.tracking.measuring.evaluation import one_pass
+from hh_keras.tasks.tracking.networks.halves import float_layers, halves
 from hh_keras.tasks.tracking.opening import open_tracker
-from hh_keras.tasks.tracking.tracker import Tracker, of_model
 from hh_keras.training import Task
 
 WORDS = FileWords(
@@ -85,6 +86,8 @@ def file_checks(
                 encoded=None,
                 representative=inputs if len(inputs) > 1 else inputs[0],
                 integer_io=args.integer_io,
+                # Integers outside leave no place for floats inside.
+                floats=() if args.integer_io else float_layers(half),
                 batch=args.tflite_batch,
                 about=told,
             )

@@ -10,9 +10,10 @@ from hh_keras.errors import ModelError
 from hh_keras.export import open_model
 from hh_keras.export.prediction import input_specs
 from hh_keras.models import is_keras_file, sources
-from hh_keras.tasks.tracking.about import PARTS, settings_beside
+from hh_keras.tasks.tracking.following.about import PARTS, settings_beside
+from hh_keras.tasks.tracking.following.running import of_model
+from hh_keras.tasks.tracking.following.tracker import Settings, Tracker
 from hh_keras.tasks.tracking.task import check_model
-from hh_keras.tasks.tracking.tracker import Settings, Tracker, of_model
 
 
 def open_tracker(

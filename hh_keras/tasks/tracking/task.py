@@ -9,12 +9,12 @@ from hh_keras.errors import ModelError
 from hh_keras.goal import Goal
 from hh_keras.graph.heads import single_output
 from hh_keras.report import numbers
-from hh_keras.tasks.tracking import measures
-from hh_keras.tasks.tracking.evaluation import one_pass, score_pairs
-from hh_keras.tasks.tracking.halves import halves
-from hh_keras.tasks.tracking.learning import overlap, tracking_loss
-from hh_keras.tasks.tracking.sequence import Video
-from hh_keras.tasks.tracking.tracker import of_model
+from hh_keras.tasks.tracking.data.sequence import Video
+from hh_keras.tasks.tracking.following.running import of_model
+from hh_keras.tasks.tracking.measuring import measures
+from hh_keras.tasks.tracking.measuring.evaluation import one_pass, score_pairs
+from hh_keras.tasks.tracking.networks.halves import halves
+from hh_keras.tasks.tracking.networks.learning import overlap, tracking_loss
 from hh_keras.training.task import Task
 
 DEFAULTS = {

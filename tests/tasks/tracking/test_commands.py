@@ -10,8 +10,8 @@ from PIL import Image
 
 from hh_keras import cost
 from hh_keras.cli.commands import evaluate, export, run, shrink, track
+from hh_keras.tasks.tracking.data.sequences import open_videos
 from hh_keras.tasks.tracking.opening import open_tracker
-from hh_keras.tasks.tracking.sequences import open_videos
 
 TINY = (
     "--task=track", "--model=resnet8", "--model_args={\"widths\":[4,8,12]}",

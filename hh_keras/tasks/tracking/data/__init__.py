@@ -1,0 +1,1 @@
+"""Sequences, pictures and their boxes, from whatever they are stored as."""

@@ -1,0 +1,1 @@
+"""A tracker's loop from frame to frame, and what is told of it."""

@@ -1,0 +1,1 @@
+"""One-pass evaluation: measures and plots of the field."""

@@ -1,0 +1,61 @@
+"""The loop by itself, around networks that say what a test wants."""
+
+import numpy as np
+import pytest
+
+from hh_keras.tasks.tracking.following.tracker import Settings, Tracker
+
+FRAME = np.zeros((120, 160, 3), np.uint8)
+BOX = (60, 40, 20, 30)
+
+
+class Networks:
+    """Kernels that count, features and a filter; a map whose middle tells sides."""
+
+    def __init__(self, sides=0.5):
+        self.made, self.told, self.seen = 0, sides, []
+
+    def exemplar(self, images):
+        self.made += 1
+        return [np.full((1, 2, 2, 3), self.made, float), np.full((1, 4), self.made)]
+
+    def search(self, inputs):
+        self.seen.append([k[0].ravel()[0] for k in inputs[1:]])
+        found = np.zeros((1, 5, 5, 5))
+        found[..., 2, 2, 0] = 1
+        found[..., 1:] = self.told
+        return found
+
+
+def followed(networks, frames, **settings):
+    tracker = Tracker(
+        networks.exemplar, networks.search, 24, True, Settings(**settings)
+    )
+    tracker.start(FRAME, BOX)
+    for _ in range(frames):
+        box, _ = tracker.update(FRAME)
+    return box
+
+
+def test_features_stay_and_filters_are_renewed():
+    networks = Networks()
+    followed(networks, 4, rate=0.5, renew_every=1)
+    features, filters = zip(*networks.seen[1:])
+    assert set(features) == {1}
+    np.testing.assert_allclose(filters, [1, 1.5, 2.25, 3.125])
+
+
+def test_renewals_may_be_rare():
+    networks = Networks()
+    followed(networks, 7, renew_every=3)
+    assert networks.made == 1 + 2
+
+
+@pytest.mark.parametrize("sides", [0.4, 0.5, 0.7])
+def test_sizes_do_not_drift_where_the_first_frame_tells_the_error(sides):
+    # A head that always says the same, too small or too large, for a square target.
+    shape = np.array(BOX[2:])
+    box = followed(Networks(sides), 30, trust=2.0)
+    np.testing.assert_allclose(box[2:], shape, rtol=1e-6)
+    box = followed(Networks(0.4), 30, trust=1.0)  # not corrected: it shrinks
+    assert (box[2:] < 0.5 * shape).all()
