@@ -32,7 +32,7 @@ from .search.shrink import sweep as sweep
 from .surgery.plan import Plan as Plan
 from .surgery.rebuild import rebuild as rebuild
 from .surgery.rebuild import widen as widen
-from .surgery.scales import ChannelScale as ChannelScale
+from .surgery.channel_scale import ChannelScale as ChannelScale
 from .surgery.scales import add_scales as add_scales
 from .surgery.scales import fold_scales as fold_scales
 from .surgery.scales import mask as mask

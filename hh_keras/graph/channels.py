@@ -42,17 +42,22 @@ class Site:
 
     See `hh_keras.graph.rules.Effect` for the fields. `tried` says that there is no
     rule, so that a trial found out; `why` what keeps channels from leaving.
-    `arguments` and `contracts` are by the `number` of each `Call` of the layer.
+    `arguments`, `contracts`, `inner` and `statistics` are by the `number` of each
+    `Call` of the layer.
     """
 
     kind: str
     weights: dict
     config: dict
     kernels: dict
+    reads: dict
     uses: dict
     products: tuple
     arguments: dict
     contracts: dict
+    inner: dict
+    statistics: dict
+    gains: dict
     adds: np.ndarray | None
     shape: tuple
     weight_shapes: dict

@@ -112,7 +112,7 @@ def _tie_calls(book, path, entries):
             book.tie_values((a.weights, a.config), (b.weights, b.config), path)
         same = nodes.setdefault(entry.call.number, b)
         if same is not b:
-            mine, other = ((e.arguments, _where(e)) for e in (same, b))
+            mine, other = ((e.arguments, _where(e), e.inner) for e in (same, b))
             book.tie_values(mine, other, path)
 
 
@@ -155,7 +155,7 @@ def _hold_shared_weights(book, effects):
 
 
 def _where(effect):
-    return {place[:2]: place[2] for place in effect.contracts}
+    return {place[:2]: place[2] for place in (*effect.contracts, *effect.statistics)}
 
 
 def _ends(entry):
@@ -188,6 +188,10 @@ def _arrays(effect):
         yield from (ids for ids in axes if ids is not None)
     for _, _, ids in effect.contracts:
         yield ids
+    for _, _, ids, _ in effect.statistics:
+        yield ids
+    for ids, _ in effect.inner.values():
+        yield ids
     for _, factors in effect.products:
         yield from factors
     if effect.config or effect.arguments:
@@ -203,7 +207,7 @@ def _groups(book, effects, rename, bounds, why):
         (path, ids)
         for path, entries in effects.items()
         for entry in entries
-        for _, _, ids in entry.effect.contracts
+        for ids in _read(entry.effect)
     ]
     planes = [
         (path, entry.effect.adds)
@@ -225,6 +229,12 @@ def _groups(book, effects, rename, bounds, why):
             Group(name, range(start, stop), made, tuple(consumers[start]), reason)
         )
     return tuple(groups)
+
+
+def _read(effect):
+    """Ids of channels that are contracted; what is only counted is not read."""
+    inner = (ids for ids, _ in effect.inner.values())
+    return [*(ids for _, _, ids in effect.contracts), *inner]
 
 
 def _names_by_channel(named, rename, wanted):
@@ -256,6 +266,9 @@ def _site(entries, rename):
         "products": tuple(p for e in entries for p in e.effect.products),
         "arguments": {k: e.arguments for k, e in nodes.items()},
         "contracts": {k: e.contracts for k, e in nodes.items()},
+        "inner": {k: e.inner for k, e in nodes.items()},
+        "statistics": {k: e.statistics for k, e in nodes.items()},
+        "gains": first.gains,
         "adds": first.adds,
     }
     renamed: dict = {}  # by identity: one array stands in several places
@@ -268,6 +281,7 @@ def _site(entries, rename):
     return Site(
         kind=type(op).__name__,
         kernels=first.kernels,
+        reads=first.reads,
         uses=uses,
         shape=tuple(shape),
         weight_shapes={k: tuple(v.shape) for k, v in variables(op).items()},

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from hh_keras.graph.rules.activations import activation_name, mixes_channels
+from hh_keras.graph.rules.reductions import over_channels
 from hh_keras.graph.rules.registry import Effect, RuleCall, Take, register_rule
 
 _L = keras.layers
@@ -61,8 +62,8 @@ def activation(layer: Any, call: RuleCall) -> Effect:
     if call.x.is_fixed or not mixes_channels(layer.activation):
         return call.passes()
     name = activation_name(layer.activation)
-    if name in ("softmax", "log_softmax") and call.x.rank - 1 not in call.x.varying:
-        return call.passes()
+    if name in ("softmax", "log_softmax"):
+        return over_channels(call, [-1], "softmax", call.passes())
     return call.stops(f"activation '{name}' works across channels")
 
 
@@ -72,9 +73,9 @@ def softmax(op: Any, call: RuleCall) -> Effect:
     axes = set(range(call.x.rank))
     if None not in named:
         axes = {a % call.x.rank for a in named}
-    if len(call.inputs) == 1 and not axes & set(call.x.varying):
+    if not axes & set(call.x.varying):
         return call.passes()
-    return call.stops("softmax over channels")
+    return over_channels(call, axes, "softmax", call.passes())
 
 
 @register_rule(_L.PReLU)

@@ -13,6 +13,17 @@ from hh_keras.graph.ids import IdTensor, collapse, on_axis, positions
 from hh_keras.graph.values import Take
 
 RULES: dict = {}
+# Kinds of statistics over channels, and whether copies of all channels, of any, or of
+# none leave them as they are.
+STATISTICS = {
+    "mean": "all",
+    "spread": "all",
+    "power": "none",
+    "greatest": "any",
+    "least": "any",
+    "softmax": "none",
+    "counted": "all",  # by the layer's stand-in
+}
 _FOUND: dict = {}  # class → rule or None, as long as RULES stays the same
 
 
@@ -32,6 +43,15 @@ class Effect:
             channels (a *consumer*): there a channel whose scale is 0 has no effect.
         kernels: weight name → the axis along which multiplying the weight equals
             multiplying the contracted input; empty for a weightless consumer.
+        reads: weight name → the input position that it reads, if not the first.
+        inner: name → `(ids, {weight name: axis})`, channels that the layer contracts
+            inside: its stand-in among scaled layers (`surgery/stand_ins`) takes their
+            scales by that name. Multiplying the weights along these axes equals that.
+        statistics: `(input position, axis, ids, kind)` of each input of which a
+            statistic over channels is taken, see `STATISTICS`: removed channels do
+            not count.
+        gains: weight name → `(ids, exponent)`: a weight that is inherited is multiplied
+            by (number of kept ids / number of ids) ** exponent.
         uses: weight name → multiply-accumulates per weight element and example.
         products: `(coefficient, (ids, …))`: multiply-accumulates of products between
             activations, coefficient times the numbers of kept ids.
@@ -50,6 +70,10 @@ class Effect:
     arguments: dict = dataclasses.field(default_factory=dict)
     contracts: tuple = ()
     kernels: dict = dataclasses.field(default_factory=dict)
+    reads: dict = dataclasses.field(default_factory=dict)
+    inner: dict = dataclasses.field(default_factory=dict)
+    statistics: tuple = ()
+    gains: dict = dataclasses.field(default_factory=dict)
     uses: dict = dataclasses.field(default_factory=dict)
     products: tuple = ()
     inputs: np.ndarray | None = None

@@ -1,0 +1,74 @@
+"""Normalisation over channels, and attention, as users write them."""
+
+import keras
+from keras import layers as L
+from keras import ops
+
+ATTENTION = {}
+
+
+def pattern(build):
+    ATTENTION[build.__name__] = build
+    return build
+
+
+def _head(inputs, x, units=4):
+    return keras.Model(inputs, L.Dense(units)(L.GlobalAveragePooling1D()(x)))
+
+
+@pattern
+def convnext():
+    """Depthwise, LayerNormalization over the stream, a wide hidden layer, residual."""
+    i = keras.Input((8, 8, 3))
+    x = L.LayerNormalization(epsilon=1e-6)(L.Conv2D(12, 2, 2)(i))
+    for _ in range(2):
+        y = L.DepthwiseConv2D(3, padding="same")(x)
+        y = L.Dense(16, activation="gelu")(L.LayerNormalization(epsilon=1e-6)(y))
+        x = x + L.Dense(12)(y)
+    x = L.LayerNormalization(scale=False)(L.GlobalAveragePooling2D()(x))
+    return keras.Model(i, L.Dense(4)(x))
+
+
+@pattern
+def normalised_over_channels():
+    i = keras.Input((6, 6, 3))
+    x = L.LayerNormalization(axis=[1, 2, 3])(L.Conv2D(8, 3, padding="same")(i))
+    x = L.RMSNormalization()(L.Conv2D(7, 3)(x))
+    x = L.GroupNormalization(1)(L.Conv2D(9, 1)(x))
+    x = L.UnitNormalization()(L.Conv2D(6, 1)(x))
+    y = L.GroupNormalization(1, axis=1, center=False)(L.Permute((3, 1, 2))(x))
+    x = x + L.LayerNormalization(center=False, scale=False)(L.Permute((2, 3, 1))(y))
+    x = L.Softmax()(L.Conv2D(8, 1)(x))
+    return keras.Model(i, L.Dense(3)(L.GlobalMaxPooling2D()(L.Conv2D(5, 1)(x))))
+
+
+@keras.saving.register_keras_serializable("zoo")
+class GlobalResponse(L.Layer):
+    """ConvNeXt V2's."""
+
+    def build(self, shape):
+        self.gamma = self.add_weight((1, 1, 1, shape[-1]), name="gamma")
+        self.beta = self.add_weight((1, 1, 1, shape[-1]), name="beta")
+
+    def call(self, x):
+        length = ops.norm(x, axis=(1, 2), keepdims=True)
+        length = length / (ops.mean(length, axis=-1, keepdims=True) + 1e-6)
+        return self.gamma * (x * length) + self.beta + x
+
+
+@pattern
+def normalised_by_hand():
+    """Means, variances, lengths and greatest values over channels."""
+    i = keras.Input((6, 6, 3))
+    x = L.Conv2D(8, 3, activation="gelu")(i)
+    x = L.Conv2D(7, 1)(GlobalResponse()(x))
+    mean = ops.mean(x, axis=-1, keepdims=True)
+    x = (x - mean) * ops.rsqrt(ops.var(x, axis=-1, keepdims=True) + 1e-3)
+    x = L.Conv2D(9, 3, padding="same")(x)
+    x = x * ops.rsqrt(ops.mean(ops.square(x), axis=(1, 2, 3), keepdims=True) + 1e-3)
+    mean, variance = ops.moments(x, axes=[-1], keepdims=True)
+    x = L.Conv2D(8, 1)((x - mean) / ops.sqrt(variance + 1e-3))
+    seen = [ops.max(x, -1, True), ops.min(x, -1, True), ops.std(x, -1, keepdims=True)]
+    x = x * L.Conv2D(1, 3, padding="same")(ops.concatenate(seen, -1))
+    x = ops.normalize(L.Conv2D(6, 1)(x), axis=-1) + ops.softmax(L.Conv2D(6, 1)(x))
+    return keras.Model(i, L.Dense(3)(L.GlobalMaxPooling2D()(L.Conv2D(5, 1)(x))))
