@@ -72,3 +72,68 @@ def normalised_by_hand():
     x = x * L.Conv2D(1, 3, padding="same")(ops.concatenate(seen, -1))
     x = ops.normalize(L.Conv2D(6, 1)(x), axis=-1) + ops.softmax(L.Conv2D(6, 1)(x))
     return keras.Model(i, L.Dense(3)(L.GlobalMaxPooling2D()(L.Conv2D(5, 1)(x))))
+
+
+
+
+def _block(x, heads, size, hidden):
+    y = L.LayerNormalization()(x)
+    x = x + L.MultiHeadAttention(heads, size, dropout=0.1, seed=1)(y, y)
+    y = L.Dense(hidden, activation="gelu")(L.LayerNormalization()(x))
+    return x + L.Dropout(0.1, seed=2)(L.Dense(x.shape[-1])(y))
+
+
+@keras.saving.register_keras_serializable("zoo")
+class Positions(L.Layer):
+    """A class token before the patches, and a learnt vector for each place."""
+
+    def build(self, shape):
+        self.token = self.add_weight((1, 1, shape[-1]), "normal", name="token")
+        self.places = self.add_weight((1, shape[1] + 1, shape[-1]), "normal", name="at")
+
+    def call(self, x):
+        token = ops.broadcast_to(self.token, (ops.shape(x)[0], 1, x.shape[-1]))
+        return ops.concatenate([token, x], axis=1) + self.places
+
+
+@pattern
+def vit():
+    i = keras.Input((12, 12, 3))
+    x = L.Reshape((9, 16))(L.Conv2D(16, 4, 4)(i))
+    x = Positions()(x)
+    for _ in range(2):
+        x = _block(x, 4, 5, 20)
+    return keras.Model(i, L.Dense(4)(L.LayerNormalization()(x)[:, 0]))
+
+
+@pattern
+def encoder_decoder():
+    """Padding masks, causal attention, attention to what was encoded."""
+    source = keras.Input((7,), dtype="int32")
+    target = keras.Input((5,), dtype="int32")
+    x = L.Embedding(20, 12, mask_zero=True)(source)
+    x = L.LayerNormalization()(x + L.MultiHeadAttention(3, 4)(x, x))
+    y = L.Embedding(20, 10, mask_zero=True)(target)
+    causal = L.MultiHeadAttention(2, 6, use_bias=False)
+    y = L.LayerNormalization()(y + causal(y, y, use_causal_mask=True))
+    y = y + L.MultiHeadAttention(3, 5, value_dim=4)(query=y, key=x, value=x)
+    y = y + L.MultiHeadAttention(2, 4, output_shape=10)(y, value=x, key=x)
+    return keras.Model([source, target], L.Dense(6)(y))
+
+
+@pattern
+def attention_layers():
+    """Gates, scores as outputs, masks that are given, maps that are attended."""
+    i, where = keras.Input((6, 8)), keras.Input((6, 6), dtype="bool")
+    x = L.Dense(12)(i)
+    y, scores = L.MultiHeadAttention(4, 3, use_gate=True)(
+        x, x, attention_mask=where, return_attention_scores=True
+    )
+    x = x + y
+    x = x + L.GroupQueryAttention(4, 6, 3)(x, x)
+    x = x + L.GroupQueryAttention(4, 4, 1, use_bias=False)(x, x, use_causal_mask=True)
+    y = L.Reshape((2, 3, 12))(x)
+    y = L.MultiHeadAttention(2, 4, attention_axes=(2,))(y, y)
+    x = x + L.Reshape((6, 12))(L.MultiHeadAttention(2, 3)(y, y))
+    scores = L.Dense(3)(L.Permute((2, 3, 1))(scores))
+    return keras.Model([i, where], [L.Dense(4)(x), scores])

@@ -101,6 +101,8 @@ class ChannelMap:
         made = np.zeros(self.size, bool)
         for ids in self.outputs.values():
             made[ids] = True
+        for group in self.groups:  # heads, which are in no output
+            made[group.ids.start : group.ids.stop] |= bool(group.producers)
         return made
 
     @property

@@ -140,26 +140,28 @@ def _weight_norms(model, channel_map):
     for path, op in calls.leaf_operations(model):
         site = channel_map.sites[path]
         for name in site.uses:
-            outputs = channel_map.outputs.get(path)
-            axes = site.weights[name]
-            axis = _output_axis(axes, outputs)
-            if axis is None:
-                continue
+            made = [channel_map.outputs.get(path), *_inner(site)]
             value = array_of(variables(op)[name]).astype("float32", copy=False)
             letters = list(range(value.ndim))
-            norms = np.sqrt(np.einsum(value, letters, value, letters, [axis]))
-            norms = norms / max(norms.mean(), 1e-12)
-            np.add.at(total, outputs, norms)
-            np.add.at(times, outputs, 1)
+            for ids in made:
+                axis = _axis_of(site.weights[name], ids)
+                if axis is None:
+                    continue
+                norms = np.sqrt(np.einsum(value, letters, value, letters, [axis]))
+                norms = norms / max(norms.mean(), 1e-12)
+                np.add.at(total, ids, norms)
+                np.add.at(times, ids, 1)
     return total / np.maximum(times, 1)
 
 
-def _output_axis(axes, outputs):
+def _inner(site):
+    """Channels that a layer makes and contracts inside, as heads are."""
+    return [ids for each in site.inner.values() for ids, _ in each.values()]
+
+
+def _axis_of(axes, ids):
     for axis in reversed(range(len(axes))):
-        if (
-            axes[axis] is not None
-            and outputs is not None
-            and np.array_equal(axes[axis], outputs)
-        ):
-            return axis
+        if axes[axis] is not None and ids is not None:
+            if np.array_equal(axes[axis], ids):
+                return axis
     return None

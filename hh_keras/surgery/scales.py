@@ -211,16 +211,13 @@ def folded(model: keras.Model, warn: bool = False) -> keras.Model:
         inner = site.inner[old.number] if type(old.op) in PLAIN else {}
         for name, (_, weights) in inner.items():
             note(path, weights, pending[id(given.kwargs[name])])
-        names = given.kwargs.keys() - inner.keys() - {"counted"}
-        kwargs = {name: kwargs[name] for name in names}
         flat = keras.tree.flatten((args, kwargs))
-        before = keras.tree.flatten(
-            (given.args, {name: given.kwargs[name] for name in names})
-        )
-        places = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
+        before = keras.tree.flatten((given.args, given.kwargs))
+        places = [i for i, x in enumerate(before) if isinstance(x, keras.KerasTensor)]
+        own = {id(given.kwargs[name]) for name in inner}
         for position, i in enumerate(places):
             factors = pending.get(id(before[i]))
-            if factors is None:
+            if factors is None or id(before[i]) in own:
                 continue
             weights = {
                 name: axis
@@ -232,6 +229,8 @@ def folded(model: keras.Model, warn: bool = False) -> keras.Model:
             elif not (factors == 1).all():
                 flat[i] = _rescale(path, old, channel_map, factors)(flat[i])
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
+        for name in (*inner, "counted") if type(old.op) in PLAIN else ():
+            kwargs.pop(name, None)
         return new_op(*args, **kwargs)
 
     new = replay(model, make, call, heirs)

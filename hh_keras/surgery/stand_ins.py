@@ -90,11 +90,73 @@ class CountedGroupNormalization(_L.GroupNormalization):
         return ops.cast(x, self.compute_dtype)
 
 
+class _ScaledAttention:
+    """Attention whose heads, keys and values have scales."""
+
+    def call(  # Keras hands masks over by name
+        self,
+        query: Any,
+        value: Any,
+        key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: Any = None,
+        use_causal_mask: bool = False,
+        heads: Any = None,
+        keys: Any = None,
+        values: Any = None,
+    ) -> Any:
+        self._scales = heads, keys, values
+        try:
+            return super().call(
+                query,
+                value,
+                key,
+                query_mask,
+                value_mask,
+                key_mask,
+                attention_mask,
+                return_attention_scores,
+                training,
+                use_causal_mask,
+            )
+        finally:
+            self._scales = None
+
+    def _compute_attention(self, query, key, value, *args, **kwargs):
+        heads, keys, values = (
+            None if x is None else ops.cast(x, query.dtype) for x in self._scales
+        )
+        query = query * (values if keys is None else keys)
+        y, scores = super()._compute_attention(query, key, value, *args, **kwargs)
+        return y * ops.expand_dims(heads, -1) * values, scores
+
+    def compute_output_spec(self, query, value, key=None, *args, **kwargs):
+        for name in ("heads", "keys", "values"):
+            kwargs.pop(name, None)
+        return super().compute_output_spec(query, value, key, *args, **kwargs)
+
+
+@_registered
+class ScaledMultiHeadAttention(_ScaledAttention, _L.MultiHeadAttention):
+    """A `MultiHeadAttention` with scales inside."""
+
+
+@_registered
+class ScaledGroupedQueryAttention(_ScaledAttention, _L.GroupQueryAttention):
+    """A `GroupedQueryAttention` with scales inside."""
+
+
 # Layer → its stand-in.
 STAND_INS = {
     _L.LayerNormalization: CountedLayerNormalization,
     _L.RMSNormalization: CountedRMSNormalization,
     _L.GroupNormalization: CountedGroupNormalization,
+    _L.MultiHeadAttention: ScaledMultiHeadAttention,
+    _L.GroupQueryAttention: ScaledGroupedQueryAttention,
 }
 PLAIN = {stand_in: plain for plain, stand_in in STAND_INS.items()}
 
