@@ -1,6 +1,7 @@
 """Normalisation over channels, and attention, as users write them."""
 
 import keras
+import numpy as np
 from keras import layers as L
 from keras import ops
 
@@ -74,8 +75,6 @@ def normalised_by_hand():
     return keras.Model(i, L.Dense(3)(L.GlobalMaxPooling2D()(L.Conv2D(5, 1)(x))))
 
 
-
-
 def _block(x, heads, size, hidden):
     y = L.LayerNormalization()(x)
     x = x + L.MultiHeadAttention(heads, size, dropout=0.1, seed=1)(y, y)
@@ -137,3 +136,57 @@ def attention_layers():
     x = x + L.Reshape((6, 12))(L.MultiHeadAttention(2, 3)(y, y))
     scores = L.Dense(3)(L.Permute((2, 3, 1))(scores))
     return keras.Model([i, where], [L.Dense(4)(x), scores])
+
+
+def _heads(x, heads):
+    b, t, c = x.shape
+    return ops.transpose(ops.reshape(x, (-1, t, heads, c // heads)), (0, 2, 1, 3))
+
+
+@pattern
+def heads_by_hand():
+    """Dense, reshape, matmul, softmax, as nearly every code of one's own has it."""
+    i = keras.Input((6, 5))
+    x = L.Dense(10)(i)
+    for _ in range(2):
+        y = L.LayerNormalization()(x)
+        q, k, v = _heads(L.Dense(12)(y), 3), _heads(L.Dense(12)(y), 3), L.Dense(15)(y)
+        scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) / 2.0
+        y = ops.matmul(ops.softmax(scores), _heads(v, 3))
+        y = ops.reshape(ops.transpose(y, (0, 2, 1, 3)), (-1, 6, 15))
+        x = x + L.Dense(10)(y)
+    return _head(i, L.Dense(7)(x))
+
+
+@keras.saving.register_keras_serializable("zoo")
+class HeadBias(L.Layer):
+    """A number for each head and distance, as Swin adds to its scores."""
+
+    def build(self, shape):
+        places = 2 * shape[-1] - 1
+        self.table = self.add_weight((places, shape[1]), "normal", name="table")
+
+    def call(self, scores):
+        n = scores.shape[-1]
+        places = np.arange(n)[:, None] - np.arange(n)[None] + n - 1
+        bias = ops.take(self.table, places.reshape(-1), axis=0)
+        bias = ops.transpose(ops.reshape(bias, (n, n, -1)), (2, 0, 1))
+        return ops.expand_dims(bias, 0)
+
+
+@pattern
+def fused_heads():
+    """Queries, keys and values of one layer; a bias for each head, taken of a table."""
+    i = keras.Input((6, 5))
+    x = L.Dense(10)(i)
+    y = L.Reshape((6, 3, 4, 5))(L.Dense(60)(x))
+    y = ops.transpose(y, (2, 0, 3, 1, 4))
+    q, k, v = y[0], y[1], y[2]
+    scores = ops.einsum("bhnd,bhmd->bhnm", q * 5**-0.5, k)
+    scores = scores + HeadBias()(scores)
+    y = ops.einsum("bhnm,bhmd->bnhd", L.Softmax()(scores), v)
+    x = x + L.Dense(10)(ops.reshape(y, (-1, 6, 20)))
+    q, k, v = ops.split(L.Dense(36)(x), 3, axis=-1)
+    q, k, v = (ops.reshape(t, (-1, 6, 2, 6)) for t in (q, k, v))
+    y = L.Reshape((6, 12))(ops.dot_product_attention(q, k, v))
+    return _head(i, L.Dense(7)(x + L.Dense(10)(y)))

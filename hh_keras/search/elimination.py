@@ -119,9 +119,10 @@ def _order(blocks, channel_map, min_keep, bar):
     order = np.full(channel_map.size, channel_map.size)
     whole = now = costs(kept)[0]
     while True:
-        harm = np.zeros(channel_map.size)
+        harm = np.zeros(channel_map.size + len(channel_map.products))
         for block in blocks:
             np.add.at(harm, block.ids, block.costs)
+        harm = channel_map.shared_out(harm)
         saved = _saved(costs, kept, now, least, groups)
         ratio = harm / np.maximum(saved[group_of], 1e-9)
         ratio[~keep | ~removable | (saved[group_of] <= 0)] = np.inf
@@ -135,6 +136,7 @@ def _order(blocks, channel_map, min_keep, bar):
         bar.update((before - now) / whole)
         out = np.zeros(channel_map.size, bool)
         out[gone] = True
+        out = ~channel_map.whole(~out)
         blocks = [block.without(out) for block in blocks]
     return order / channel_map.size
 

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from hh_keras.graph.rules import Effect, register_rule
+from hh_keras.graph.rules.registry import takes_grids
 
 _LEAST = {"float16": -3e4}  # less than any activation; other types hold -1e9
 
@@ -107,6 +108,9 @@ class ChannelScale(keras.layers.Layer):
             for factor in ids[1:]:
                 product = product * self._take(factor)
             return product
+        if min(ids) < 0:  # some are products of fewer
+            gamma = ops.append(self.gamma, ops.ones((1,), self.gamma.dtype))
+            return ops.take(gamma, np.asarray(ids, "int32") % (self.size + 1))
         start, stop = ids[0], ids[-1] + 1
         if list(ids) == list(range(start, stop)):
             return self.gamma[start:stop]
@@ -174,6 +178,7 @@ _HOW = {
 
 
 @register_rule(ChannelScale)
+@takes_grids
 def _channel_scale(layer, call):
     if call.kwargs.get("how") in ("vector", "counted"):
         return Effect(call.fixed(call.shape, "scales"))

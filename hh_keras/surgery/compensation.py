@@ -56,7 +56,7 @@ def solutions(
     Returns:
         Layer name → matrices, see `solve`.
     """
-    homes = constants(model)
+    homes, keep = constants(model), channel_map.whole(keep)
     return {
         reader.path: solve(reader, keep, moments[reader.path], homes.get(reader.path))
         for reader in readers(channel_map)
@@ -71,7 +71,7 @@ def put(
     solved: dict[str, list[np.ndarray]],
 ) -> keras.Model:
     """Writes `solutions` into a rebuilt network, which it returns."""
-    homes = constants(channel_map.sites.model)
+    homes, keep = constants(channel_map.sites.model), channel_map.whole(keep)
     layers = dict(calls.leaf_operations(small))
     for reader in readers(channel_map):
         if reader.path in solved:

@@ -61,7 +61,7 @@ def follow(
     Returns:
         `small`.
     """
-    both = _Both(model, small, batches, memory)
+    both, keep = _Both(model, small, batches, memory), channel_map.whole(keep)
     times, homes = collections.Counter(both.paths), constants(model)
     layers = dict(calls.leaf_operations(small))
     followed = {

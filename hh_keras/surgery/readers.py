@@ -90,7 +90,7 @@ class Reader:
 
 def readers(channel_map: ChannelMap) -> list[Reader]:
     """The kernels of a traced model that read channels which may leave."""
-    removable, found = channel_map.removable, []
+    removable, found = channel_map.may_leave, []
     for path, op in calls.leaf_operations(channel_map.sites.model):
         site = channel_map.sites[path]
         contracts = [c for each in site.contracts.values() for c in each]
@@ -98,6 +98,8 @@ def readers(channel_map: ChannelMap) -> list[Reader]:
             continue
         position, axis, ids = contracts[0]
         (weight, along), *_ = site.kernels.items()
+        if isinstance(along, dict):  # several axes of its input at once
+            continue
         if weight == "depthwise_kernel":  # a separable convolution reads behind it
             weight, ids = "pointwise_kernel", site.weights["pointwise_kernel"][along]
         outputs, groups = _outputs(op, weight, along)

@@ -111,7 +111,7 @@ def _given_channels(model, channel_map):
         if _is_given(op):
             arrays = id_arrays(channel_map.sites[path].weights)
             still.update(i for ids in arrays for i in ids.tolist())
-    return still
+    return still | _factors(channel_map, still)
 
 
 def _not_divisible(channel_map):
@@ -120,7 +120,7 @@ def _not_divisible(channel_map):
     Those summed without a weight, whose copies could not be divided, and those that
     stand in runs (depth multipliers, groups), whose copies would not line up.
     """
-    still = set()
+    still: set = set()
     for site in channel_map.sites.values():
         if not site.kernels:
             for contracts in site.contracts.values():
@@ -134,7 +134,13 @@ def _not_divisible(channel_map):
         for ids, kind in _statistics(site):
             if STATISTICS[kind] == "none":
                 still.update(ids.tolist())
-    return still
+    return still | _factors(channel_map, still)
+
+
+def _factors(channel_map, ids):
+    """The channels that products among the ids are of."""
+    products = [k - channel_map.size for k in ids if k >= channel_map.size]
+    return set(channel_map.products[products].reshape(-1).tolist())
 
 
 def _statistics(site):
@@ -151,10 +157,17 @@ def _make_even(channel_map, multiplicity):
         for ids, kind in _statistics(site)
         if STATISTICS[kind] == "all"
     ]
-    while uneven := [x for x in means if len(set(multiplicity[x].tolist())) > 1]:
+    while True:
+        times = channel_map.whole(multiplicity)
+        uneven = [ids for ids in means if len(set(times[ids].tolist())) > 1]
+        if not uneven:
+            return
+        hit = np.zeros(len(times))
+        hit[np.concatenate(uneven)] = 1
+        hit = channel_map.shared_out(hit) > 0
         for group in channel_map.groups:
             own = slice(group.ids.start, group.ids.stop)
-            if any(np.isin(ids, group.ids).any() for ids in uneven):
+            if hit[own].any():
                 multiplicity[own] = 1
 
 
@@ -172,6 +185,7 @@ def remake(
         weights: "inherit", "preserve" (copies divided at their consumers) or "fresh".
     """
     heirs = []
+    multiplicity = channel_map.whole(multiplicity)
     rng = np.random.default_rng(seed) if weights == "preserve" else None
 
     def count(ids):
@@ -252,7 +266,7 @@ def _multiplied(name, value, site, multiplicity, parts):
             value = np.repeat(value, times, axis)
         elif times.min() < 1:
             value = np.compress(times, value, axis)
-        if parts is not None and _reads(site, name, axis):
+        if parts is not None and site.contracted(name, axis):
             shape = [1] * value.ndim
             shape[axis] = -1
             value = value * _parts(times, parts).reshape(shape).astype(value.dtype)
@@ -261,12 +275,6 @@ def _multiplied(name, value, site, multiplicity, parts):
         if share != 1:
             value = value * np.asarray(share**exponent, value.dtype)
     return value
-
-
-def _reads(site, name, axis):
-    """Whether channels are contracted along an axis of a weight."""
-    inner = [weights for each in site.inner.values() for _, weights in each.values()]
-    return any(weights.get(name) == axis for weights in (site.kernels, *inner))
 
 
 def _parts(times, seed):

@@ -58,7 +58,7 @@ def add_scales(
             )
         return scales[graph]
 
-    removable = channel_map.removable
+    removable = channel_map.may_leave
     heirs = []
 
     def make(path, op):
@@ -72,10 +72,10 @@ def add_scales(
         site = channel_map.sites[path]
         flat = keras.tree.flatten((args, kwargs))
         tensors = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
-        given = [flat[i] for i in tensors]
 
         def scale(position, ids, **how):
-            return scale_of(old.graph)(given[position], **_places(ids), **how)
+            x = flat[tensors[position]]
+            return scale_of(old.graph)(x, **_places(ids, channel_map), **how)
 
         more = {}
         if _inside(site, removable):
@@ -110,11 +110,25 @@ def _inside(site, removable):
     return any(removable[ids].any() for ids in (*inner, *counted))
 
 
-def _places(ids):
-    """Which scales an array of ids takes, as a call of `ChannelScale` says it."""
+def _places(ids, channel_map):
+    """Which scales an array of ids takes, as a call of `ChannelScale` says it.
+
+    Products of channels have that of every factor.
+    """
     period = cycle(ids)
-    where = {"ids": ids[:period].tolist()}
+    where = {"ids": _of_channels(ids[:period], channel_map)}
     return where if period == len(ids) else {**where, "times": len(ids) // period}
+
+
+def _of_channels(ids, channel_map):
+    """Lists of channels, one for each factor; one list if there are no products."""
+    size, table = channel_map.size, channel_map.products
+    if (ids < size).all():
+        return ids.tolist()
+    factors = np.full((len(ids), table.shape[1]), -1)
+    factors[:, 0] = ids
+    factors[ids >= size] = table[ids[ids >= size] - size]
+    return [column.tolist() for column in factors.T if (column >= 0).any()]
 
 
 def _axes_of(op):
@@ -194,15 +208,16 @@ def folded(model: keras.Model, warn: bool = False) -> keras.Model:
             value = value * factors[: value.shape[axis]].reshape(shape)
         return value
 
-    def note(path, weights, factors):
-        for name, axis in weights.items():
-            folds.setdefault(path, {}).setdefault(name, {})[axis] = factors
+    def note(path, weight, axis, factors):
+        folds.setdefault(path, {}).setdefault(weight, {})[axis] = factors
 
     def call(path, old, new_op, args, kwargs):
         if isinstance(old.op, ChannelScale):
             factors = _factors(gamma, kwargs)
             if kwargs.get("how", "scale") in ("scale", "vector"):
-                pending[id(old.outputs[0])] = factors
+                before = pending.get(id(old.inputs[0]), {})
+                axis = kwargs.get("axis")
+                pending[id(old.outputs[0])] = {**before, axis: factors}
             elif (factors == 0).any():
                 recounted[path] = None
             return args[0]
@@ -210,24 +225,26 @@ def folded(model: keras.Model, warn: bool = False) -> keras.Model:
         given = old.node.arguments
         inner = site.inner[old.number] if type(old.op) in PLAIN else {}
         for name, (_, weights) in inner.items():
-            note(path, weights, pending[id(given.kwargs[name])])
+            for weight, axis in weights.items():
+                note(path, weight, axis, pending[id(given.kwargs[name])][None])
         flat = keras.tree.flatten((args, kwargs))
         before = keras.tree.flatten((given.args, given.kwargs))
         places = [i for i, x in enumerate(before) if isinstance(x, keras.KerasTensor)]
         own = {id(given.kwargs[name]) for name in inner}
         for position, i in enumerate(places):
-            factors = pending.get(id(before[i]))
-            if factors is None or id(before[i]) in own:
+            if id(before[i]) not in pending or id(before[i]) in own:
                 continue
             weights = {
-                name: axis
-                for name, axis in site.kernels.items()
+                name: along
+                for name, along in site.kernels.items()
                 if site.reads.get(name, position) == position
             }
-            if weights:
-                note(path, weights, factors)
-            elif not (factors == 1).all():
-                flat[i] = _rescale(path, old, channel_map, factors)(flat[i])
+            for axis, factors in pending[id(before[i])].items():
+                for name, along in weights.items():
+                    own_axis = along[axis] if isinstance(along, dict) else along
+                    note(path, name, own_axis, factors)
+                if not weights and not (factors == 1).all():
+                    flat[i] = _rescale(path, before[i], axis, factors)(flat[i])
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
         for name in (*inner, "counted") if type(old.op) in PLAIN else ():
             kwargs.pop(name, None)
@@ -245,15 +262,14 @@ def folded(model: keras.Model, warn: bool = False) -> keras.Model:
 
 def _factors(gamma, kwargs):
     ids = kwargs["ids"]
-    several = isinstance(ids[0], (list, tuple))
-    factors = gamma[np.array(ids)]
-    factors = factors.prod(0) if several else factors
+    if not isinstance(ids[0], (list, tuple)):
+        ids = [ids]
+    factors = np.append(gamma, np.ones(1, gamma.dtype))[np.array(ids)].prod(0)
     return np.tile(factors, kwargs.get("times", 1))
 
 
-def _rescale(path, old, channel_map, factors):
-    axis = channel_map.sites[path].contracts[old.number][0][1]
-    rank = len(old.inputs[0].shape)
-    shape = [-1 if i == axis else 1 for i in range(1, rank)]
+def _rescale(path, tensor, axis, factors):
+    rank = len(tensor.shape)
+    shape = [-1 if i == axis % rank else 1 for i in range(1, rank)]
     name = f"{path.rsplit('/', 1)[-1]}_scale"
     return keras.layers.Rescaling(factors.reshape(shape).tolist(), name=name)

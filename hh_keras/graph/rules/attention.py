@@ -14,7 +14,12 @@ import keras
 import numpy as np
 
 from hh_keras.graph.ids import IdTensor, on_axis
-from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
+from hh_keras.graph.rules.registry import (
+    Effect,
+    RuleCall,
+    register_rule,
+    takes_grids,
+)
 from hh_keras.graph.weights import variables
 
 _L = keras.layers
@@ -199,3 +204,58 @@ def _outputs(call, outputs, heads):
     for shape in call.shapes[1:]:
         made.append(on_axis(heads, 1, shape))
     return made
+
+
+@register_rule("keras.ops.DotProductAttention")
+@takes_grids
+def dot_product_attention(op: Any, call: RuleCall) -> Effect:
+    """Heads on the third axis, the numbers of each on the fourth.
+
+    The scale that follows from how many there are is written down.
+    """
+    names = inspect.signature(type(op).call).bind(op, *call.args, **call.kwargs)
+    given = names.arguments
+    query, key, value = (given[name] for name in ("query", "key", "value"))
+    if any(set(x.varying) - {2, 3} for x in (query, key, value)):
+        return call.stops("attends along an axis of channels")
+    for name in ("bias", "mask"):
+        if isinstance(given.get(name), IdTensor):
+            call.freeze(given[name], f"{call.path}: says where to attend")
+    own = [call.along(x, 2) for x in (query, key, value) if 2 in x.varying]
+    together = len(own) == 3 and len({len(ids) for ids in own}) == 1
+    vectors = {}
+    for ids in own:
+        if together:
+            call.tie(own[0], ids)
+            vectors[2] = own[0]
+        else:  # fewer keys than queries, or heads of another's
+            call.freeze(ids, f"{call.path}: heads of several numbers")
+    if 3 in value.varying:
+        vectors[3] = call.along(value, 3)
+    each = call.positions(query.shape, -1, *(a for a in vectors if a == 2))
+    size = None if None in (each, key.shape[1]) else each * key.shape[1]
+    heads = [vectors[2]] if 2 in vectors else []
+    sides = [x for x in (query, key) if 3 in x.varying]
+    sums, contracts = [], ()
+    if len(sides) == 2:
+        sums = [call.along(query, 3)]
+        call.tie(sums[0], call.along(key, 3))
+        contracts = ((0, 3, sums[0]),)
+    for x in sides if len(sides) == 1 else ():
+        call.freeze(call.along(x, 3), f"{call.path}: meets no channels")
+    scale = getattr(op, "scale", None) or given.get("scale")
+    written = {} if scale else {"scale": query.shape[-1] ** -0.5}
+    at_call = "scale" in given or not hasattr(op, "scale")
+    return Effect(
+        call.placed(vectors, tuple(call.shape), "attention"),
+        contracts=contracts,
+        config={} if at_call else written,
+        arguments=written if at_call else {},
+        products=tuple(
+            (None if size is None else size * (1 if ids else n), (*heads, *ids))
+            for ids, n in (
+                (sums, query.shape[-1]),
+                ([vectors[3]] if 3 in vectors else [], value.shape[-1]),
+            )
+        ),
+    )

@@ -6,7 +6,12 @@ import keras
 import numpy as np
 
 from hh_keras.graph.rules.reductions import over_channels
-from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
+from hh_keras.graph.rules.registry import (
+    Effect,
+    RuleCall,
+    register_rule,
+    takes_grids,
+)
 
 _L = keras.layers
 
@@ -49,6 +54,7 @@ def group_normalization(layer: Any, call: RuleCall) -> Effect:
 
 
 @register_rule(_L.LayerNormalization, _L.RMSNormalization)
+@takes_grids
 def layer_normalization(layer: Any, call: RuleCall) -> Effect:
     """The channels that are left are normalised by their own statistics."""
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
@@ -70,6 +76,7 @@ def layer_normalization(layer: Any, call: RuleCall) -> Effect:
 
 
 @register_rule(_L.UnitNormalization)
+@takes_grids
 def unit_normalization(layer: Any, call: RuleCall) -> Effect:
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     return over_channels(call, axes, "power", call.passes())

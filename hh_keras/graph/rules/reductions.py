@@ -5,7 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from hh_keras.graph.ids import IdTensor
-from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
+from hh_keras.graph.rules.registry import (
+    Effect,
+    RuleCall,
+    register_rule,
+    takes_grids,
+)
 
 # Operation → the kind of statistic it takes, see `STATISTICS`.
 _KINDS = {
@@ -22,6 +27,7 @@ _KINDS = {
 
 
 @register_rule("keras.ops.Sum")
+@takes_grids
 def sum_(op: Any, call: RuleCall) -> Effect:
     """Over channels a sum is exact: removed ones add nothing."""
     axes = _axes(op.axis, call.x)
@@ -35,12 +41,14 @@ def sum_(op: Any, call: RuleCall) -> Effect:
 
 
 @register_rule(*(f"keras.ops.{name}" for name in _KINDS))
+@takes_grids
 def statistic(op: Any, call: RuleCall) -> Effect:
     axes = _axes(getattr(op, "axis", getattr(op, "axes", None)), call.x)
     return _statistic(op, call, axes, _KINDS[type(op).__name__])
 
 
 @register_rule("keras.ops.Norm")
+@takes_grids
 def norm(op: Any, call: RuleCall) -> Effect:
     """A Euclidean length is a sum of squares."""
     axes = _axes(op.axis, call.x)
@@ -53,6 +61,7 @@ def norm(op: Any, call: RuleCall) -> Effect:
 
 
 @register_rule("keras.ops.Normalize")
+@takes_grids
 def normalize(op: Any, call: RuleCall) -> Effect:
     kind = "power" if op.order == 2 else "prod"
     return over_channels(call, _axes(op.axis, call.x), kind, call.passes())
