@@ -118,6 +118,11 @@ def _order(blocks, channel_map, min_keep, bar):
     keep, removable = np.ones(channel_map.size, bool), channel_map.removable
     order = np.full(channel_map.size, channel_map.size)
     whole = now = costs(kept)[0]
+    # What no kernel reads has a harm that is not known, not one of 0.
+    read = np.zeros(channel_map.size + len(channel_map.products))
+    for block in blocks:
+        read[block.ids] = 1
+    removable = removable & (channel_map.shared_out(read) > 0)
     while True:
         harm = np.zeros(channel_map.size + len(channel_map.products))
         for block in blocks:

@@ -15,6 +15,7 @@ from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.program import program
 from hh_keras.graph.weights import variables
+from hh_keras.surgery import gains
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
 from hh_keras.surgery.readers import Reader, has_outputs, is_linear, readers
@@ -214,6 +215,8 @@ def constants(model: keras.Model) -> dict:
     times = collections.Counter(step.path for step in whole.steps)
     found: dict[str, tuple] = {}
     for step in whole.steps:
+        if gains.takes(step.op) and getattr(step.op, "beta", None) is not None:
+            found[step.path] = step.path, "beta", 1
         if not has_outputs(step.op):
             continue
         behind = read.get(step.outputs[0], [])

@@ -45,8 +45,8 @@ def follow(
     """Solves a rebuilt network's kernels one after another, for what they read in it.
 
     Both networks run side by side, from kernel to kernel, on as many of the batches as
-    tell enough. What goes into a sum mends the error of the sum, and depthwise kernels
-    get gains and offsets. Kernels that are called several times are left as they are.
+    tell enough. What goes into a sum mends the error of the sum; depthwise kernels and
+    normalisations over channels get gains and offsets. Kernels that are called several times are left as they are.
 
     Args:
         model: the original, as it was traced.
@@ -77,7 +77,11 @@ def follow(
     sums = streams.streams(both.programs[0])
     for place, path in enumerate(progress(both.paths, "mending kernels")):
         if path in scaled:
-            halves = _outputs(both, place, keep[_channels(channel_map, path)])
+            axes = channel_map.sites[path].weights.get(gains.weight(layers[path]))
+            ids = axes and gains.channels(layers[path], axes)
+            if ids is None:  # it works over positions
+                continue
+            halves = _outputs(both, place, keep[ids])
             gains.mend(path, halves, layers, homes[path])
         elif path in followed:
             reader, home = followed[path], homes.get(path)
@@ -89,13 +93,8 @@ def follow(
     return small
 
 
-def _channels(channel_map, path):
-    """The ids of the channels of a depthwise layer."""
-    return channel_map.sites[path].weights["kernel"][-2]
-
-
 def _outputs(both, place, keep):
-    """Of a depthwise layer in the two networks, see `gains.sums`."""
+    """Of a layer of gains in the two networks, see `gains.sums`."""
     halves, number, examples = np.zeros((2, 6, int(keep.sum()))), 0, 0
     axis = gains.axis(both.programs[0].steps[place].op)
     for number, tensors in enumerate(both.reach(place)):

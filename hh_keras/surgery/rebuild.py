@@ -118,7 +118,8 @@ def _not_divisible(channel_map):
     """Channels that cannot be copied without a change of the output.
 
     Those summed without a weight, whose copies could not be divided, and those that
-    stand in runs (depth multipliers, groups), whose copies would not line up.
+    stand in runs (depth multipliers, groups) or in blocks that are reshaped (heads),
+    whose copies would not line up.
     """
     still: set = set()
     for site in channel_map.sites.values():
@@ -134,7 +135,8 @@ def _not_divisible(channel_map):
         for ids, kind in _statistics(site):
             if STATISTICS[kind] == "none":
                 still.update(ids.tolist())
-    return still | _factors(channel_map, still)
+    still.update(channel_map.products.reshape(-1).tolist())
+    return still
 
 
 def _factors(channel_map, ids):

@@ -232,6 +232,7 @@ def dot_product_attention(op: Any, call: RuleCall) -> Effect:
             call.freeze(ids, f"{call.path}: heads of several numbers")
     if 3 in value.varying:
         vectors[3] = call.along(value, 3)
+        call.tie(call.along(query, 3), vectors[3])  # Keras says so of the shape
     each = call.positions(query.shape, -1, *(a for a in vectors if a == 2))
     size = None if None in (each, key.shape[1]) else each * key.shape[1]
     heads = [vectors[2]] if 2 in vectors else []
@@ -244,7 +245,7 @@ def dot_product_attention(op: Any, call: RuleCall) -> Effect:
     for x in sides if len(sides) == 1 else ():
         call.freeze(call.along(x, 3), f"{call.path}: meets no channels")
     scale = getattr(op, "scale", None) or given.get("scale")
-    written = {} if scale else {"scale": query.shape[-1] ** -0.5}
+    written = {} if scale else {"scale": _scale(query.shape[-1])}
     at_call = "scale" in given or not hasattr(op, "scale")
     return Effect(
         call.placed(vectors, tuple(call.shape), "attention"),
@@ -259,3 +260,8 @@ def dot_product_attention(op: Any, call: RuleCall) -> Effect:
             )
         ),
     )
+
+
+def _scale(size):
+    """What Keras divides scores by, as it computes it."""
+    return float(np.float32(1) / np.sqrt(np.float32(size)))
