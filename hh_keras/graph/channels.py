@@ -56,6 +56,7 @@ class Site:
     arguments: dict
     contracts: dict
     inner: dict
+    inside: tuple
     statistics: dict
     gains: dict
     adds: np.ndarray | None
@@ -124,7 +125,7 @@ class ChannelMap:
         return np.concatenate([values, products])
 
     def shared_out(self, values: np.ndarray) -> np.ndarray:
-        """Sums of values by id, float `(size,)`: those of products go to each factor."""
+        """Sums of values by id, `(size,)`: those of products go to each factor."""
         found = np.append(values[: self.size], 0.0)
         for factors in self.products.T:
             np.add.at(found, factors, values[self.size :])

@@ -238,6 +238,8 @@ def _arrays(effect):
         yield ids
     for ids, _ in effect.inner.values():
         yield ids
+    for _, _, ids, _ in effect.inside:
+        yield ids
     for _, factors in effect.products:
         yield from factors
     if effect.config or effect.arguments:
@@ -312,6 +314,7 @@ def _site(entries, rename):
         "contracts": {k: e.contracts for k, e in nodes.items()},
         "inner": {k: e.inner for k, e in nodes.items()},
         "statistics": {k: e.statistics for k, e in nodes.items()},
+        "inside": first.inside,
         "gains": first.gains,
         "adds": first.adds,
     }

@@ -19,7 +19,7 @@ from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cost_model import cost_model
 from hh_keras.graph.weights import variables
 from hh_keras.progress import progress
-from hh_keras.surgery.compensation import constants, parts
+from hh_keras.surgery.compensation import constants, home_of, parts
 from hh_keras.surgery.least_squares import RIDGES, best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
 from hh_keras.surgery.readers import readers
@@ -180,7 +180,7 @@ def _blocks(model, channel_map, moments, rng):
     homes = constants(model)
     found = []
     for reader in readers(channel_map):
-        home, seen = homes.get(reader.path), moments[reader.path]
+        home, seen = home_of(reader, homes), moments[reader.name]
         kernel = np.asarray(variables(reader.op)[reader.weight], "float64")
         importance = _importance(reader, seen.energy, kernel)
         alone = _alone(reader, kernel, importance, seen)
@@ -197,6 +197,8 @@ def _blocks(model, channel_map, moments, rng):
 
 def _importance(reader, energy, kernel):
     """For each group, how much each column's output matters."""
+    if reader.part:
+        return [np.asarray(energy)]
     if reader.outputs is None:
         outputs = kernel.size // kernel.shape[reader.axis]
         like = np.full(kernel.shape, energy[0] / outputs)

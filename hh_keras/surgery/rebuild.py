@@ -129,13 +129,13 @@ def _not_divisible(channel_map):
 
         def note_runs(ids):
             still.update(ids[1:][ids[1:] == ids[:-1]].tolist())
+            still.update(_factors(channel_map, ids.tolist()))
             return ids
 
         map_ids(note_runs, (site.weights, site.config, site.arguments))
         for ids, kind in _statistics(site):
             if STATISTICS[kind] == "none":
                 still.update(ids.tolist())
-    still.update(channel_map.products.reshape(-1).tolist())
     return still
 
 

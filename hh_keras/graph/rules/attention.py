@@ -123,6 +123,7 @@ def multi_head_attention(layer: Any, call: RuleCall) -> Effect:
             "keys": (keys, _query_axes(named["q"])),
             "values": (values, {named["out"][0]: 1}),
         },
+        inside=_inside(call, named, (q, k, v), heads, values),
         gains={name: (keys, 0.5) for name in named["q"] if name},
         uses={names[0]: counts.get(part, asked) for part, names in named.items()},
         products=_products(layer._attention_axes, value, asked, heads, (keys, values)),
@@ -172,11 +173,23 @@ def grouped_query_attention(layer: Any, call: RuleCall) -> Effect:
             "heads": (heads, {named["out"][0]: 0}),
             "values": (size, {named["out"][0]: 1, **_query_axes(named["q"])}),
         },
+        inside=_inside(call, named, (q, k, v), heads, size),
         gains={name: (size, 0.5) for name in named["q"] if name},
         uses={names[0]: counts.get(part, asked) for part, names in named.items()},
         products=_products((1,), value, asked, heads, (size, size)),
         inputs=q,
     )
+
+
+def _inside(call, named, inputs, heads, values):
+    """The kernels within, and the channels that they read."""
+    carried = call.book.product([heads, values]).reshape(-1)
+    rows = dict(zip("qkv", inputs))
+    found = [
+        (f"_{name}_dense", named[name[0]][0], rows[name[0]], 1)
+        for name in ("query", "key", "value")
+    ]
+    return (*found, ("_output_dense", named["out"][0], carried, 2))
 
 
 def _contracts(ends):

@@ -50,6 +50,8 @@ class Effect:
         inner: name → `(ids, {weight name: axis})`, channels that the layer contracts
             inside: its stand-in among scaled layers (`surgery/stand_ins`) takes their
             scales by that name. Multiplying the weights along these axes equals that.
+        inside: `(attribute, weight name, ids, axes)` of each kernel that a layer within
+            reads with: that layer, and the ids of its rows, so many of its first axes.
         statistics: `(input position, axis, ids, kind)` of each input of which a
             statistic over channels is taken, see `STATISTICS`: removed channels do
             not count.
@@ -75,6 +77,7 @@ class Effect:
     kernels: dict = dataclasses.field(default_factory=dict)
     reads: dict = dataclasses.field(default_factory=dict)
     inner: dict = dataclasses.field(default_factory=dict)
+    inside: tuple = ()
     statistics: tuple = ()
     gains: dict = dataclasses.field(default_factory=dict)
     uses: dict = dataclasses.field(default_factory=dict)
