@@ -109,7 +109,8 @@ def cost_model(channel_map: Any) -> CostModel:
             share = math.prod(c for c, _ in each)
             yield coefficient * share, [r for _, rows_ in each for r in rows_]
 
-    macs, params = [], []
+    macs: list[tuple] = []
+    params: list[tuple] = []
     owners: tuple = ([], [])
 
     def add(kind, name, coefficient, arrays):

@@ -45,7 +45,7 @@ def _per_axis(weight, axes, rank, like):
 
 
 @_registered
-class CountedLayerNormalization(_L.LayerNormalization):
+class CountedLayerNormalization(keras.layers.LayerNormalization):
     """A `LayerNormalization` over the channels that count."""
 
     def call(self, inputs: Any, counted: Any) -> Any:
@@ -62,7 +62,7 @@ class CountedLayerNormalization(_L.LayerNormalization):
 
 
 @_registered
-class CountedRMSNormalization(_L.RMSNormalization):
+class CountedRMSNormalization(keras.layers.RMSNormalization):
     """An `RMSNormalization` over the channels that count."""
 
     def call(self, x: Any, counted: Any) -> Any:
@@ -75,7 +75,7 @@ class CountedRMSNormalization(_L.RMSNormalization):
 
 
 @_registered
-class CountedGroupNormalization(_L.GroupNormalization):
+class CountedGroupNormalization(keras.layers.GroupNormalization):
     """A `GroupNormalization` in one group over the channels that count."""
 
     def call(self, inputs: Any, counted: Any) -> Any:
@@ -90,7 +90,7 @@ class CountedGroupNormalization(_L.GroupNormalization):
         return ops.cast(x, self.compute_dtype)
 
 
-class _ScaledAttention:
+class _ScaledAttention(keras.layers.Layer):
     """Attention whose heads, keys and values have scales."""
 
     def call(  # Keras hands masks over by name
@@ -109,7 +109,7 @@ class _ScaledAttention:
         keys: Any = None,
         values: Any = None,
     ) -> Any:
-        self._scales = heads, keys, values
+        self._scales: Any = heads, keys, values
         try:
             return super().call(
                 query,
@@ -141,12 +141,12 @@ class _ScaledAttention:
 
 
 @_registered
-class ScaledMultiHeadAttention(_ScaledAttention, _L.MultiHeadAttention):
+class ScaledMultiHeadAttention(_ScaledAttention, keras.layers.MultiHeadAttention):
     """A `MultiHeadAttention` with scales inside."""
 
 
 @_registered
-class ScaledGroupedQueryAttention(_ScaledAttention, _L.GroupQueryAttention):
+class ScaledGroupedQueryAttention(_ScaledAttention, keras.layers.GroupQueryAttention):
     """A `GroupedQueryAttention` with scales inside."""
 
 

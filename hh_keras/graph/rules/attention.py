@@ -250,7 +250,8 @@ def dot_product_attention(op: Any, call: RuleCall) -> Effect:
     size = None if None in (each, key.shape[1]) else each * key.shape[1]
     heads = [vectors[2]] if 2 in vectors else []
     sides = [x for x in (query, key) if 3 in x.varying]
-    sums, contracts = [], ()
+    sums: list = []
+    contracts: tuple = ()
     if len(sides) == 2:
         sums = [call.along(query, 3)]
         call.tie(sums[0], call.along(key, 3))
