@@ -190,3 +190,63 @@ def fused_heads():
     q, k, v = (ops.reshape(t, (-1, 6, 2, 6)) for t in (q, k, v))
     y = L.Reshape((6, 12))(ops.dot_product_attention(q, k, v))
     return _head(i, L.Dense(7)(x + L.Dense(10)(y)))
+
+
+@pattern
+def older_attention():
+    """Keras' layers without heads: scores by products and by sums."""
+    i, j = keras.Input((5, 6)), keras.Input((7, 6))
+    q, k, v = L.Dense(8)(i), L.Dense(8)(j), L.Dense(9)(j)
+    x = L.Attention(use_scale=True)([q, v, k])
+    y = L.AdditiveAttention()([L.Dense(10)(x), L.Dense(10)(j)])
+    z, scores = L.Attention(score_mode="concat", dropout=0.1, seed=1)(
+        [L.Dense(6)(y), L.Dense(7)(j), L.Dense(6)(j)], return_attention_scores=True
+    )
+    return keras.Model([i, j], [L.Dense(3)(z), L.Dense(4)(y), scores])
+
+
+def _turned(x, angles):
+    """Rotary positions: halves of a head turn together."""
+    a, b = ops.split(x, 2, axis=-1)
+    sine, cosine = ops.sin(angles), ops.cos(angles)
+    return ops.concatenate([a * cosine - b * sine, b * cosine + a * sine], axis=-1)
+
+
+@pattern
+def small_gpt():
+    """Causal, rotary, RMS, gated, keys and values shared by pairs of heads."""
+    i = keras.Input((6,), dtype="int32")
+    x = L.Embedding(20, 12)(i)
+    angles = np.arange(6, dtype="float32")[None, :, None, None] / 3.0
+    after = np.triu(np.full((6, 6), -1e9, "float32"), 1)
+    for _ in range(2):
+        y = L.RMSNormalization()(x)
+        q = ops.reshape(L.Dense(24, use_bias=False)(y), (-1, 6, 4, 6))
+        k = ops.reshape(L.Dense(12, use_bias=False)(y), (-1, 6, 2, 6))
+        v = ops.reshape(L.Dense(12, use_bias=False)(y), (-1, 6, 2, 6))
+        q, k = _turned(q, angles), ops.repeat(_turned(k, angles), 2, axis=2)
+        scores = ops.einsum("bqhd,bkhd->bhqk", q, k) / 6**0.5
+        y = ops.softmax(scores + after)
+        y = ops.einsum("bhqk,bkhd->bqhd", y, ops.repeat(v, 2, axis=2))
+        x = x + L.Dense(12, use_bias=False)(ops.reshape(y, (-1, 6, 24)))
+        y = L.RMSNormalization()(x)
+        x = x + L.Dense(12)(L.Dense(16, "silu")(y) * L.Dense(16)(y))
+    return keras.Model(i, L.Dense(20)(L.RMSNormalization()(x)))
+
+
+@pattern
+def einsum_heads():
+    """Projections with an axis for heads, norms of queries and keys, talking heads."""
+    i = keras.Input((6, 8))
+    x = L.Dense(10)(i)
+    q, k, v = (
+        L.EinsumDense("abc,cde->abde", (None, 3, n), bias_axes="de")(x)
+        for n in (4, 4, 5)
+    )
+    q, k = L.LayerNormalization()(q), L.LayerNormalization()(k)
+    scores = ops.softmax(ops.einsum("bthd,bshd->bhts", q, k))
+    scores = L.EinsumDense("bhts,hg->bgts", (4, 6, 6))(scores)
+    v = L.EinsumDense("bshd,hg->bsgd", (None, 4, 5))(v)
+    y = ops.einsum("bhts,bshd->bthd", scores, v)
+    y = L.EinsumDense("abde,dec->abc", (None, 10), bias_axes="c")(y)
+    return _head(i, L.Dense(7)(x + y))

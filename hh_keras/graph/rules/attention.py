@@ -279,3 +279,36 @@ def dot_product_attention(op: Any, call: RuleCall) -> Effect:
 def _scale(size):
     """What Keras divides scores by, as it computes it."""
     return float(np.float32(1) / np.sqrt(np.float32(size)))
+
+
+@register_rule(_L.Attention, _L.AdditiveAttention)
+def attention(layer: Any, call: RuleCall) -> Effect:
+    """Queries meet keys channel by channel; what comes out are the values' channels."""
+    given, _ = given_by_name(layer, call)
+    query, value, *rest = given["inputs"]
+    key = rest[0] if rest else value
+    for x in keras.tree.flatten(given.get("mask")):
+        if isinstance(x, IdTensor):
+            call.freeze(x, f"{call.path}: says where to attend")
+    if any(call.elsewhere(x, -1) for x in (query, value, key)):
+        return call.stops("attends along an axis of channels")
+    met, carried = call.along(query, -1), call.along(value, -1)
+    call.tie(met, call.along(key, -1))
+    at = {0: (0, query.rank - 1, met)}
+    added = isinstance(layer, _L.AdditiveAttention)
+    if added or layer.score_mode == "concat":  # no product: either side counts alone
+        at[2 if rest else 1] = (2 if rest else 1, key.rank - 1, met)
+    asked, seen = call.positions(query.shape, -1), value.shape[-2]
+    macs = None if None in (asked, seen) else asked * seen
+    products = [(macs, (carried,))]
+    if len(at) == 1:
+        products.append((macs, (met,)))
+    outputs = [on_axis(carried, -1, call.shape)]
+    outputs += [call.fixed(shape, "scores") for shape in call.shapes[1:]]
+    return Effect(
+        outputs,
+        weights={"scale": (met,)} if added and layer.use_scale else {},
+        contracts=tuple(at.values()),
+        products=tuple(products),
+        inputs=met,
+    )
