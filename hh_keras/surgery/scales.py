@@ -193,6 +193,7 @@ def folded(model: keras.Model, warn: bool = False) -> keras.Model:
     folds: dict = {}  # path → {weight: {axis: factors}}
     heirs: list = []
     recounted: dict = {}
+    scaled_inputs: dict = {}  # path → names of the layers that scale them
 
     def make(path, op):
         new = clone_op(op, kind=PLAIN.get(type(op)))
@@ -244,7 +245,11 @@ def folded(model: keras.Model, warn: bool = False) -> keras.Model:
                     own_axis = along[axis] if isinstance(along, dict) else along
                     note(path, name, own_axis, factors)
                 if not weights and not (factors == 1).all():
-                    flat[i] = _rescale(path, before[i], axis, factors)(flat[i])
+                    name = f"{path.rsplit('/', 1)[-1]}_scale"
+                    if scaled_inputs.setdefault(path, []):
+                        name += f"_{len(scaled_inputs[path])}"
+                    scaled_inputs[path].append(name)
+                    flat[i] = _rescale(name, before[i], axis, factors)(flat[i])
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
         for name in (*inner, "counted") if type(old.op) in PLAIN else ():
             kwargs.pop(name, None)
@@ -268,8 +273,7 @@ def _factors(gamma, kwargs):
     return np.tile(factors, kwargs.get("times", 1))
 
 
-def _rescale(path, tensor, axis, factors):
+def _rescale(name, tensor, axis, factors):
     rank = len(tensor.shape)
     shape = [-1 if i == axis % rank else 1 for i in range(1, rank)]
-    name = f"{path.rsplit('/', 1)[-1]}_scale"
     return keras.layers.Rescaling(factors.reshape(shape).tolist(), name=name)
