@@ -29,10 +29,10 @@ from .search.selection import select_channels as select_channels
 from .search.shrink import ShrinkResult as ShrinkResult
 from .search.shrink import shrink as shrink
 from .search.shrink import sweep as sweep
+from .surgery.channel_scale import ChannelScale as ChannelScale
 from .surgery.plan import Plan as Plan
 from .surgery.rebuild import rebuild as rebuild
 from .surgery.rebuild import widen as widen
-from .surgery.scales import ChannelScale as ChannelScale
 from .surgery.scales import add_scales as add_scales
 from .surgery.scales import fold_scales as fold_scales
 from .surgery.scales import mask as mask

@@ -6,9 +6,10 @@ from keras import layers as L
 from keras import ops
 
 from hh_keras.models import denoising, shuffling, superresolution
+from tests.zoo_attention import ATTENTION
 from tests.zoo_users import USERS
 
-ZOO = {**USERS}
+ZOO = {**USERS, **ATTENTION}
 
 
 def pattern(build):

@@ -42,23 +42,35 @@ class Site:
 
     See `hh_keras.graph.rules.Effect` for the fields. `tried` says that there is no
     rule, so that a trial found out; `why` what keeps channels from leaving.
-    `arguments` and `contracts` are by the `number` of each `Call` of the layer.
+    `arguments`, `contracts`, `inner` and `statistics` are by the `number` of each
+    `Call` of the layer.
     """
 
     kind: str
     weights: dict
     config: dict
     kernels: dict
+    reads: dict
     uses: dict
     products: tuple
     arguments: dict
     contracts: dict
+    inner: dict
+    inside: tuple
+    statistics: dict
+    gains: dict
     adds: np.ndarray | None
     shape: tuple
     weight_shapes: dict
     uncounted: bool
     tried: bool
     why: str | None
+
+    def contracted(self, weight: str, axis: int) -> bool:
+        """Whether the layer sums over an axis of a weight."""
+        inner = [names for each in self.inner.values() for _, names in each.values()]
+        along = [names.get(weight) for names in (self.kernels, *inner)]
+        return any(axis in (a.values() if isinstance(a, dict) else [a]) for a in along)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,6 +84,9 @@ class ChannelMap:
         outputs: the same of output channels, for operations too that hold nothing else.
         sites: layer name → `Site`, what rebuilding and costing need.
         model_name: the traced model's name.
+        products: int array `(products, factors)`. In id arrays `size + k` stands for
+            what is there as long as all the channels of row k are, such as a number of
+            one head; -1 where a row has fewer.
     """
 
     size: int
@@ -80,6 +95,9 @@ class ChannelMap:
     outputs: dict
     sites: Any
     model_name: str
+    products: np.ndarray = dataclasses.field(
+        default_factory=lambda: np.zeros((0, 0), int)
+    )
 
     @property
     def removable(self) -> np.ndarray:
@@ -90,12 +108,42 @@ class ChannelMap:
                 keep[group.ids.start : group.ids.stop] = True
         return keep
 
+    def whole(self, values: np.ndarray) -> np.ndarray:
+        """Values of channels, and of the products of channels, to be taken by ids.
+
+        Args:
+            values: array `(size,)`: what is kept, how often, or scales; or what this
+                returned.
+
+        Returns:
+            Array `(size + products,)`; a product has the product of its factors'.
+        """
+        if not len(self.products) or len(values) > self.size:
+            return values
+        padded = np.append(values, np.ones(1, values.dtype))
+        products = padded[self.products].prod(1).astype(values.dtype)
+        return np.concatenate([values, products])
+
+    def shared_out(self, values: np.ndarray) -> np.ndarray:
+        """Sums of values by id, `(size,)`: those of products go to each factor."""
+        found = np.append(values[: self.size], 0.0)
+        for factors in self.products.T:
+            np.add.at(found, factors, values[self.size :])
+        return found[:-1]
+
+    @property
+    def may_leave(self) -> np.ndarray:
+        """Bool array `(size + products,)`: which ids may be removed."""
+        return ~self.whole(~self.removable) if len(self.products) else self.removable
+
     @property
     def produced(self) -> np.ndarray:
         """Bool array `(size,)`: which channels a layer of the model produces."""
         made = np.zeros(self.size, bool)
         for ids in self.outputs.values():
-            made[ids] = True
+            made[ids[ids < self.size]] = True
+        for group in self.groups:  # heads, which are in no output
+            made[group.ids.start : group.ids.stop] |= bool(group.producers)
         return made
 
     @property

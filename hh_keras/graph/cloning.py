@@ -21,12 +21,13 @@ from hh_keras.graph.copying import OWN, copy_layer, first_line
 from hh_keras.graph.sharing import shared
 
 
-def clone_op(op: Any, changes: dict | None = None) -> Any:
+def clone_op(op: Any, changes: dict | None = None, kind: Any = None) -> Any:
     """A fresh operation like `op`, with some of its arguments changed.
 
     Args:
         op: a layer or a `keras.ops` operation; it is not changed.
         changes: argument name → new value.
+        kind: another class of layers with the same arguments, if it is to be of that.
 
     Returns:
         The new operation; a layer is not built, unless it could only be copied as the
@@ -42,8 +43,10 @@ def clone_op(op: Any, changes: dict | None = None) -> Any:
     if hasattr(op, "adapt") and not op.variables:
         return op  # a table of words: nothing in it is trained or has a size
     try:
-        new = _from_config(op, changes)
+        new = _from_config(op, changes, kind)
         new.autocast = op.autocast  # not in the config
+        if kind is not None:
+            return new
         _keep_config(op, new, changes)
         if not type(op).__module__.startswith("keras."):
             _keep_untold(op, new if not changes else _from_config(op, {}), new)
@@ -129,7 +132,7 @@ def _methods(kind):
     return frozenset(n for n in names if callable(getattr(kind, n, None)))
 
 
-def _from_config(op, changes):
+def _from_config(op, changes, kind=None):
     config = _config(op)
     # A build config would build the layer with its old shape.
     config.pop("build_config", None)
@@ -139,7 +142,7 @@ def _from_config(op, changes):
         if isinstance(inner, keras.Layer) and isinstance(value, dict):
             value = shared(inner, functools.partial(clone_op, changes=value))
         live[key] = value
-    kind = type(op)
+    kind = kind or type(op)
     with SafeModeScope(False):  # the model is already in memory: trusted
         if _plain(kind):
             taken = _taken(kind, live)

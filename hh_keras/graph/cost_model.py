@@ -1,6 +1,7 @@
 """What a model costs, as a closed form in its channel counts."""
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -19,7 +20,8 @@ class CostModel:
         counts: `(vectors, groups)`, how often a channel of a group stands in an id
             array.
         macs, params: terms `(coefficients, factors)`; a term is its coefficient times
-            the counts of its (at most three) id arrays.
+            the counts of its id arrays; one of products of channels counts as the
+            groups whose channels these are of.
     """
 
     sizes: np.ndarray
@@ -67,9 +69,6 @@ class CostModel:
         return self.marginals(kept)[0]
 
 
-_FACTORS = 3
-
-
 def cost_model(channel_map: Any) -> CostModel:
     """Writes the cost of a traced model as a function of its channel counts.
 
@@ -89,24 +88,48 @@ def cost_model(channel_map: Any) -> CostModel:
             rows.append(np.bincount(group, minlength=len(sizes)) / sizes)
         return index[key]
 
-    macs, params = [], []
+    def sums(ids):
+        """How many of the ids are kept, as `[(coefficient, rows)]`."""
+        plain = ids[ids < channel_map.size]
+        found = [(1.0, [row(plain)])] if len(plain) else []
+        factors = channel_map.products[ids[ids >= channel_map.size] - channel_map.size]
+        of = np.where(
+            factors < 0, -1, np.searchsorted(starts, factors, side="right") - 1
+        )
+        for groups, count in zip(*np.unique(of, axis=0, return_counts=True)):
+            own = groups[groups >= 0]
+            whole = [np.arange(starts[g], starts[g] + sizes[g], dtype=int) for g in own]
+            found.append((count / sizes[own].prod(), [row(x) for x in whole]))
+        return found
+
+    def terms(coefficient, arrays):
+        """A coefficient times the counts of id arrays, multiplied out."""
+        every = itertools.product(*(sums(ids) for ids in arrays))
+        for each in every:
+            share = math.prod(c for c, _ in each)
+            yield coefficient * share, [r for _, rows_ in each for r in rows_]
+
+    macs: list[tuple] = []
+    params: list[tuple] = []
     owners: tuple = ([], [])
+
+    def add(kind, name, coefficient, arrays):
+        for term in terms(coefficient, arrays):
+            (macs, params)[kind].append(term)
+            owners[kind].append(name)
+
     for name, site in channel_map.sites.items():
         for weight, axes in site.weights.items():
-            factors = [row(ids) for ids in axes if ids is not None]
+            arrays = [ids for ids in axes if ids is not None]
             fixed = math.prod(
                 n for n, a in zip(site.weight_shapes[weight], axes) if a is None
             )
-            params.append((fixed, factors))
-            owners[1].append(name)
+            add(1, name, fixed, arrays)
             if weight in site.uses:
                 use = site.uses[weight]
-                macs.append((math.nan if use is None else use * fixed, factors))
-                owners[0].append(name)
+                add(0, name, math.nan if use is None else use * fixed, arrays)
         for coefficient, arrays in site.products:
-            value = math.nan if coefficient is None else coefficient
-            macs.append((value, [row(ids) for ids in arrays]))
-            owners[0].append(name)
+            add(0, name, math.nan if coefficient is None else coefficient, arrays)
     counts = np.array(rows).reshape(len(rows), len(sizes))
     frozen = np.array([g.frozen is not None for g in channel_map.groups], bool)
     model = CostModel(
@@ -128,7 +151,8 @@ def cost_model(channel_map: Any) -> CostModel:
 def _terms(terms, one):
     """Packs terms into arrays; unused factors point to a constant 1."""
     coefficients = np.array([c for c, _ in terms], float)
-    factors = np.full((len(terms), _FACTORS), one)
+    most = max((len(used) for _, used in terms), default=0)
+    factors = np.full((len(terms), most), one)
     for i, (_, used) in enumerate(terms):
         factors[i, : len(used)] = used
     return coefficients, factors

@@ -54,8 +54,11 @@ def _does(channel_map, path, makes):
         return f"keeps them: {site.why}"
     parts = [f"makes {len(channel_map.outputs[path])}"] if makes else []
     reads = [ids for each in site.contracts.values() for _, _, ids in each]
+    counts = [ids for each in site.statistics.values() for _, _, ids, _ in each]
     if reads:
         parts.append(f"reads {len(reads[0])}")
+    if counts:
+        parts.append(f"takes a statistic of {len(counts[0])}, those that stay")
     if site.adds is not None:
         parts.append(f"adds {len(site.adds)} planes of a constant")
     if not parts:
@@ -63,7 +66,7 @@ def _does(channel_map, path, makes):
     follow = [
         name
         for name, axes in site.weights.items()
-        if any(ids is not None and channel_map.removable[ids].any() for ids in axes)
+        if any(ids is not None and channel_map.may_leave[ids].any() for ids in axes)
     ]
     if follow:
         parts.append(f"{some(follow, 4)} follow{'s' if len(follow) == 1 else ''}")

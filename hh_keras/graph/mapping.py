@@ -3,6 +3,7 @@
 import collections
 import collections.abc
 import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -69,29 +70,74 @@ def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMa
             _tie_calls(book, path, entries)
     _hold_shared_weights(book, effects)
     ends = {path: _ends(entries[0]) for path, entries in effects.items()}
-    labels = ledger.classes(book)
+    labels, products = ledger.classes(book)
     causes, reasons = ledger.causes_of(book, labels)
-    arrays = (
+    arrays = [
         ids for all_ in effects.values() for e in all_ for ids in _arrays(e.effect)
-    )
-    order, bounds = ledger.order_of(book, arrays, labels, causes)
+    ]
+    order, bounds = ledger.order_of(book, arrays, labels, causes, products)
     rename = order[labels] if book.size else np.zeros(0, int)
+    table = _table(products, order)
 
     done: dict = {}  # by identity: layers one after another have the same array
     inputs, outputs = (
-        {p: _renamed(e[k], rename, done) for p, e in ends.items() if e[k] is not None}
+        {
+            p: _renamed(e[k], rename, done)
+            for p, e in ends.items()
+            if e[k] is not None and (rename[e[k]] >= 0).all()
+        }
         for k in (0, 1)
     )
-    why = [reasons[causes[c]] for c in np.argsort(order)[bounds[:-1]]]
-    groups = _groups(book, effects, rename, bounds, why)
+    of_channel = np.argsort(np.where(order < 0, len(order), order))
+    why = [reasons[causes[c]] for c in of_channel[bounds[:-1]]]
+    groups = _groups(book, effects, Names(rename, table, bounds), why)
     return ChannelMap(
-        size=len(order),
+        size=bounds[-1],
         groups=groups,
         inputs=inputs,
         outputs=outputs,
         sites=Sites(model, dict(effects), rename),
         model_name=model.name,
+        products=table,
     )
+
+
+def _table(products, order):
+    """The channels that each product is of, `(products, factors)`, -1 where fewer."""
+    most = max(map(len, products.values()), default=0)
+    table = np.full((len(products), most), -1)
+    for row, factors in enumerate(products.values()):
+        table[row, : len(factors)] = order[list(factors)]
+    return table
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Names:
+    """From ids to the first channels of groups."""
+
+    rename: np.ndarray
+    products: np.ndarray
+    bounds: list
+
+    def starts(self, ids: np.ndarray) -> tuple:
+        """The groups' first channels among ids, and the place of each."""
+        size = self.bounds[-1]
+        channels, places = self.rename[ids], np.arange(len(ids))
+        is_start = np.zeros(size + 1, bool)
+        is_start[self.bounds[:-1]] = True
+        of = channels >= size
+        if of.any():
+            factors = self.products[channels[of] - size]
+            places = np.concatenate(
+                [places[~of], np.repeat(places[of], factors.shape[1])]
+            )
+            channels = np.concatenate([channels[~of], factors.reshape(-1)])
+            known = channels >= 0
+            channels, places = channels[known], places[known]
+            order = np.argsort(places, kind="stable")
+            channels, places = channels[order], places[order]
+        hits = np.flatnonzero(is_start[channels])  # -1, which is no channel, is none
+        return channels[hits].tolist(), places[hits].tolist()
 
 
 def _renamed(ids, rename, done):
@@ -112,7 +158,7 @@ def _tie_calls(book, path, entries):
             book.tie_values((a.weights, a.config), (b.weights, b.config), path)
         same = nodes.setdefault(entry.call.number, b)
         if same is not b:
-            mine, other = ((e.arguments, _where(e)) for e in (same, b))
+            mine, other = ((e.arguments, _where(e), e.inner) for e in (same, b))
             book.tie_values(mine, other, path)
 
 
@@ -155,7 +201,7 @@ def _hold_shared_weights(book, effects):
 
 
 def _where(effect):
-    return {place[:2]: place[2] for place in effect.contracts}
+    return {place[:2]: place[2] for place in (*effect.contracts, *effect.statistics)}
 
 
 def _ends(entry):
@@ -188,22 +234,26 @@ def _arrays(effect):
         yield from (ids for ids in axes if ids is not None)
     for _, _, ids in effect.contracts:
         yield ids
+    for _, _, ids, _ in effect.statistics:
+        yield ids
+    for ids, _ in effect.inner.values():
+        yield ids
+    for _, _, ids, _ in effect.inside:
+        yield ids
     for _, factors in effect.products:
         yield from factors
     if effect.config or effect.arguments:
         yield from id_arrays((effect.config, effect.arguments))
 
 
-def _groups(book, effects, rename, bounds, why):
+def _groups(book, effects, names, why):
     # Whatever holds one channel of a group holds all: the first one speaks for it.
-    is_start = np.zeros(len(rename) + 1, bool)
-    is_start[bounds[:-1]] = True
     makers = [(path, ids) for path, ids in book.makers if path is not None]
     readers = [
         (path, ids)
         for path, entries in effects.items()
         for entry in entries
-        for _, _, ids in entry.effect.contracts
+        for ids in _read(entry.effect)
     ]
     planes = [
         (path, entry.effect.adds)
@@ -211,11 +261,12 @@ def _groups(book, effects, rename, bounds, why):
         for entry in entries
         if entry.effect.adds is not None
     ]
-    producers = _names_by_channel(makers, rename, is_start)
-    adders = _names_by_channel(planes, rename, is_start)
-    consumers = _names_by_channel(readers, rename, is_start)
+    producers = _names_by_channel(makers, names)
+    adders = _names_by_channel(planes, names)
+    consumers = _names_by_channel(readers, names)
     used = collections.Counter()
     groups = []
+    bounds = names.bounds
     for start, stop, reason in zip(bounds[:-1], bounds[1:], why):
         made = tuple(producers[start])
         base, *_ = made or tuple(adders[start]) or (_culprit(reason),)
@@ -227,16 +278,21 @@ def _groups(book, effects, rename, bounds, why):
     return tuple(groups)
 
 
-def _names_by_channel(named, rename, wanted):
-    """Channel → ordered set of the names whose ids hold it, for wanted channels."""
-    names = collections.defaultdict(dict)
+def _read(effect):
+    """Ids of channels that are contracted; what is only counted is not read."""
+    inner = (ids for ids, _ in effect.inner.values())
+    return [*(ids for _, _, ids in effect.contracts), *inner]
+
+
+def _names_by_channel(named, names):
+    """First channel of a group → ordered set of the names whose ids hold it."""
+    found = collections.defaultdict(dict)
     if named:
-        channels = rename[np.concatenate([ids for _, ids in named])]
         owner = np.repeat(np.arange(len(named)), [len(ids) for _, ids in named])
-        hits = np.flatnonzero(wanted[channels])
-        for channel, k in zip(channels[hits].tolist(), owner[hits].tolist()):
-            names[channel][named[k][0]] = None
-    return names
+        starts = names.starts(np.concatenate([ids for _, ids in named]))
+        for channel, place in zip(*starts):
+            found[channel][named[owner[place]][0]] = None
+    return found
 
 
 def _culprit(reason):
@@ -256,10 +312,16 @@ def _site(entries, rename):
         "products": tuple(p for e in entries for p in e.effect.products),
         "arguments": {k: e.arguments for k, e in nodes.items()},
         "contracts": {k: e.contracts for k, e in nodes.items()},
+        "inner": {k: e.inner for k, e in nodes.items()},
+        "statistics": {k: e.statistics for k, e in nodes.items()},
+        "inside": first.inside,
+        "gains": first.gains,
         "adds": first.adds,
     }
     renamed: dict = {}  # by identity: one array stands in several places
-    fields = map_ids(lambda ids: _renamed(ids, rename, renamed), fields)
+    fields = map_ids(
+        lambda ids: _numbers(ids, rename, renamed), _settled(fields, rename)
+    )
     uses = {
         name: _total(e.effect.uses[name] for e in entries if name in e.effect.uses)
         for name in first.uses
@@ -268,6 +330,7 @@ def _site(entries, rename):
     return Site(
         kind=type(op).__name__,
         kernels=first.kernels,
+        reads=first.reads,
         uses=uses,
         shape=tuple(shape),
         weight_shapes={k: tuple(v.shape) for k, v in variables(op).items()},
@@ -278,6 +341,47 @@ def _site(entries, rename):
         ),
         **fields,
     )
+
+
+def _numbers(ids, rename, done):
+    """Channels of ids; of what never changes how many they are."""
+    known = _renamed(ids, rename, done)
+    return len(ids) if _unnumbered(ids, rename) else known
+
+
+def _unnumbered(ids, rename):
+    return len(ids) > 0 and rename[ids[0]] < 0
+
+
+def _settled(fields, rename):
+    """The fields of a site without id arrays that never change."""
+
+    def loose(ids):
+        return ids is not None and not _unnumbered(ids, rename)
+
+    def each(entries):
+        return {k: tuple(x for x in v if loose(x[2])) for k, v in entries.items()}
+
+    products = tuple(
+        (
+            None
+            if macs is None
+            else macs * math.prod(len(x) for x in ids if not loose(x)),
+            tuple(x for x in ids if loose(x)),
+        )
+        for macs, ids in fields["products"]
+    )
+    weights = {
+        name: tuple(ids if loose(ids) else None for ids in axes)
+        for name, axes in fields["weights"].items()
+    }
+    return {
+        **fields,
+        "weights": weights,
+        "products": products,
+        "contracts": each(fields["contracts"]),
+        "statistics": each(fields["statistics"]),
+    }
 
 
 def _total(values):

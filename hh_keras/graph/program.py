@@ -39,12 +39,16 @@ class Step:
         flat = keras.tree.flatten((self.args, self.kwargs))
         return [value for value in flat if isinstance(value, Value)]
 
-    def run(self, tensors: dict) -> None:
-        """Adds the outputs' tensors to those of the values before."""
-        args, kwargs = keras.tree.map_structure(
+    def filled(self, tensors: dict) -> tuple:
+        """`(args, kwargs)` with tensors for values."""
+        return keras.tree.map_structure(
             lambda x: tensors[x] if isinstance(x, Value) else x,
             (self.args, self.kwargs),
         )
+
+    def run(self, tensors: dict) -> None:
+        """Adds the outputs' tensors to those of the values before."""
+        args, kwargs = self.filled(tensors)
         made = keras.tree.flatten(self.op(*args, **kwargs))
         tensors.update(zip(self.outputs, made))
 

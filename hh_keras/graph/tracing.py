@@ -22,6 +22,7 @@ from hh_keras.graph.measured import count_macs
 from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.penalties import bound_channels
 from hh_keras.graph.rules import RuleCall, find_rule
+from hh_keras.graph.rules.registry import GRIDS, flattened
 from hh_keras.graph.table import some
 from hh_keras.graph.trial import try_call
 
@@ -118,6 +119,7 @@ def _effect(op, call, frozen):
     """What a call does, by its rule or by trial."""
     _refuse_adapters(call.path, op)
     rule = find_rule(op)
+    call = call if rule in GRIDS else flattened(call)
     effect = try_call(op, call) if rule is None else rule(op, call)
     if effect.stopped and (rule is None or _may_multiply(op, rule)):
         effect = _costed(op, call, effect)

@@ -114,7 +114,7 @@ def _free(members, side):
     """1 if some unit's channels on that side can leave, else 0."""
     for unit, channel_map in members:
         for value in (unit.output,) if side else unit.inputs:
-            if value.ids is not None and channel_map.removable[value.ids].any():
+            if value.ids is not None and channel_map.may_leave[value.ids].any():
                 return 1
     return 0
 

@@ -141,7 +141,7 @@ def warn_of_few(
     few = []
     for reader in readers:
         rows = len(reader.ids) // reader.groups
-        vectors = float(moments[reader.path].counts.sum())
+        vectors = float(moments[reader.name].counts.sum())
         if vectors < rows:
             few.append((rows / vectors, reader, rows, round(vectors)))
     if not few:

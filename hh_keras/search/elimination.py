@@ -19,7 +19,7 @@ from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cost_model import cost_model
 from hh_keras.graph.weights import variables
 from hh_keras.progress import progress
-from hh_keras.surgery.compensation import constants, parts
+from hh_keras.surgery.compensation import constants, home_of, parts
 from hh_keras.surgery.least_squares import RIDGES, best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
 from hh_keras.surgery.readers import readers
@@ -118,10 +118,16 @@ def _order(blocks, channel_map, min_keep, bar):
     keep, removable = np.ones(channel_map.size, bool), channel_map.removable
     order = np.full(channel_map.size, channel_map.size)
     whole = now = costs(kept)[0]
+    # What no kernel reads has a harm that is not known, not one of 0.
+    read = np.zeros(channel_map.size + len(channel_map.products))
+    for block in blocks:
+        read[block.ids] = 1
+    removable = removable & (channel_map.shared_out(read) > 0)
     while True:
-        harm = np.zeros(channel_map.size)
+        harm = np.zeros(channel_map.size + len(channel_map.products))
         for block in blocks:
             np.add.at(harm, block.ids, block.costs)
+        harm = channel_map.shared_out(harm)
         saved = _saved(costs, kept, now, least, groups)
         ratio = harm / np.maximum(saved[group_of], 1e-9)
         ratio[~keep | ~removable | (saved[group_of] <= 0)] = np.inf
@@ -135,6 +141,7 @@ def _order(blocks, channel_map, min_keep, bar):
         bar.update((before - now) / whole)
         out = np.zeros(channel_map.size, bool)
         out[gone] = True
+        out = ~channel_map.whole(~out)
         blocks = [block.without(out) for block in blocks]
     return order / channel_map.size
 
@@ -173,7 +180,7 @@ def _blocks(model, channel_map, moments, rng):
     homes = constants(model)
     found = []
     for reader in readers(channel_map):
-        home, seen = homes.get(reader.path), moments[reader.path]
+        home, seen = home_of(reader, homes), moments[reader.name]
         kernel = np.asarray(variables(reader.op)[reader.weight], "float64")
         importance = _importance(reader, seen.energy, kernel)
         alone = _alone(reader, kernel, importance, seen)
@@ -190,6 +197,8 @@ def _blocks(model, channel_map, moments, rng):
 
 def _importance(reader, energy, kernel):
     """For each group, how much each column's output matters."""
+    if reader.part:
+        return [np.asarray(energy)]
     if reader.outputs is None:
         outputs = kernel.size // kernel.shape[reader.axis]
         like = np.full(kernel.shape, energy[0] / outputs)

@@ -87,7 +87,7 @@ def measuring(
         most: examples to run.
         layers: whether to look at each kernel's outputs, too; it takes longer.
     """
-    at_once = calls.as_graph(model).inputs[0].shape[0]
+    at_once, keep = calls.as_graph(model).inputs[0].shape[0], channel_map.whole(keep)
     run = _runner(model, small, channel_map, keep, layers)
 
     def measure() -> Kept:

@@ -52,14 +52,35 @@ def steps(channel_map: ChannelMap, round_to: int | str) -> list[int]:
 
 
 def _times(channel_map, group):
-    """The channels of a layer that are one channel of a group, the fewest there are."""
-    outputs = channel_map.outputs
-    found = [
-        int(np.sum(outputs[name] == group.ids.start))
-        for name in group.producers
-        if name in outputs
-    ]
+    """The channels of a layer that are one channel of a group, the fewest there are.
+
+    One head is as many as it has numbers, one number of all heads as many as these.
+    """
+    outputs, channel = channel_map.outputs, group.ids.start
+    of = channel_map.size + np.flatnonzero((channel_map.products == channel).any(1))
+    here = np.append(of, channel)
+    found = []
+    for name in group.producers:
+        if name in outputs:
+            found.append(int(np.isin(outputs[name], here).sum()))
+        found += _inside(channel_map.sites[name], channel)
     return min([n for n in found if n] or [1])
+
+
+def _inside(site, channel):
+    """How often a channel stands in the tensors that a layer makes inside."""
+    inner = [ids for each in site.inner.values() for ids, _ in each.values()]
+    found = []
+    for axes in site.weights.values():
+        own = [ids for ids in axes if any(np.array_equal(ids, x) for x in inner)]
+        if any(channel in ids for ids in own):
+            found.append(
+                math.prod(
+                    int((ids == channel).sum()) if channel in ids else len(ids)
+                    for ids in own
+                )
+            )
+    return found
 
 
 def common(step: int, other: int, size: int) -> int:

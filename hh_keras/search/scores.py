@@ -135,31 +135,32 @@ def _check_loss(model, loss, criterion):
 
 def _weight_norms(model, channel_map):
     """L2 norms of the filters that make a channel, averaged over its producers."""
-    total = np.zeros(channel_map.size)
-    times = np.zeros(channel_map.size)
+    count = channel_map.size + len(channel_map.products)
+    total, times = np.zeros(count), np.zeros(count)
+    makers = _makers(channel_map)
     for path, op in calls.leaf_operations(model):
         site = channel_map.sites[path]
+        outputs = channel_map.outputs.get(path)
         for name in site.uses:
-            outputs = channel_map.outputs.get(path)
             axes = site.weights[name]
-            axis = _output_axis(axes, outputs)
-            if axis is None:
-                continue
+            last = [a for a, ids in enumerate(axes) if np.array_equal(ids, outputs)]
             value = array_of(variables(op)[name]).astype("float32", copy=False)
             letters = list(range(value.ndim))
-            norms = np.sqrt(np.einsum(value, letters, value, letters, [axis]))
-            norms = norms / max(norms.mean(), 1e-12)
-            np.add.at(total, outputs, norms)
-            np.add.at(times, outputs, 1)
+            for axis, ids in enumerate(axes):
+                if ids is None:
+                    continue
+                made = path in makers[ids[0]] and not site.contracted(name, axis)
+                if axis not in last[-1:] and not made:
+                    continue
+                norms = np.sqrt(np.einsum(value, letters, value, letters, [axis]))
+                norms = norms / max(norms.mean(), 1e-12)
+                np.add.at(total, ids, norms)
+                np.add.at(times, ids, 1)
+    total, times = channel_map.shared_out(total), channel_map.shared_out(times)
     return total / np.maximum(times, 1)
 
 
-def _output_axis(axes, outputs):
-    for axis in reversed(range(len(axes))):
-        if (
-            axes[axis] is not None
-            and outputs is not None
-            and np.array_equal(axes[axis], outputs)
-        ):
-            return axis
-    return None
+def _makers(channel_map):
+    """Of each id, the layers that make it: of a product, those of its first factor."""
+    makers = [set(g.producers) for g in channel_map.groups for _ in range(len(g))]
+    return [*makers, *(makers[factors[0]] for factors in channel_map.products)]

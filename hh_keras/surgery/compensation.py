@@ -15,6 +15,7 @@ from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.program import program
 from hh_keras.graph.weights import variables
+from hh_keras.surgery import gains
 from hh_keras.surgery.least_squares import best_ridge, inverse, remove
 from hh_keras.surgery.moments import LARGEST, Moments
 from hh_keras.surgery.readers import Reader, has_outputs, is_linear, readers
@@ -56,9 +57,9 @@ def solutions(
     Returns:
         Layer name → matrices, see `solve`.
     """
-    homes = constants(model)
+    homes, keep = constants(model), channel_map.whole(keep)
     return {
-        reader.path: solve(reader, keep, moments[reader.path], homes.get(reader.path))
+        reader.name: solve(reader, keep, moments[reader.name], home_of(reader, homes))
         for reader in readers(channel_map)
         if not keep[reader.ids].all() and len(reader.ids) <= LARGEST
     }
@@ -71,12 +72,12 @@ def put(
     solved: dict[str, list[np.ndarray]],
 ) -> keras.Model:
     """Writes `solutions` into a rebuilt network, which it returns."""
-    homes = constants(channel_map.sites.model)
+    homes, keep = constants(channel_map.sites.model), channel_map.whole(keep)
     layers = dict(calls.leaf_operations(small))
     for reader in readers(channel_map):
-        if reader.path in solved:
-            home = homes.get(reader.path)
-            write(reader, solved[reader.path], channel_map, keep, layers, home)
+        if reader.name in solved:
+            home = home_of(reader, homes)
+            write(reader, solved[reader.name], channel_map, keep, layers, home)
     return small
 
 
@@ -147,6 +148,8 @@ def write(
         layers: layer name → layer of the small network.
         home: where the constant goes, see `constants`.
     """
+    if reader.part:
+        return _write_within(reader, matrices[0], channel_map, keep, layers)
     op = layers[reader.path]
     variable = variables(op)[reader.weight]
     axes = list(channel_map.sites[reader.path].weights[reader.weight])
@@ -176,6 +179,34 @@ def write(
         before = np.asarray(variables(original)[name])
         before = before if ids is None else before[keep[ids]]
         variables(layers[path])[name].assign(before + sign * constant)
+
+
+def _write_within(reader, matrix, channel_map, keep, layers):
+    """The same of a kernel inside a layer: its constant goes to the bias beside it."""
+    site = channel_map.sites[reader.path]
+    new, old = variables(layers[reader.path]), variables(reader.op)
+    rows = len(reader.ids)
+
+    def put(name, value):
+        for axis, ids in enumerate(site.weights[name]):
+            value = value if ids is None else np.compress(keep[ids], value, axis)
+        gain = 1.0
+        if name in site.gains:
+            ids, exponent = site.gains[name]
+            gain = keep[ids].mean() ** exponent
+        new[name].assign(value * gain)
+
+    put(reader.weight, matrix[:rows].reshape(site.weight_shapes[reader.weight]))
+    if reader.bias is not None:
+        before = np.asarray(old[reader.bias])
+        put(reader.bias, before + matrix[rows].reshape(before.shape))
+
+
+def home_of(reader: Reader, homes: dict) -> Any:
+    """Where a kernel's constant goes: one of `constants`, or the bias beside it."""
+    if not reader.part:
+        return homes.get(reader.path)
+    return None if reader.bias is None else (reader.path, reader.bias, 1)
 
 
 def _per_output(constants, reader, shape):
@@ -214,6 +245,8 @@ def constants(model: keras.Model) -> dict:
     times = collections.Counter(step.path for step in whole.steps)
     found: dict[str, tuple] = {}
     for step in whole.steps:
+        if gains.takes(step.op) and getattr(step.op, "beta", None) is not None:
+            found[step.path] = step.path, "beta", 1
         if not has_outputs(step.op):
             continue
         behind = read.get(step.outputs[0], [])

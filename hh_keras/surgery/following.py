@@ -21,10 +21,10 @@ from hh_keras.graph.program import program
 from hh_keras.graph.weights import variables
 from hh_keras.progress import progress
 from hh_keras.surgery import gains, streams
-from hh_keras.surgery.compensation import constants, parts, write
+from hh_keras.surgery.compensation import constants, home_of, parts, write
 from hh_keras.surgery.least_squares import refit
 from hh_keras.surgery.moments import LARGEST, rows_read
-from hh_keras.surgery.readers import Reader, readers
+from hh_keras.surgery.readers import Reader, readers, tapped
 from hh_keras.surgery.windows import lattice
 
 MEMORY = 2 << 30  # bytes of tensors that are kept between two kernels
@@ -45,8 +45,9 @@ def follow(
     """Solves a rebuilt network's kernels one after another, for what they read in it.
 
     Both networks run side by side, from kernel to kernel, on as many of the batches as
-    tell enough. What goes into a sum mends the error of the sum, and depthwise kernels
-    get gains and offsets. Kernels that are called several times are left as they are.
+    tell enough. What goes into a sum mends the error of the sum; depthwise kernels and
+    normalisations over channels get gains and offsets. Kernels that are called several
+    times are left as they are.
 
     Args:
         model: the original, as it was traced.
@@ -61,14 +62,13 @@ def follow(
     Returns:
         `small`.
     """
-    both = _Both(model, small, batches, memory)
+    both, keep = _Both(model, small, batches, memory), channel_map.whole(keep)
     times, homes = collections.Counter(both.paths), constants(model)
     layers = dict(calls.leaf_operations(small))
-    followed = {
-        reader.path: reader
-        for reader in readers(channel_map)
-        if times[reader.path] == 1 and len(reader.ids) <= LARGEST
-    }
+    followed = collections.defaultdict(list)
+    for reader in readers(channel_map):
+        if times[reader.path] == 1 and len(reader.ids) <= LARGEST:
+            followed[reader.path].append(reader)
     scaled = {
         path
         for path, op in calls.leaf_operations(model)
@@ -77,25 +77,24 @@ def follow(
     sums = streams.streams(both.programs[0])
     for place, path in enumerate(progress(both.paths, "mending kernels")):
         if path in scaled:
-            halves = _outputs(both, place, keep[_channels(channel_map, path)])
+            axes = channel_map.sites[path].weights.get(gains.weight(layers[path]))
+            ids = axes and gains.channels(layers[path], axes)
+            if ids is None:  # it works over positions
+                continue
+            halves = _outputs(both, place, keep[ids])
             gains.mend(path, halves, layers, homes[path])
-        elif path in followed:
-            reader, home = followed[path], homes.get(path)
+        for reader in followed.get(path, []):
+            home = home_of(reader, homes)
             stream = _Summand.of(reader, sums.get(place), channel_map, keep, layers)
             seen = _seen(both, place, reader, layers[path], keep, stream)
-            first = solved.get(path) or parts(reader, home)
+            first = solved.get(reader.name) or parts(reader, home)
             matrices = _solved(reader, keep[reader.ids], first, home, seen, stream)
             write(reader, matrices, channel_map, keep, layers, home)
     return small
 
 
-def _channels(channel_map, path):
-    """The ids of the channels of a depthwise layer."""
-    return channel_map.sites[path].weights["kernel"][-2]
-
-
 def _outputs(both, place, keep):
-    """Of a depthwise layer in the two networks, see `gains.sums`."""
+    """Of a layer of gains in the two networks, see `gains.sums`."""
     halves, number, examples = np.zeros((2, 6, int(keep.sum()))), 0, 0
     axis = gains.axis(both.programs[0].steps[place].op)
     for number, tensors in enumerate(both.reach(place)):
@@ -115,7 +114,7 @@ def _seen(both, place, reader, op, keep, stream):
     halves: list = [[], []]
     kept, examples, vectors = keep[reader.ids], 0, 0
     for number, tensors in enumerate(both.reach(place)):
-        x, z = both.read(place, reader, tensors)
+        x, z = both.read(place, reader, dict(tensors))
         missing = stream.missing(both.programs, tensors) if stream else None
         examples += len(x)
         x = rows_read(reader, reader.op, x, len(kept))
@@ -156,6 +155,8 @@ class _Summand:
     def of(cls, reader, stream, channel_map, keep, layers):
         """None if the kernel's positions are not those of the sum."""
         op = reader.op
+        if reader.part == "_output_dense":
+            return cls._of_attention(reader, stream, channel_map, keep)
         if stream is None or reader.groups > 1 or reader.outputs is None:
             return None
         shape = variables(op)[reader.weight].shape
@@ -172,6 +173,14 @@ class _Summand:
         if stream.norm is not None:
             share = streams.through(layers[stream.norm])
         return cls(stream, reader.input[1], kept, columns, share)
+
+    @classmethod
+    def _of_attention(cls, reader, stream, channel_map, keep):
+        if stream is None or stream.norm is not None:
+            return None
+        kept = keep[channel_map.sites[reader.path].weights[reader.weight][-1]]
+        columns = np.flatnonzero(kept)
+        return cls(stream, -1, kept, columns, np.ones(len(columns)))
 
     def missing(self, programs, tensors):
         """How much the sum lacks at each position, `(positions, columns)`.
@@ -243,7 +252,18 @@ class _Both:
     def read(self, place: int, reader: Reader, tensors: dict) -> list:
         """What a kernel reads in each of the two."""
         at = reader.input[0]
+        if reader.part:
+            return [
+                _tapped(each.steps[place], reader.part, tensors)
+                for each in self.programs
+            ]
         return [tensors[each.steps[place].reads[at]] for each in self.programs]
+
+
+def _tapped(step, part, tensors):
+    """What a layer inside a step's operation reads."""
+    args, kwargs = step.filled(tensors)
+    return tapped(step.op, [part], args, kwargs)[1][part][0]
 
 
 def _moments(x, z):

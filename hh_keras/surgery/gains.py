@@ -1,8 +1,9 @@
-"""Depthwise kernels of a small network: a gain and an offset for each channel.
+"""Layers with two numbers for each channel, in a small network: a gain and an offset.
 
 A channel that stays is not what it was, because those before it were mended only as far
-as they could be. What the original's depthwise layer puts out is met best by
-`a y + b`, of two numbers for each channel.
+as they could be, and because it is normalised together with fewer others. What the
+original's depthwise or normalising layer puts out is met best by `a y + b`, of two
+numbers for each channel.
 """
 
 from typing import Any
@@ -14,17 +15,40 @@ import tensorflow as tf
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.readers import is_linear
 
+_NORMS = keras.layers.LayerNormalization, keras.layers.GroupNormalization
 _MOST = 2.0  # a gain is at most this, and at least its inverse
 
 
 def takes(op: Any) -> bool:
-    """Whether an operation is a depthwise layer that makes one channel of each."""
+    """Whether each channel of an operation has a factor and is by itself after it.
+
+    So are depthwise layers that make one channel of each, and what normalises over
+    channels of one axis.
+    """
     kinds = keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D
-    return isinstance(op, kinds) and op.depth_multiplier == 1 and is_linear(op)
+    if isinstance(op, kinds):
+        return op.depth_multiplier == 1 and is_linear(op)
+    return isinstance(op, _NORMS) and op.scale and op.center and _one_axis(op)
+
+
+def weight(op: Any) -> str:
+    """Name of the weight that holds the channels' factors."""
+    return "gamma" if isinstance(op, _NORMS) else "kernel"
+
+
+def channels(op: Any, axes: tuple) -> np.ndarray:
+    """Of the ids of that weight's axes those of the channels."""
+    return axes[-1] if isinstance(op, _NORMS) else axes[-2]
+
+
+def _one_axis(op):
+    return isinstance(op.axis, int) or len(op.axis) == 1
 
 
 def axis(op: Any) -> int:
-    """Of the channels, in what a depthwise layer puts out."""
+    """Of the channels, in what such a layer puts out."""
+    if isinstance(op, _NORMS):
+        return op.axis if isinstance(op.axis, int) else op.axis[0]
     return -1 if op.data_format == "channels_last" else 1
 
 
@@ -78,7 +102,7 @@ def _error(each, a, b):
 
 
 def mend(path: str, halves: np.ndarray, layers: dict, home: tuple) -> None:
-    """Gives a small network's depthwise layer its gains, and `home` the offsets.
+    """Gives a small network's layer its gains, and `home` the offsets.
 
     Args:
         path: of the layer.
@@ -87,11 +111,13 @@ def mend(path: str, halves: np.ndarray, layers: dict, home: tuple) -> None:
         home: where the constant goes, see `compensation.constants`.
     """
     gain, offset = gains(halves)
-    kernel = variables(layers[path])["kernel"]
-    kernel.assign(np.asarray(kernel) * gain[:, None])
+    op = layers[path]
+    factors = variables(op)[weight(op)]
+    column = gain if isinstance(op, _NORMS) else gain[:, None]
+    factors.assign(np.asarray(factors) * column)
     where, name, sign = home
     constant = variables(layers[where])[name]
     before = np.asarray(constant)
-    if name == "bias":  # it is part of what is put out
+    if name in ("bias", "beta"):  # it is part of what is put out
         before = before * gain
     constant.assign(before + sign * offset)

@@ -7,6 +7,7 @@ one can be predicted by the other.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,7 +18,8 @@ import tensorflow as tf
 from hh_keras.errors import SearchError
 from hh_keras.graph import calls
 from hh_keras.graph.compiling import compiled
-from hh_keras.surgery.readers import Reader
+from hh_keras.graph.weights import variables
+from hh_keras.surgery.readers import Reader, tapped
 from hh_keras.surgery.windows import lattice, windows
 
 LARGEST = 4096  # rows whose moments are a matrix: 134 MB
@@ -107,23 +109,31 @@ def _mean(path, moments, counts, energy, removal):
 
 
 def _runner(model, readers, distance):
-    by_path = {reader.path: reader for reader in readers}
+    by_path: dict[str, list[Reader]] = {}
+    for reader in readers:
+        by_path.setdefault(reader.path, []).append(reader)
 
     def forward(inputs):
         seen = []
 
         def step(path, call, args, kwargs):
-            if path in by_path:
+            own_readers = by_path.get(path, [])
+            if own_readers and own_readers[0].part:
+                parts = [reader.part for reader in own_readers]
+                outputs, taps = tapped(call.op, parts, args, kwargs)
+                seen.extend((reader, *taps[reader.part]) for reader in own_readers)
+                return keras.tree.flatten(outputs)
+            for reader in own_readers:
                 # A tensor of this reader's own, whose slope is that of no other.
                 flat = keras.tree.flatten((args, kwargs))
                 places = [k for k, value in enumerate(flat) if tf.is_tensor(value)]
-                at = places[by_path[path].input[0]]
+                at = places[reader.input[0]]
                 x, own = flat[at], tf.identity(flat[at])
                 flat[at] = own
                 args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
             outputs = keras.tree.flatten(call.op(*args, **kwargs))
-            if path in by_path:
-                seen.append((by_path[path], x, own, outputs[0]))
+            for reader in own_readers:
+                seen.append((reader, x, own, outputs[0]))
             return outputs
 
         return calls.interpret(model, inputs, step), seen
@@ -144,9 +154,9 @@ def _runner(model, readers, distance):
                 _energy(reader, slope_out),
                 _removal(reader, x, slope_in),
             )
-            before = found.get(reader.path, (0.0,) * 4)
+            before = found.get(reader.name, (0.0,) * 4)
             # Calls of one layer share its kernel.
-            found[reader.path] = tuple(a + b for a, b in zip(before, each))
+            found[reader.name] = tuple(a + b for a, b in zip(before, each))
         return found
 
     on_any = compiled(model, run)
@@ -192,6 +202,8 @@ def rows_read(reader: Reader, op: Any, x: Any, rows: int) -> Any:
             op.data_format,
             op.dilation_rate,
         )
+    if reader.part:
+        x = keras.ops.reshape(x, (-1, *x.shape[1 : -reader.rows], rows))
     x = tf.cast(keras.ops.moveaxis(x, reader.input[1], -1), "float32")
     if reader.window:
         x = windows(op, x)
@@ -217,6 +229,10 @@ def _energy(reader, slope):
     if slope is None:
         return tf.zeros((1,), "float64")
     square = tf.cast(slope, "float64") ** 2
+    if reader.part:
+        size = variables(reader.op)[reader.weight].shape
+        columns = math.prod(size[reader.rows :])
+        return tf.reduce_sum(tf.reshape(square, (-1, columns)), 0)
     if reader.outputs is None:
         return tf.reduce_sum(square)[None]
     rank = len(square.shape)

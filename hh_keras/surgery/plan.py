@@ -190,7 +190,7 @@ class Plan:
     def channels(self, model: keras.Model | ChannelMap) -> dict:
         """Layer name → (output channels before, after), for layers that make them."""
         channel_map = model if isinstance(model, ChannelMap) else trace(model)
-        keep = self.keep_in(channel_map)
+        keep = channel_map.whole(self.keep_in(channel_map))
         makers = {p: None for g in channel_map.groups for p in g.producers}
         return {
             name: (len(ids), int(keep[ids].sum()))

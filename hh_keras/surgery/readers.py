@@ -12,9 +12,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.weights import variables
 from hh_keras.surgery.windows import window
 
 
@@ -33,6 +35,9 @@ class Reader:
         groups: of a grouped convolution; the kernel then holds `rows / groups` rows.
         window: the extent of a kernel whose positions have rows of their own, all
             channels of the first position before those of the second; or ().
+        part: attribute of the layer within `op` that has the kernel, if that is inside.
+        rows: how many of the kernel's first axes its rows are, of such a kernel.
+        bias: the name of that layer's bias among the weights, or None.
     """
 
     path: str
@@ -44,6 +49,14 @@ class Reader:
     outputs: Any
     groups: int = 1
     window: tuple = ()
+    part: str = ""
+    rows: int = 1
+    bias: str | None = None
+
+    @property
+    def name(self) -> str:
+        """That of the layer, and of the part in it."""
+        return f"{self.path}.{self.part.strip('_')}" if self.part else self.path
 
     @property
     def positions(self) -> int:
@@ -56,7 +69,7 @@ class Reader:
         A Dense layer behind a Flatten reads a channel at every position: a position is
         like one of a convolution's window, so that its columns are further columns.
         """
-        if self.window:
+        if self.window or self.part:
             return [kernel.reshape(len(self.ids), -1)]
         moved = np.moveaxis(kernel, self.axis, 0)
         if self.groups == 1:
@@ -70,7 +83,7 @@ class Reader:
 
     def kernel(self, matrices: list, shape: tuple) -> np.ndarray:
         """The kernel of a shape that such matrices come from."""
-        if self.window:
+        if self.window or self.part:
             return matrices[0].reshape(shape)
         rest = [n for a, n in enumerate(shape) if a != self.axis]
         if self.groups == 1:
@@ -90,14 +103,19 @@ class Reader:
 
 def readers(channel_map: ChannelMap) -> list[Reader]:
     """The kernels of a traced model that read channels which may leave."""
-    removable, found = channel_map.removable, []
+    removable, found = channel_map.may_leave, []
     for path, op in calls.leaf_operations(channel_map.sites.model):
         site = channel_map.sites[path]
+        if site.inside:
+            found += _within(path, op, site, removable)
+            continue
         contracts = [c for each in site.contracts.values() for c in each]
         if not site.kernels or not contracts or not removable[contracts[0][2]].any():
             continue
         position, axis, ids = contracts[0]
         (weight, along), *_ = site.kernels.items()
+        if isinstance(along, dict):  # several axes of its input at once
+            continue
         if weight == "depthwise_kernel":  # a separable convolution reads behind it
             weight, ids = "pointwise_kernel", site.weights["pointwise_kernel"][along]
         outputs, groups = _outputs(op, weight, along)
@@ -108,6 +126,52 @@ def readers(channel_map: ChannelMap) -> list[Reader]:
         place = position, axis
         found.append(Reader(path, op, weight, along, ids, place, outputs, groups, seen))
     return found
+
+
+def _within(path, op, site, removable):
+    """The kernels of the layers in a layer, such as attention."""
+    names = {id(v): name for name, v in variables(op).items()}
+    found = []
+    for part, weight, ids, rows in site.inside:
+        if removable[ids].any():
+            bias = names.get(id(getattr(op, part).bias))
+            reader = Reader(path, op, weight, 0, ids, (0, -1), None, part=part)
+            found.append(dataclasses.replace(reader, rows=rows, bias=bias))
+    return found
+
+
+def tapped(op: Any, parts: Any, args: tuple, kwargs: dict) -> tuple:
+    """Calls a layer and notes what layers within it read and put out.
+
+    Args:
+        op: the layer.
+        parts: attributes of it.
+        args, kwargs: of the call.
+
+    Returns:
+        What the call returns, and attribute → `(read, the same as a tensor of its own,
+        put out)`.
+    """
+    seen: dict = {}
+
+    def tap(part, layer):
+        call = layer.call
+
+        def noted(x, *args, **kwargs):
+            own = tf.identity(x)
+            seen[part] = x, own, call(own, *args, **kwargs)
+            return seen[part][2]
+
+        object.__setattr__(layer, "call", noted)
+
+    layers = {part: getattr(op, part) for part in parts}
+    try:
+        for part, layer in layers.items():
+            tap(part, layer)
+        return op(*args, **kwargs), seen
+    finally:
+        for layer in layers.values():
+            vars(layer).pop("call", None)
 
 
 def has_outputs(op: Any) -> bool:

@@ -13,13 +13,14 @@ from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cloning import clone_op
 from hh_keras.graph.opening.inline import inline
+from hh_keras.graph.rules.registry import STATISTICS
 from hh_keras.graph.tracing import trace
 from hh_keras.graph.values import Take, id_arrays, map_ids
 from hh_keras.graph.weights import seeded
 from hh_keras.surgery.inheritance import Inheritance, replay
 from hh_keras.surgery.initializers import cut_initializers
 from hh_keras.surgery.plan import Plan
-from hh_keras.surgery.scales import fold_scales, has_scales
+from hh_keras.surgery.scales import folded, has_scales
 
 
 def rebuild(
@@ -46,7 +47,7 @@ def rebuild(
     """
     model = inline(model, leaves=False)
     if has_scales(model):
-        model = fold_scales(model)
+        model = folded(model)
     channel_map = trace(model)
     multiplicity = plan.keep_in(channel_map).astype(int)
     return remake(model, channel_map, multiplicity, weights, seed)
@@ -88,6 +89,8 @@ def widen(
         n = len(group)
         edges = np.floor(np.arange(n + 1) * round(n * factor) / n + 1e-9).astype(int)
         multiplicity[group.ids.start : group.ids.stop] = np.diff(edges)
+    if weights == "preserve":
+        _make_even(channel_map, multiplicity)
     return remake(model, channel_map, multiplicity, weights, seed)
 
 
@@ -108,16 +111,17 @@ def _given_channels(model, channel_map):
         if _is_given(op):
             arrays = id_arrays(channel_map.sites[path].weights)
             still.update(i for ids in arrays for i in ids.tolist())
-    return still
+    return still | _factors(channel_map, still)
 
 
 def _not_divisible(channel_map):
     """Channels that cannot be copied without a change of the output.
 
     Those summed without a weight, whose copies could not be divided, and those that
-    stand in runs (depth multipliers, groups), whose copies would not line up.
+    stand in runs (depth multipliers, groups) or in blocks that are reshaped (heads),
+    whose copies would not line up.
     """
-    still = set()
+    still: set = set()
     for site in channel_map.sites.values():
         if not site.kernels:
             for contracts in site.contracts.values():
@@ -125,10 +129,48 @@ def _not_divisible(channel_map):
 
         def note_runs(ids):
             still.update(ids[1:][ids[1:] == ids[:-1]].tolist())
+            still.update(_factors(channel_map, ids.tolist()))
             return ids
 
         map_ids(note_runs, (site.weights, site.config, site.arguments))
+        for ids, kind in _statistics(site):
+            if STATISTICS[kind] == "none":
+                still.update(ids.tolist())
     return still
+
+
+def _factors(channel_map, ids):
+    """The channels that products among the ids are of."""
+    products = [k - channel_map.size for k in ids if k >= channel_map.size]
+    return set(channel_map.products[products].reshape(-1).tolist())
+
+
+def _statistics(site):
+    """`(ids, kind)` of each statistic over channels that a layer takes."""
+    for each in site.statistics.values():
+        yield from ((ids, kind) for *_, ids, kind in each)
+
+
+def _make_even(channel_map, multiplicity):
+    """Takes back copies that would change a mean: of some of its channels only."""
+    means = [
+        ids
+        for site in channel_map.sites.values()
+        for ids, kind in _statistics(site)
+        if STATISTICS[kind] == "all"
+    ]
+    while True:
+        times = channel_map.whole(multiplicity)
+        uneven = [ids for ids in means if len(set(times[ids].tolist())) > 1]
+        if not uneven:
+            return
+        hit = np.zeros(len(times))
+        hit[np.concatenate(uneven)] = 1
+        hit = channel_map.shared_out(hit) > 0
+        for group in channel_map.groups:
+            own = slice(group.ids.start, group.ids.stop)
+            if hit[own].any():
+                multiplicity[own] = 1
 
 
 def remake(
@@ -145,6 +187,7 @@ def remake(
         weights: "inherit", "preserve" (copies divided at their consumers) or "fresh".
     """
     heirs = []
+    multiplicity = channel_map.whole(multiplicity)
     rng = np.random.default_rng(seed) if weights == "preserve" else None
 
     def count(ids):
@@ -159,9 +202,10 @@ def remake(
         changes.update(found)
         new = clone_op(op, changes)
         if calls.is_layer(op) and (weights != "fresh" or _is_given(op)):
+            parts = None if rng is None else int(rng.integers(1 << 32))
 
             def change(name, value):
-                return _multiplied(name, value, site, multiplicity, rng)
+                return _multiplied(name, value, site, multiplicity, parts)
 
             heirs.append(Inheritance(op, new, change))
         return new
@@ -211,10 +255,10 @@ def _counted(value, multiplicity, count):
     return map_ids(count, value)
 
 
-def _multiplied(name, value, site, multiplicity, rng):
+def _multiplied(name, value, site, multiplicity, parts):
     """A weight with each channel as often as it stands in the new layer.
 
-    With `rng`, copies are divided where the weight reads them.
+    With `parts`, a seed, copies are divided where the weight reads them.
     """
     for axis, ids in enumerate(site.weights.get(name, ())):
         if ids is None:
@@ -224,15 +268,23 @@ def _multiplied(name, value, site, multiplicity, rng):
             value = np.repeat(value, times, axis)
         elif times.min() < 1:
             value = np.compress(times, value, axis)
-        if rng is not None and site.kernels.get(name) == axis:
+        if parts is not None and site.contracted(name, axis):
             shape = [1] * value.ndim
             shape[axis] = -1
-            value = value * _parts(times, rng).reshape(shape).astype(value.dtype)
+            value = value * _parts(times, parts).reshape(shape).astype(value.dtype)
+    for ids, exponent in (site.gains[name],) if name in site.gains else ():
+        share = multiplicity[ids].sum() / len(ids)
+        if share != 1:
+            value = value * np.asarray(share**exponent, value.dtype)
     return value
 
 
-def _parts(times, rng):
-    """Random positive parts of 1 for the copies of each channel, one after another."""
+def _parts(times, seed):
+    """Random positive parts of 1 for the copies of each channel, one after another.
+
+    A layer's kernel and bias are divided alike.
+    """
+    rng = np.random.default_rng(seed)
     owner = np.repeat(np.arange(len(times)), times)
     parts = rng.uniform(0.5, 1.0, len(owner))
     return parts / np.bincount(owner, parts, minlength=len(times))[owner]

@@ -3,9 +3,13 @@
 There a scale of zero is removal, exactly: whatever normalisation or activation made of
 the channel is gone. And there the gradient tells something: it is the first-order
 effect of deleting the channel, while before a BatchNormalization it would be zero.
+
+What normalises over channels counts those whose scale is not zero, as it does when the
+others are gone: no scale is multiplied in there, but its slope tells of that, too.
 """
 
 import functools
+import warnings
 from typing import Any
 
 import keras
@@ -16,101 +20,12 @@ from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cloning import clone_op
 from hh_keras.graph.opening.inline import ordinary
-from hh_keras.graph.rules import register_rule
 from hh_keras.graph.tracing import trace
+from hh_keras.surgery.channel_scale import ChannelScale
 from hh_keras.surgery.inheritance import Inheritance, replay
 from hh_keras.surgery.plan import Plan
 from hh_keras.surgery.readers import cycle
-
-
-@keras.saving.register_keras_serializable("hh_keras")
-class ChannelScale(keras.layers.Layer):
-    """Multiplies channels by their scales; one layer serves a whole graph.
-
-    Args:
-        size: number of network channels.
-        regularizer: of the scales, for instance `ChannelSparsity`.
-        constraint: of the scales.
-        source: another `ChannelScale` whose scales to use. Nested models have a layer
-            each, since Keras cannot load one layer that is called in two graphs.
-    """
-
-    def __init__(
-        self,
-        size: Any,
-        regularizer: Any = None,
-        constraint: Any = None,
-        source: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        # Scales have the precision of what they multiply, whatever the global policy.
-        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
-        self.size = size
-        self.source = source
-        self.regularizer = keras.regularizers.get(regularizer)
-        self.constraint = keras.constraints.get(constraint)
-        if source is None:
-            self._gamma = self.add_weight(
-                name="gamma",
-                shape=(size,),
-                initializer="ones",
-                regularizer=self.regularizer,
-                constraint=self.constraint,
-                aggregation="only_first_replica",
-            )
-        self.built = True
-
-    @property
-    def gamma(self) -> keras.Variable:
-        """The scales, a variable of shape `(size,)`."""
-        return self._gamma if self.source is None else self.source.gamma
-
-    def build(self, input_shape: Any) -> None:
-        """The scales exist already: they do not depend on the input."""
-
-    def call(self, inputs: Any, ids: list, axis: int = -1, times: int = 1) -> Any:
-        """Scales `inputs`.
-
-        Args:
-            inputs: tensor with `len(ids) * times` channels along `axis`.
-            ids: the network channel of each of them, list of ints.
-            axis: the channel axis.
-            times: how often the ids come one after another.
-        """
-        scales = keras.ops.cast(self._take(ids), inputs.dtype)
-        if times > 1:
-            scales = keras.ops.tile(scales, times)
-        shape = [1] * len(inputs.shape)
-        shape[axis] = -1
-        return inputs * keras.ops.reshape(scales, shape)
-
-    def _take(self, ids):
-        start, stop = ids[0], ids[-1] + 1
-        if list(ids) == list(range(start, stop)):
-            return self.gamma[start:stop]
-        return keras.ops.take(self.gamma, np.asarray(ids, "int32"))
-
-    def compute_output_shape(self, input_shape: Any, *args: Any, **kwargs: Any) -> Any:
-        return input_shape
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "size": self.size,
-            "regularizer": keras.regularizers.serialize(self.regularizer),
-            "constraint": keras.constraints.serialize(self.constraint),
-            "source": keras.saving.serialize_keras_object(self.source),
-        }
-
-    @classmethod
-    def from_config(cls, config: dict) -> "ChannelScale":
-        source = keras.saving.deserialize_keras_object(config.pop("source", None))
-        return cls(**config, source=source)
-
-
-@register_rule(ChannelScale)
-def _channel_scale(layer, call):
-    return call.passes()
+from hh_keras.surgery.stand_ins import PLAIN, stand_in
 
 
 def add_scales(
@@ -143,34 +58,82 @@ def add_scales(
             )
         return scales[graph]
 
-    removable = channel_map.removable
+    removable = channel_map.may_leave
     heirs = []
 
     def make(path, op):
-        new = clone_op(op)
+        inside = _inside(channel_map.sites[path], removable)
+        new = clone_op(op, kind=stand_in(op) if inside else None)
         if calls.is_layer(op):
             heirs.append(Inheritance(op, new))
         return new
 
     def call(path, old, new_op, args, kwargs):
-        where = {
-            position: (axis, ids)
-            for position, axis, ids in channel_map.sites[path].contracts[old.number]
-            if removable[ids].any()
-        }
+        site = channel_map.sites[path]
         flat = keras.tree.flatten((args, kwargs))
         tensors = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
-        for position, (axis, ids) in where.items():
-            i = tensors[position]
-            period = cycle(ids)
-            where = {"ids": ids[:period].tolist(), "axis": axis}
-            if period < len(ids):
-                where["times"] = len(ids) // period
-            flat[i] = scale_of(old.graph)(flat[i], **where)
+
+        def scale(position, ids, **how):
+            x = flat[tensors[position]]
+            return scale_of(old.graph)(x, **_places(ids, channel_map), **how)
+
+        more = {}
+        if _inside(site, removable):
+            for name, (ids, _) in site.inner[old.number].items():
+                more[name] = scale(0, ids, how="vector")
+        for position, axis, ids in site.contracts[old.number]:
+            if removable[ids].any():
+                flat[tensors[position]] = scale(position, ids, axis=axis)
+        for position, axis, ids, kind in site.statistics[old.number]:
+            if kind == "counted" and _inside(site, removable):
+                more[kind] = scale(position, ids, axis=axis, how=kind)
+            elif removable[ids].any():
+                over = {"over": _axes_of(old.op)} if kind == "spread" else {}
+                flat[tensors[position]] = scale(
+                    position, ids, axis=axis, how=kind, **over
+                )
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
-        return new_op(*args, **kwargs)
+        return new_op(*args, **kwargs, **more)
 
     return replay(model, make, call, heirs)
+
+
+def _inside(site, removable):
+    """Whether a layer takes scales inside, so that a stand-in is needed for it."""
+    inner = [ids for each in site.inner.values() for ids, _ in each.values()]
+    counted = [
+        ids
+        for each in site.statistics.values()
+        for *_, ids, kind in each
+        if kind == "counted"
+    ]
+    return any(removable[ids].any() for ids in (*inner, *counted))
+
+
+def _places(ids, channel_map):
+    """Which scales an array of ids takes, as a call of `ChannelScale` says it.
+
+    Products of channels have that of every factor.
+    """
+    period = cycle(ids)
+    where = {"ids": _of_channels(ids[:period], channel_map)}
+    return where if period == len(ids) else {**where, "times": len(ids) // period}
+
+
+def _of_channels(ids, channel_map):
+    """Lists of channels, one for each factor; one list if there are no products."""
+    size, table = channel_map.size, channel_map.products
+    if (ids < size).all():
+        return ids.tolist()
+    factors = np.full((len(ids), table.shape[1]), -1)
+    factors[:, 0] = ids
+    factors[ids >= size] = table[ids[ids >= size] - size]
+    return [column.tolist() for column in factors.T if (column >= 0).any()]
+
+
+def _axes_of(op):
+    axes = getattr(op, "axis", getattr(op, "axes", None))
+    return list(axes) if isinstance(axes, (list, tuple)) else axes
 
 
 def scale_layer(model: keras.Model) -> Any:
@@ -209,59 +172,108 @@ def mask(model: keras.Model, plan: Plan) -> keras.Model:
 def fold_scales(model: keras.Model) -> keras.Model:
     """Returns the model without scales: they are multiplied into the kernels.
 
-    A consumer without a kernel (a sum over channels) gets a `Rescaling` layer.
+    A consumer without a kernel (a sum over channels) gets a `Rescaling` layer. Where
+    channels are only counted, as LayerNormalization does, those whose scale is 0 count
+    again, with a warning: rebuild with a plan that drops them.
 
     Raises:
         ModelError: the model has none, see `add_scales`.
     """
+    return folded(model, warn=True)
+
+
+def folded(model: keras.Model, warn: bool = False) -> keras.Model:
+    """`fold_scales`, without a warning for those who drop channels afterwards."""
     layer = scale_layer(model)
     if layer is None:
         raise ModelError(f"model '{model.name}' has no scales that could be folded.")
     gamma = np.asarray(layer.gamma)
     channel_map = trace(model)
     pending: dict = {}
-    folds: dict = {}
+    folds: dict = {}  # path → {weight: {axis: factors}}
     heirs: list = []
+    recounted: dict = {}
+    scaled_inputs: dict = {}  # path → names of the layers that scale them
 
     def make(path, op):
-        new = clone_op(op)
+        new = clone_op(op, kind=PLAIN.get(type(op)))
         if calls.is_layer(op):
             heirs.append(Inheritance(op, new, functools.partial(fold, path)))
         return new
 
     def fold(path, name, value):
-        axis = channel_map.sites[path].kernels.get(name)
-        if axis is None or path not in folds:
-            return value
-        shape = [1] * value.ndim
-        shape[axis] = -1
-        # A kernel split into groups reads one group's scales at a time.
-        return value * folds[path][: value.shape[axis]].reshape(shape)
+        for axis, factors in folds.get(path, {}).get(name, {}).items():
+            shape = [1] * value.ndim
+            shape[axis] = -1
+            # A kernel split into groups reads one group's scales at a time.
+            value = value * factors[: value.shape[axis]].reshape(shape)
+        return value
+
+    def note(path, weight, axis, factors):
+        folds.setdefault(path, {}).setdefault(weight, {})[axis] = factors
 
     def call(path, old, new_op, args, kwargs):
         if isinstance(old.op, ChannelScale):
-            ids = np.tile(kwargs["ids"], kwargs.get("times", 1))
-            pending[id(old.outputs[0])] = gamma[ids]
+            factors = _factors(gamma, kwargs)
+            if kwargs.get("how", "scale") in ("scale", "vector"):
+                before = pending.get(id(old.inputs[0]), {})
+                axis = kwargs.get("axis")
+                pending[id(old.outputs[0])] = {**before, axis: factors}
+            elif (factors == 0).any():
+                recounted[path] = None
             return args[0]
+        site = channel_map.sites[path]
+        given = old.node.arguments
+        inner = site.inner[old.number] if type(old.op) in PLAIN else {}
+        for name, (_, weights) in inner.items():
+            for weight, axis in weights.items():
+                note(path, weight, axis, pending[id(given.kwargs[name])][None])
         flat = keras.tree.flatten((args, kwargs))
-        places = [i for i, x in enumerate(flat) if isinstance(x, keras.KerasTensor)]
-        for tensor, i in zip(old.inputs, places):
-            factors = pending.get(id(tensor))
-            if factors is None:
+        before = keras.tree.flatten((given.args, given.kwargs))
+        places = [i for i, x in enumerate(before) if isinstance(x, keras.KerasTensor)]
+        own = {id(given.kwargs[name]) for name in inner}
+        for position, i in enumerate(places):
+            if id(before[i]) not in pending or id(before[i]) in own:
                 continue
-            if channel_map.sites[path].kernels:
-                folds[path] = factors
-            elif not (factors == 1).all():
-                flat[i] = _rescale(path, old, channel_map, factors)(flat[i])
+            weights = {
+                name: along
+                for name, along in site.kernels.items()
+                if site.reads.get(name, position) == position
+            }
+            for axis, factors in pending[id(before[i])].items():
+                for name, along in weights.items():
+                    own_axis = along[axis] if isinstance(along, dict) else along
+                    note(path, name, own_axis, factors)
+                if not weights and not (factors == 1).all():
+                    name = f"{path.rsplit('/', 1)[-1]}_scale"
+                    if scaled_inputs.setdefault(path, []):
+                        name += f"_{len(scaled_inputs[path])}"
+                    scaled_inputs[path].append(name)
+                    flat[i] = _rescale(name, before[i], axis, factors)(flat[i])
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
+        for name in (*inner, "counted") if type(old.op) in PLAIN else ():
+            kwargs.pop(name, None)
         return new_op(*args, **kwargs)
 
-    return replay(model, make, call, heirs)
+    new = replay(model, make, call, heirs)
+    if warn and recounted:
+        warnings.warn(
+            f"channels whose scale is 0 count again where '{model.name}' normalises "
+            "over channels; hh_keras.rebuild(model, plan) drops them.",
+            stacklevel=3,
+        )
+    return new
 
 
-def _rescale(path, old, channel_map, factors):
-    axis = channel_map.sites[path].contracts[old.number][0][1]
-    rank = len(old.inputs[0].shape)
-    shape = [-1 if i == axis else 1 for i in range(1, rank)]
-    name = f"{path.rsplit('/', 1)[-1]}_scale"
+def _factors(gamma, kwargs):
+    ids = kwargs["ids"]
+    if not isinstance(ids[0], (list, tuple)):
+        ids = [ids]
+    factors = np.append(gamma, np.ones(1, gamma.dtype))[np.array(ids)].prod(0)
+    return np.tile(factors, kwargs.get("times", 1))
+
+
+def _rescale(name, tensor, axis, factors):
+    rank = len(tensor.shape)
+    shape = [-1 if i == axis % rank else 1 for i in range(1, rank)]
     return keras.layers.Rescaling(factors.reshape(shape).tolist(), name=name)

@@ -7,6 +7,7 @@ editing configs, counting cost) follows from that one table.
 """
 
 from hh_keras.graph.rules import (  # noqa: F401  (each file registers its rules)
+    attention,
     convolution,
     dense,
     elementwise,

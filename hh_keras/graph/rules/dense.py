@@ -5,13 +5,18 @@ from typing import Any
 
 import keras
 
-from hh_keras.graph.ids import IdTensor, on_axis
+from hh_keras.graph.ids import IdTensor
 from hh_keras.graph.rules.activations import (
     activation_name,
     freeze_if_mixed,
     mixes_channels,
 )
-from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
+from hh_keras.graph.rules.registry import (
+    Effect,
+    RuleCall,
+    register_rule,
+    takes_grids,
+)
 
 _L = keras.layers
 
@@ -93,8 +98,9 @@ def expand(equation: str, ranks: Sequence) -> list:
 
 
 @register_rule(_L.EinsumDense)
+@takes_grids
 def einsum_dense(layer: Any, call: RuleCall) -> Effect:
-    """New channels lie on the last letter that only kernel and output have."""
+    """New channels lie on the letters that only kernel and output have."""
     x_term, k_term, out_term = expand(layer.equation, [call.x.rank])
     if len(x_term) != call.x.rank or len(out_term) != len(call.shape):
         return call.stops(f"equation '{layer.equation}' is not understood")
@@ -114,36 +120,36 @@ def einsum_dense(layer: Any, call: RuleCall) -> Effect:
     new = [c for c in out_term if c in k_term and c not in x_term]
     passing = [c for c in axes if c in out_term and c not in k_term]
     fresh = None
-    if new:
-        fresh = call.fresh(shape[out_term.index(new[-1])])
+    for c in new:
+        fresh = call.fresh(shape[out_term.index(c)])
         freeze_if_mixed(layer, call, fresh)
-        if passing:
+        if passing and not any(c in axes for c in summed):
             call.freeze(fresh, f"{call.path}: makes positions, not channels")
         else:
-            axes[new[-1]] = fresh
-    out_axes = [i for i, c in enumerate(out_term) if c in axes]
-    if len(out_axes) > 1:
-        return call.stops("keeps one axis of channels and makes another")
-    output = (
-        on_axis(axes[out_term[out_axes[0]]], out_axes[0], shape)
-        if out_axes
-        else call.fixed(shape, "no channels left")
+            axes[c] = fresh
+    output = call.placed(
+        {i: axes[c] for i, c in enumerate(out_term) if c in axes},
+        shape,
+        "no channels left",
     )
     weights = {"kernel": tuple(axes.get(c) for c in k_term)}
     if layer.bias_axes:
         weights["bias"] = _einsum_bias(layer, out_term, axes)
-    contracted = [c for c in summed if c in axes]
-    inputs = axes[contracted[0]] if contracted else None
+    contracted = {x_term.index(c): k_term.index(c) for c in summed if c in axes}
+    kernels = {"kernel": dict(contracted)} if contracted else {}
+    if len(contracted) == 1:
+        kernels = {"kernel": next(iter(contracted.values()))}
+    inputs = [axes[c] for c in summed if c in axes]
     return Effect(
         output,
-        produces=fresh,
+        produces=fresh if len(new) == 1 else None,
         weights=weights,
         config=_einsum_config(layer, out_term, axes, len(shape)),
-        contracts=tuple((0, x_term.index(c), axes[c]) for c in contracted),
-        kernels={"kernel": k_term.index(contracted[0])} if contracted else {},
+        contracts=tuple((0, i, axes[x_term[i]]) for i in contracted),
+        kernels=kernels,
         uses={} if passing else {"kernel": _einsum_uses(call, shape, out_term, k_term)},
         products=_einsum_products(call, (x_term, out_term), shape, axes, passing),
-        inputs=inputs,
+        inputs=inputs[0] if len(inputs) == 1 else None,
     )
 
 

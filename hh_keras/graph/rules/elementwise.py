@@ -6,12 +6,20 @@ import keras
 import numpy as np
 
 from hh_keras.graph.rules.activations import activation_name, mixes_channels
-from hh_keras.graph.rules.registry import Effect, RuleCall, Take, register_rule
+from hh_keras.graph.rules.reductions import over_channels
+from hh_keras.graph.rules.registry import (
+    Effect,
+    RuleCall,
+    Take,
+    register_rule,
+    takes_grids,
+)
 
 _L = keras.layers
 
 
 @register_rule(_L.Dropout)
+@takes_grids
 def dropout(layer: Any, call: RuleCall) -> Effect:
     """Sizes in `noise_shape` follow the channels."""
     sizes = layer.noise_shape
@@ -49,6 +57,7 @@ def dropout(layer: Any, call: RuleCall) -> Effect:
         """.split()
     ),
 )
+@takes_grids
 def elementwise(op: Any, call: RuleCall) -> Effect:
     held = () if isinstance(op, keras.Layer) else vars(op).values()
     if any(np.ndim(v) > 0 for v in held if hasattr(v, "shape")):
@@ -57,24 +66,26 @@ def elementwise(op: Any, call: RuleCall) -> Effect:
 
 
 @register_rule(_L.Activation)
+@takes_grids
 def activation(layer: Any, call: RuleCall) -> Effect:
     if call.x.is_fixed or not mixes_channels(layer.activation):
         return call.passes()
     name = activation_name(layer.activation)
-    if name in ("softmax", "log_softmax") and call.x.rank - 1 not in call.x.varying:
-        return call.passes()
+    if name in ("softmax", "log_softmax"):
+        return over_channels(call, [-1], "softmax", call.passes())
     return call.stops(f"activation '{name}' works across channels")
 
 
 @register_rule(_L.Softmax, "keras.ops.Softmax", "keras.ops.LogSoftmax")
+@takes_grids
 def softmax(op: Any, call: RuleCall) -> Effect:
     named = op.axis if isinstance(op.axis, (list, tuple)) else [op.axis]
     axes = set(range(call.x.rank))
     if None not in named:
         axes = {a % call.x.rank for a in named}
-    if len(call.inputs) == 1 and not axes & set(call.x.varying):
+    if not axes & set(call.x.varying):
         return call.passes()
-    return call.stops("softmax over channels")
+    return over_channels(call, axes, "softmax", call.passes())
 
 
 @register_rule(_L.PReLU)

@@ -6,12 +6,18 @@ import keras
 import numpy as np
 
 from hh_keras.graph.ids import AS_BEFORE, IdTensor
-from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
+from hh_keras.graph.rules.registry import (
+    Effect,
+    RuleCall,
+    register_rule,
+    takes_grids,
+)
 
 _L = keras.layers
 
 
 @register_rule(_L.Add, _L.Subtract, _L.Multiply, _L.Average, _L.Maximum, _L.Minimum)
+@takes_grids
 def merge_layer(layer: Any, call: RuleCall) -> Effect:
     if any(_is_array(x) for x in keras.tree.flatten(call.args)):
         return call.stops("combines channels with a constant array")
@@ -35,6 +41,7 @@ def residual_scale(layer: Any, call: RuleCall) -> Effect:
         """.split()
     )
 )
+@takes_grids
 def binary_operation(op: Any, call: RuleCall) -> Effect:
     constants = [a for a in [*call.args, *call.kwargs.values()] if _is_array(a)]
     if constants and not _the_same_for_all(call, constants):
@@ -65,9 +72,11 @@ def tie_broadcast(call: RuleCall, operands: list) -> IdTensor:
     if all(x.shape == shape and x.ids.shape == first.ids.shape for x in operands):
         for x in operands[1:]:
             call.tie(first.ids, x.ids)
-        return IdTensor(call.rectangle(first.ids), shape)
-    aligned = _on_one_axis(call, [_align(x, rank) for x in operands])
+        return IdTensor(call.grid(first.ids), shape)
+    aligned = [_align(x, rank) for x in operands]
     varying = {a for x in aligned for a in x.varying}
+    if len(varying) > 1:
+        return _tie_axes(call, aligned, varying, shape)
     partners: list = []
     shared: list = []
     for x in aligned:
@@ -92,29 +101,24 @@ def tie_broadcast(call: RuleCall, operands: list) -> IdTensor:
     return IdTensor(call.rectangle(ids), shape)
 
 
-def _on_one_axis(call, operands):
-    """Operands whose channels lie on one axis only; the others' must stay.
+def _tie_axes(call, operands, varying, shape):
+    """Ties operands axis by axis, where they have channels on several.
 
-    Where channels meet positions of another operand, whose number is fixed, they stay
-    too.
+    Where channels meet positions of another operand, whose number is fixed, they stay.
     """
-    axes = {a for x in operands for a in x.varying}
-    if len(axes) < 2:
-        return operands
-    kept = []
+    vectors = {}
+    for axis in sorted(varying):
+        own = [call.along(x, axis) for x in operands if axis in x.varying]
+        for ids in own[1:]:
+            call.tie(own[0], ids)
+        if any(axis not in x.varying and x.shape[axis] != 1 for x in operands):
+            call.freeze(own[0], f"{call.path}: channels meet positions")
+        else:
+            vectors[axis] = own[0]
     for x in operands:
-        others = [y for y in operands if y is not x and y.varying]
-        meets = any(
-            y.shape[a] == x.shape[a] and a not in y.varying
-            for a in x.varying
-            for y in others
-        )
-        if meets or not set(x.varying) <= {max(axes)}:
-            call.freeze(x, f"{call.path}: channels meet positions")
-            fixed = call.fixed(x.shape, "channels that meet positions")
-            x = IdTensor(fixed.ids, x.shape, x.rows)
-        kept.append(x)
-    return kept
+        if not x.varying and (x.ids >= 0).any():
+            call.freeze(x, f"{call.path}: broadcast over other channels")
+    return call.placed(vectors, shape, "channels that meet positions")
 
 
 def _is_broadcast(x, shape):
@@ -128,6 +132,7 @@ def _align(x, rank):
 
 
 @register_rule(_L.Concatenate, "keras.ops.Concatenate")
+@takes_grids
 def concatenate(op: Any, call: RuleCall) -> Effect:
     return Effect(join(call, _parts(call), op.axis % len(call.shape)))
 
@@ -156,6 +161,9 @@ def join(call: RuleCall, parts: list, axis: int) -> IdTensor:
     )
     if same:
         return IdTensor(parts[0].ids, shape)
+    varying = parts[0].varying
+    if len(varying) > 1 and all(x.varying for x in parts):
+        return _join_grids(call, parts, axis)
     if any(x.shape[axis] is None for x in parts):
         for x in parts:
             call.freeze(x, f"{call.path}: joined along an axis of unknown size")
@@ -171,6 +179,17 @@ def join(call: RuleCall, parts: list, axis: int) -> IdTensor:
     # Channels keep their own axis when branches are joined along another one.
     side = [a for a, n in enumerate(others) if n > 1]
     return IdTensor(call.rectangle(ids, side[-1] if side else axis), shape)
+
+
+def _join_grids(call, parts, axis):
+    """Channels on several axes: those of the others are tied."""
+    vectors = {}
+    for a in parts[0].varying:
+        each = [call.along(x, a) for x in parts]
+        vectors[a] = each[0] if a != axis else np.concatenate(each)
+        for ids in each[1:] if a != axis else ():
+            call.tie(each[0], ids)
+    return call.placed(vectors, tuple(call.shape), "no channels")
 
 
 def _join_batches(call, parts, shape):

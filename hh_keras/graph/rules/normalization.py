@@ -5,7 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
+from hh_keras.graph.rules.reductions import over_channels
+from hh_keras.graph.rules.registry import (
+    Effect,
+    RuleCall,
+    register_rule,
+    takes_grids,
+)
 
 _L = keras.layers
 
@@ -30,27 +36,50 @@ def batch_normalization(layer: Any, call: RuleCall) -> Effect:
 
 @register_rule(_L.GroupNormalization)
 def group_normalization(layer: Any, call: RuleCall) -> Effect:
-    """A group's statistics are its own, so whole groups leave: exact."""
+    """A group's statistics are its own, so whole groups leave; of one group, channels.
+
+    Those that are left are then normalised by their own statistics.
+    """
     if any(a != layer.axis % call.x.rank for a in call.x.varying):
         return call.stops("normalises over an axis of channels")
     ids = call.along(call.x, layer.axis)
     groups = len(ids) if layer.groups == -1 else layer.groups
     weights = _per_channel(ids, ("gamma", "beta"), layer)
     if groups == 1:
-        call.freeze(ids, f"{call.path}: normalises over all channels")
-        return call.passes(weights=weights)
+        counted = (0, layer.axis % call.x.rank, ids, "counted")
+        return call.passes(weights=weights, statistics=(counted,))
     blocks = ids.reshape(groups, -1)
     call.tie(np.broadcast_to(blocks[:, :1], blocks.shape), blocks)
     return call.passes(weights=weights, config={"groups": blocks[:, 0]})
 
 
-@register_rule(_L.LayerNormalization, _L.RMSNormalization, _L.UnitNormalization)
+@register_rule(_L.LayerNormalization, _L.RMSNormalization)
+@takes_grids
 def layer_normalization(layer: Any, call: RuleCall) -> Effect:
-    """Statistics over the channels would change if one left: frozen, not masked."""
+    """The channels that are left are normalised by their own statistics."""
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-    if {a % call.x.rank for a in axes} & set(call.x.varying):
-        call.freeze(call.x, f"{call.path}: normalises over all channels")
-    return call.passes()
+    axes = [a % call.x.rank for a in axes]
+    over = [a for a in axes if a in call.x.varying]
+    if not over:
+        return call.passes()
+    ids = call.along(call.x, over[-1])
+    if len(over) > 1:
+        call.freeze(ids, f"{call.path}: normalises over two axes of channels")
+    held = {name: getattr(layer, name, None) for name in ("gamma", "beta", "scale")}
+    weights = {
+        name: tuple(ids if a == over[-1] else None for a in axes)
+        for name, weight in held.items()
+        if isinstance(weight, keras.Variable)
+    }
+    counted = (0, over[-1], ids, "counted")
+    return call.passes(weights=weights, statistics=(counted,))
+
+
+@register_rule(_L.UnitNormalization)
+@takes_grids
+def unit_normalization(layer: Any, call: RuleCall) -> Effect:
+    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+    return over_channels(call, axes, "power", call.passes())
 
 
 @register_rule(_L.Normalization)

@@ -6,7 +6,12 @@ import keras
 
 from hh_keras.graph.ids import on_axis
 from hh_keras.graph.rules.dense import expand
-from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
+from hh_keras.graph.rules.registry import (
+    Effect,
+    RuleCall,
+    register_rule,
+    takes_grids,
+)
 
 _L = keras.layers
 
@@ -38,34 +43,39 @@ def _contract(call, a, b, axis_a, axis_b, output):
 
 
 @register_rule("keras.ops.Matmul")
+@takes_grids
 def matmul(op: Any, call: RuleCall) -> Effect:
     if len(call.inputs) != 2 or min(t.rank for t in call.inputs) < 2:
         return call.stops("product with a constant or a vector")
     a, b = call.inputs
-    rank = len(call.shape)
-    rows, columns = a.rank - 2, b.rank - 1
-    batch_varies = any(i < a.rank - 2 for i in a.varying) or any(
-        i < b.rank - 2 for i in b.varying
-    )
-    if batch_varies:
-        return call.stops("product batched over an axis of channels")
-    return _contract(call, a, b, -1, -2, _outer(call, a, rows, b, columns, rank))
+    rank, shape = len(call.shape), tuple(call.shape)
+    vectors = _batch(call, a, b, shape)
+    if a.rank - 2 in a.varying:
+        vectors[rank - 2] = call.along(a, -2)
+    if b.rank - 1 in b.varying:
+        vectors[rank - 1] = call.along(b, -1)
+    output = call.placed(vectors, shape, "product of activations")
+    return _contract(call, a, b, -1, -2, output)
 
 
-def _outer(call, a, rows, b, columns, rank):
-    """Ids of a product's output: the rows of `a`, the columns of `b`."""
-    row_varies, column_varies = rows in a.varying, columns in b.varying
-    if row_varies and column_varies:
-        call.freeze(a, f"{call.path}: product of two axes of channels")
-        row_varies = False
-    if column_varies:
-        return on_axis(call.along(b, columns), rank - 1, call.shape)
-    if row_varies:
-        return on_axis(call.along(a, rows), rank - 2, call.shape)
-    return call.fixed(call.shape, "product of activations")
+def _batch(call, a, b, shape):
+    """Axis of the output → channels on it, where both are batched over them."""
+    vectors = {}
+    for axis in range(len(shape) - 2):
+        at = [(x, axis - len(shape) + x.rank) for x in (a, b)]
+        at = [(x, i) for x, i in at if i >= 0]
+        own = [call.along(x, i) for x, i in at if i in x.varying]
+        for ids in own[1:]:
+            call.tie(own[0], ids)
+        if own and any(i not in x.varying and x.shape[i] != 1 for x, i in at):
+            call.freeze(own[0], f"{call.path}: channels meet positions")
+        elif own:
+            vectors[axis] = own[0]
+    return vectors
 
 
 @register_rule("keras.ops.Einsum")
+@takes_grids
 def einsum(op: Any, call: RuleCall) -> Effect:
     """Letters name axes: of one letter channels are tied, or meet positions."""
     if "->" not in op.subscripts or len(call.inputs) != 2:
@@ -76,12 +86,8 @@ def einsum(op: Any, call: RuleCall) -> Effect:
     ]:
         return call.stops(f"sum '{op.subscripts}' is not understood")
     ids = _letters(call, terms)
-    kept = [c for c in out if c in ids]
-    for c in kept[:-1]:
-        call.freeze(ids.pop(c), f"{call.path}: product of two axes of channels")
-    output = call.fixed(call.shape, "product of activations")
-    if kept:
-        output = on_axis(ids[kept[-1]], out.index(kept[-1]), call.shape)
+    vectors = {i: ids[c] for i, c in enumerate(out) if c in ids}
+    output = call.placed(vectors, call.shape, "product of activations")
     summed = [c for c in ids if c not in out]
     macs = call.positions(call.shape, *(i for i, c in enumerate(out) if c in ids))
     for c in dict.fromkeys("".join(terms)):

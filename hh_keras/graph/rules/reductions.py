@@ -1,50 +1,112 @@
 """Sums, means and the like, over positions or over channels."""
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from hh_keras.graph.ids import IdTensor
-from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
+from hh_keras.graph.rules.registry import (
+    Effect,
+    RuleCall,
+    register_rule,
+    takes_grids,
+)
+
+# Operation → the kind of statistic it takes, see `STATISTICS`.
+_KINDS = {
+    "Mean": "mean",
+    "Var": "spread",
+    "Std": "spread",
+    "Moments": "spread",
+    "Max": "greatest",
+    "Amax": "greatest",
+    "Min": "least",
+    "Amin": "least",
+    "Logsumexp": "softmax",
+}
 
 
 @register_rule("keras.ops.Sum")
+@takes_grids
 def sum_(op: Any, call: RuleCall) -> Effect:
-    return reduce_axes(op, call, exact=True)
+    """Over channels a sum is exact: removed ones add nothing."""
+    axes = _axes(op.axis, call.x)
+    over = axes & set(call.x.varying)
+    if not over:
+        return _reduced(op.keepdims, axes, call)
+    axis = over.pop()
+    ids = call.along(call.x, axis)
+    output = call.fixed(call.shape, "sum over channels")
+    return Effect(output, contracts=((0, axis, ids),))
 
 
-@register_rule(
-    "keras.ops.Mean",
-    "keras.ops.Max",
-    "keras.ops.Min",
-    "keras.ops.Prod",
-    "keras.ops.Std",
-    "keras.ops.Var",
-    "keras.ops.Amax",
-    "keras.ops.Amin",
-)
-def reduce(op: Any, call: RuleCall) -> Effect:
-    return reduce_axes(op, call, exact=False)
+@register_rule(*(f"keras.ops.{name}" for name in _KINDS))
+@takes_grids
+def statistic(op: Any, call: RuleCall) -> Effect:
+    axes = _axes(getattr(op, "axis", getattr(op, "axes", None)), call.x)
+    return _statistic(op, call, axes, _KINDS[type(op).__name__])
 
 
-def reduce_axes(op: Any, call: RuleCall, exact: bool) -> Effect:
-    """Reductions pass channels through on the axes that stay.
+@register_rule("keras.ops.Norm")
+@takes_grids
+def norm(op: Any, call: RuleCall) -> Effect:
+    """A Euclidean length is a sum of squares."""
+    axes = _axes(op.axis, call.x)
+    if op.ord not in (None, 2, "fro", "euclidean") or (op.ord == 2 and len(axes) > 1):
+        axes = set(range(call.x.rank))
+        kind = "prod"
+    else:
+        kind = "power"
+    return _statistic(op, call, axes, kind)
 
-    Over the channels themselves only a sum is exact (removed channels add nothing);
-    a mean, a maximum … would change, so they freeze.
+
+@register_rule("keras.ops.Normalize")
+@takes_grids
+def normalize(op: Any, call: RuleCall) -> Effect:
+    kind = "power" if op.order == 2 else "prod"
+    return over_channels(call, _axes(op.axis, call.x), kind, call.passes())
+
+
+@register_rule("keras.ops.Prod")
+def product(op: Any, call: RuleCall) -> Effect:
+    return _statistic(op, call, _axes(op.axis, call.x), "prod")
+
+
+def _statistic(op, call, axes, kind):
+    if not axes & set(call.x.varying):
+        return _reduced(op.keepdims, axes, call)
+    name = type(op).__name__.lower()
+    outputs = [call.fixed(s, f"{name} over channels") for s in call.shapes]
+    return over_channels(call, axes, kind, Effect(outputs))
+
+
+def over_channels(call: RuleCall, axes: Iterable, kind: str, effect: Effect) -> Effect:
+    """The effect of an operation that takes a statistic of its input.
+
+    Args:
+        call: the call.
+        axes: what the statistic is taken over.
+        kind: of `STATISTICS`, or another word if channels cannot leave from it.
+        effect: what it does otherwise.
     """
-    x = call.x
-    axes = op.axis
+    over = {a % call.x.rank for a in axes} & set(call.x.varying)
+    if not over:
+        return effect
+    if kind == "prod" or len(over) > 1 or len(call.inputs) > 1:
+        return call.stops(f"a {kind} over channels")
+    axis = over.pop()
+    ids = call.along(call.x, axis)
+    return dataclasses.replace(effect, statistics=((0, axis, ids, kind),))
+
+
+def _axes(axes, x):
     axes = range(x.rank) if axes is None else axes
-    axes = {a % x.rank for a in ([axes] if isinstance(axes, int) else axes)}
-    over_channels = axes & set(x.varying)
-    if over_channels and not exact:
-        return call.stops(f"{type(op).__name__.lower()} over channels")
-    if over_channels:
-        axis = over_channels.pop()
-        ids = call.along(x, axis)
-        return Effect(
-            call.fixed(call.shape, "sum over channels"), contracts=((0, axis, ids),)
-        )
-    ids = x.ids
-    if not op.keepdims:
+    return {a % x.rank for a in ([axes] if isinstance(axes, int) else axes)}
+
+
+def _reduced(keepdims, axes, call):
+    """Channels pass on the axes that stay."""
+    ids = call.x.ids
+    if not keepdims:
         ids = ids.reshape([n for i, n in enumerate(ids.shape) if i not in axes])
-    return Effect(IdTensor(ids, tuple(call.shape)))
+    return Effect([IdTensor(ids, tuple(shape)) for shape in call.shapes])

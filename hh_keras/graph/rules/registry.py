@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
 from hh_keras.graph.calls import op_key
@@ -13,6 +14,18 @@ from hh_keras.graph.ids import IdTensor, collapse, on_axis, positions
 from hh_keras.graph.values import Take
 
 RULES: dict = {}
+GRIDS: set = set()  # rules that take tensors with channels on several axes
+# Kinds of statistics over channels, and whether copies of all channels, of any, or of
+# none leave them as they are.
+STATISTICS = {
+    "mean": "all",
+    "spread": "all",
+    "power": "none",
+    "greatest": "any",
+    "least": "any",
+    "softmax": "none",
+    "counted": "all",  # by the layer's stand-in
+}
 _FOUND: dict = {}  # class → rule or None, as long as RULES stays the same
 
 
@@ -31,7 +44,19 @@ class Effect:
         contracts: `(input position, axis, ids)` of each input that is summed over its
             channels (a *consumer*): there a channel whose scale is 0 has no effect.
         kernels: weight name → the axis along which multiplying the weight equals
-            multiplying the contracted input; empty for a weightless consumer.
+            multiplying the contracted input; empty for a weightless consumer. Where
+            several axes of an input are contracted: input axis → axis of the weight.
+        reads: weight name → the input position that it reads, if not the first.
+        inner: name → `(ids, {weight name: axis})`, channels that the layer contracts
+            inside: its stand-in among scaled layers (`surgery/stand_ins`) takes their
+            scales by that name. Multiplying the weights along these axes equals that.
+        inside: `(attribute, weight name, ids, axes)` of each kernel that a layer within
+            reads with: that layer, and the ids of its rows, so many of its first axes.
+        statistics: `(input position, axis, ids, kind)` of each input of which a
+            statistic over channels is taken, see `STATISTICS`: removed channels do
+            not count.
+        gains: weight name → `(ids, exponent)`: a weight that is inherited is multiplied
+            by (number of kept ids / number of ids) ** exponent.
         uses: weight name → multiply-accumulates per weight element and example.
         products: `(coefficient, (ids, …))`: multiply-accumulates of products between
             activations, coefficient times the numbers of kept ids.
@@ -50,6 +75,11 @@ class Effect:
     arguments: dict = dataclasses.field(default_factory=dict)
     contracts: tuple = ()
     kernels: dict = dataclasses.field(default_factory=dict)
+    reads: dict = dataclasses.field(default_factory=dict)
+    inner: dict = dataclasses.field(default_factory=dict)
+    inside: tuple = ()
+    statistics: tuple = ()
+    gains: dict = dataclasses.field(default_factory=dict)
     uses: dict = dataclasses.field(default_factory=dict)
     products: tuple = ()
     inputs: np.ndarray | None = None
@@ -132,14 +162,19 @@ class RuleCall:
     def along(self, x: IdTensor, axis: int) -> np.ndarray:
         """The ids of `x` along one axis, int array `(x.shape[axis],)`.
 
-        Ids that also vary along another axis are tied across it.
+        Of a grid those of this axis alone; other ids that also vary along another axis
+        are tied across it.
         """
         key = (id(x.ids), axis % x.rank, x.shape[axis])
         known = self.book.vectors
         if key not in known:
             if self.elsewhere(x, axis):
                 self.freeze(x, f"{self.path}: reads positions as if they were channels")
-            flat = self.rectangle(x.ids, key[1]).reshape(-1)
+            factors = self.axes_of(x.ids) if len(x.varying) > 1 else {}
+            if key[1] in factors:
+                flat = factors[key[1]]
+            else:
+                flat = self.rectangle(x.ids, key[1]).reshape(-1)
             if len(flat) != key[2]:
                 flat = np.broadcast_to(flat, (key[2],))
             # The array is kept too, so that no other can take its place in memory.
@@ -161,6 +196,75 @@ class RuleCall:
                 self.book.tie(np.broadcast_to(first, ids.shape), ids)
                 ids = first
         return ids
+
+    def axes_of(self, ids: np.ndarray) -> dict:
+        """Of a grid, whose ids are products of those of its axes: axis → its ids.
+
+        Empty if it is none.
+        """
+        factors = self.book.factors
+        flat = [factors.get(i, (i,)) for i in ids.reshape(-1).tolist()]
+        if len({len(each) for each in flat}) > 1:
+            return {}
+        columns: dict = {}
+        for column in np.array(flat).T:
+            column = collapse(column.reshape(ids.shape))
+            varying = [i for i, n in enumerate(column.shape) if n > 1]
+            if len(varying) > 1:
+                return {}
+            if varying:  # one that is the same everywhere is held by who picked it
+                columns.setdefault(varying[0], []).append(column.reshape(-1))
+        return {
+            axis: each[0] if len(each) == 1 else self.book.joint(each)
+            for axis, each in columns.items()
+        }
+
+    def grid(self, ids: np.ndarray) -> np.ndarray:
+        """Has ids that vary along several axes be products of one id for each axis.
+
+        What is left after removing channels must again be a block of numbers. Ids that
+        are products already, of other axes, are tied as in `rectangle`.
+        """
+        ids = collapse(ids)
+        varying = [i for i, n in enumerate(ids.shape) if n > 1]
+        if len(varying) < 2 or self.axes_of(ids):
+            return ids
+        flat = ids.reshape(-1)
+        plain = (flat >= 0).all() and not any(i in self.book.factors for i in flat)
+        if not plain or len(np.unique(flat)) < len(flat):
+            return self.rectangle(ids)
+        vectors = {i: self.book.factor(ids.shape[i]) for i in varying}
+        found = self.spanned(vectors, ids.ndim)
+        self.tie(ids, found)
+        return found
+
+    def spanned(self, vectors: dict, rank: int) -> np.ndarray:
+        """Ids that vary along several axes.
+
+        Args:
+            vectors: axis → its ids, at least one.
+            rank: of the result.
+        """
+        axes = sorted(vectors)
+        ids = vectors[axes[0]]
+        if len(axes) > 1:
+            ids = self.book.product([vectors[axis] for axis in axes])
+        shape = [1] * rank
+        for axis in axes:
+            shape[axis] = len(vectors[axis])
+        return ids.reshape(shape)
+
+    def placed(self, vectors: dict, shape: tuple, reason: str) -> IdTensor:
+        """A tensor whose ids vary along the axes of `vectors`; fixed if there are none.
+
+        Args:
+            vectors: axis → its ids.
+            shape: of the tensor.
+            reason: why its values belong to no channel, if they do not.
+        """
+        if not vectors:
+            return self.fixed(shape, reason)
+        return IdTensor(self.spanned(vectors, len(shape)), tuple(shape))
 
     def passes(self, **fields: Any) -> Effect:
         """The effect of a layer whose output holds the ids of its input."""
@@ -185,6 +289,30 @@ class RuleCall:
             place = axis % x.rank
             self.book.vectors[id(x.ids), place, x.shape[place]] = x.ids, ids
         return x
+
+
+def flattened(call: RuleCall) -> RuleCall:
+    """The call with channels on one axis of each tensor, the last that has any."""
+    if all(len(x.varying) < 2 for x in call.inputs):
+        return call
+
+    def flat(x):
+        if not isinstance(x, IdTensor) or len(x.varying) < 2:
+            return x
+        return dataclasses.replace(x, ids=call.rectangle(x.ids))
+
+    inputs = [flat(x) for x in call.inputs]
+    known = {id(old): new for old, new in zip(call.inputs, inputs)}
+    args, kwargs = keras.tree.map_structure(
+        lambda x: known.get(id(x), x), (call.args, call.kwargs)
+    )
+    return dataclasses.replace(call, inputs=inputs, args=args, kwargs=kwargs)
+
+
+def takes_grids(rule: Callable) -> Callable:
+    """Marks a rule that takes tensors with channels on several axes."""
+    GRIDS.add(rule)
+    return rule
 
 
 def register_rule(*kinds: Any) -> Callable:

@@ -8,7 +8,12 @@ import keras
 import numpy as np
 
 from hh_keras.graph.ids import IdTensor, collapse, reshape, rows_after
-from hh_keras.graph.rules.registry import Effect, RuleCall, register_rule
+from hh_keras.graph.rules.registry import (
+    Effect,
+    RuleCall,
+    register_rule,
+    takes_grids,
+)
 
 _L = keras.layers
 
@@ -22,9 +27,24 @@ def _hold(call, x):
 def _reshaped(call, x, shape):
     """The ids of `x` in a new shape, or None if they cannot be followed."""
     ids = reshape(x, shape)
+    if ids is None and len(x.varying) > 1:
+        x, ids = _with_an_axis_held(call, x, shape)
     if ids is None:
         return None
-    return IdTensor(call.rectangle(ids), tuple(shape), rows_after(x, shape))
+    return IdTensor(call.grid(ids), tuple(shape), rows_after(x, shape))
+
+
+def _with_an_axis_held(call, x, shape):
+    """A grid whose ids can be followed once those of one axis stay, as heads must
+    that go into the batch."""
+    for axis in x.varying:
+        rest = {a: call.along(x, a) for a in x.varying if a != axis}
+        y = dataclasses.replace(x, ids=call.spanned(rest, x.rank))
+        ids = reshape(y, shape)
+        if ids is not None:
+            call.freeze(call.along(x, axis), f"{call.path}: in the batch")
+            return y, ids
+    return x, None
 
 
 def _stopped(call, reason):
@@ -51,6 +71,7 @@ def _sizes(call, output, written):
 
 
 @register_rule(_L.Flatten)
+@takes_grids
 def flatten(layer: Any, call: RuleCall) -> Effect:
     x = call.x
     if layer.data_format == "channels_first" and x.rank > 2:
@@ -63,6 +84,7 @@ def flatten(layer: Any, call: RuleCall) -> Effect:
 
 
 @register_rule(_L.Reshape)
+@takes_grids
 def reshape_layer(layer: Any, call: RuleCall) -> Effect:
     _hold(call, call.x)
     output = _reshaped(call, call.x, call.shape)
@@ -73,6 +95,7 @@ def reshape_layer(layer: Any, call: RuleCall) -> Effect:
 
 
 @register_rule("keras.ops.Reshape")
+@takes_grids
 def reshape_operation(op: Any, call: RuleCall) -> Effect:
     _hold(call, call.x)
     output = _reshaped(call, call.x, call.shape)
@@ -89,29 +112,34 @@ def _transposed(x, order, shape):
 
 
 @register_rule(_L.Permute)
+@takes_grids
 def permute(layer: Any, call: RuleCall) -> Effect:
     return Effect(_transposed(call.x, (0, *layer.dims), call.shape))
 
 
 @register_rule("keras.ops.Transpose")
+@takes_grids
 def transpose(op: Any, call: RuleCall) -> Effect:
     order = op.axes or tuple(reversed(range(call.x.rank)))
     return Effect(_transposed(call.x, order, call.shape))
 
 
 @register_rule("keras.ops.Swapaxes")
+@takes_grids
 def swapaxes(op: Any, call: RuleCall) -> Effect:
     ids = np.swapaxes(call.x.ids, op.axis1, op.axis2)
     return Effect(IdTensor(ids, tuple(call.shape)))
 
 
 @register_rule("keras.ops.Moveaxis")
+@takes_grids
 def moveaxis(op: Any, call: RuleCall) -> Effect:
     ids = np.moveaxis(call.x.ids, op.source, op.destination)
     return Effect(IdTensor(ids, tuple(call.shape)))
 
 
 @register_rule("keras.ops.Squeeze", "keras.ops.ExpandDims")
+@takes_grids
 def unit_axes(op: Any, call: RuleCall) -> Effect:
     """Axes of size 1 come and go; the others keep their order."""
     x, axes = call.x, op.axis
@@ -174,6 +202,7 @@ def repeat_vector(layer: Any, call: RuleCall) -> Effect:
 
 
 @register_rule("keras.ops.BroadcastTo")
+@takes_grids
 def broadcast_to(op: Any, call: RuleCall) -> Effect:
     x = call.x
     missing = len(call.shape) - x.rank
@@ -184,11 +213,13 @@ def broadcast_to(op: Any, call: RuleCall) -> Effect:
 
 
 @register_rule("keras.ops.Flip")
+@takes_grids
 def flip(op: Any, call: RuleCall) -> Effect:
     return Effect(IdTensor(np.flip(call.x.ids, op.axis), tuple(call.shape)))
 
 
 @register_rule("keras.ops.Split")
+@takes_grids
 def split(op: Any, call: RuleCall) -> Effect:
     x, axis = call.x, op.axis % call.x.rank
     if axis == 0 and x.shape[0] is None:
@@ -216,15 +247,54 @@ def _split_batch(op, call):
 
 
 @register_rule("keras.ops.Unstack")
+@takes_grids
 def unstack(op: Any, call: RuleCall) -> Effect:
     axis = op.axis % call.x.rank
-    if axis in call.x.varying or call.x.shape[axis] is None:
+    if call.x.shape[axis] is None or call.x.varying == (axis,):
         return call.stops("takes channels, or examples, one by one")
+    if axis in call.x.varying:
+        call.freeze(call.along(call.x, axis), f"{call.path}: takes them one by one")
+        pieces = [collapse(call.x.ids.take(k, axis)) for k in range(len(call.shapes))]
+        return Effect([IdTensor(x, tuple(s)) for x, s in zip(pieces, call.shapes)])
     ids = call.x.ids.take(0, axis)
     return Effect([IdTensor(ids, tuple(shape)) for shape in call.shapes])
 
 
+@register_rule("keras.ops.Repeat")
+@takes_grids
+def repeat(op: Any, call: RuleCall) -> Effect:
+    """Each number several times, as keys for all the heads that share them."""
+    if not isinstance(op.repeats, int) or op.axis is None:
+        return call.stops("repeats numbers in several ways")
+    axis = op.axis % call.x.rank
+    if axis not in call.x.varying:
+        return call.passes()
+    ids = np.repeat(call.x.ids, op.repeats, axis)
+    return Effect(IdTensor(ids, tuple(call.shape)))
+
+
+@register_rule("keras.ops.Take")
+@takes_grids
+def take(op: Any, call: RuleCall) -> Effect:
+    """Places of a table by their numbers, all channels of each."""
+    if len(call.inputs) > 2 or op.axis is None:
+        return call.stops("takes places of a flat table")
+    table = call.args[0]
+    axis = op.axis % table.rank if isinstance(table, IdTensor) else 0
+    if len(call.inputs) == 2:
+        call.freeze(call.inputs[1], f"{call.path}: channels used as indices")
+    if not isinstance(table, IdTensor):
+        return Effect(call.fixed(call.shape, "a table of constants"))
+    if axis in table.varying:
+        return call.stops("picks channels by numbers")
+    more = len(call.shape) - table.rank
+    before, behind = table.ids.shape[:axis], table.ids.shape[axis + 1 :]
+    ids = table.ids.reshape((*before, *(1,) * (more + 1), *behind))
+    return Effect(IdTensor(ids, tuple(call.shape)))
+
+
 @register_rule("keras.ops.GetItem")
+@takes_grids
 def get_item(op: Any, call: RuleCall) -> Effect:
     """Slices of channels move with the channels that are left before them."""
     x = call.x
@@ -248,6 +318,9 @@ def get_item(op: Any, call: RuleCall) -> Effect:
             continue
         if axis in x.varying:
             picked, moved = _slice_channels(call, x, axis, k)
+            if moved is None and isinstance(k, int) and len(x.varying) > 1:
+                call.freeze(call.along(x, axis), f"{call.path}: picks one of them")
+                moved = k
             if moved is None:
                 return call.stops("picks channels one by one or with a stride")
             index.append(picked)
@@ -263,6 +336,7 @@ def get_item(op: Any, call: RuleCall) -> Effect:
 
 
 @register_rule("keras.ops.Slice")
+@takes_grids
 def slice_operation(op: Any, call: RuleCall) -> Effect:
     """A block of a tensor: an axis of channels is taken whole, or cut at a place."""
     x = call.x
