@@ -128,7 +128,8 @@ def compared(
         )(head)
     else:
         answer = _filtered if kind == "filter" else _descended
-        maps = answer(*_adapted(z, x, strides), strides, side, size)
+        own, other = _adapted(z, x, strides)
+        maps = answer(own, other, strides, side, size)
         score = layers.Average(name="response")(maps) if len(maps) > 1 else maps[0]
         if not boxes:
             return score
