@@ -76,22 +76,7 @@ export class Tracker {
     this.first = Math.sqrt(width * height);
     this.frame = [frame.width, frame.height];
     this.frames = 0;
-    const pixels = this.pixelsOf(frame, meanColour(frame));
-    this.kernel = await this.run.exemplar(pixels);
-    this.correction = [1, 1];
-    if (this.told.sides) await this.correct(pixels);
-  }
-
-  /** How wrong the sides are that are told of the first frame, whose sides are known. */
-  async correct(pixels) {
-    const { cells, settings: { trust } } = this.told;
-    const map = await this.run.search(pixels, this.kernel);
-    let best = 0;
-    for (let k = 0; k < cells * cells; k++) if (map[5 * k] > map[5 * best]) best = k;
-    this.correction = this.size.map((size, k) => {
-      const told = map[5 * best + 1 + k] + map[5 * best + 3 + k];
-      return clip(size / this.first / Math.max(told, 1e-3), 1 / trust, trust);
-    });
+    this.kernel = await this.run.exemplar(this.pixelsOf(frame, meanColour(frame)));
   }
 
   /** Finds the target in the next frame: `{box, score, lost}`. */
@@ -117,7 +102,7 @@ export class Tracker {
     if (sides) {
       const start = (row * cells + column) * depth + 1;
       const [left, top, right, bottom] = Array.from(
-        map.subarray(start, start + 4), (each, k) => each * base * this.correction[k % 2],
+        map.subarray(start, start + 4), (each) => each * base,
       );
       place = [place[0] + (right - left) / 2 / cell, place[1] + (bottom - top) / 2 / cell];
       size = [left + right, top + bottom];

@@ -28,8 +28,6 @@ class Settings:
             near where it was.
         lost: a score below it leaves size and kernel as they are.
         grow: how many times larger or smaller a target may become in all.
-        trust: factor by which the sides that a network tells may be corrected at most,
-            by those of the first frame, which are known.
     """
 
     rate: float = 0.05
@@ -41,7 +39,6 @@ class Settings:
     window: float = 0.2
     lost: float = 0.15
     grow: float = 6.0
-    trust: float = 1.5
 
 
 class Tracker:
@@ -80,16 +77,7 @@ class Tracker:
         self.size = np.asarray(box, float)[2:]
         self.first = np.sqrt(np.prod(self.size))
         self.score, self.frames = 1.0, 0
-        image = self._image(frame, mean_colour(frame))
-        self.kernel = self.exemplar(image)
-        self.correction = np.ones(2)
-        if self.sides:
-            found = self.search([image, *self.kernel])[0]
-            row, column = np.unravel_index(found[..., 0].argmax(), found.shape[:2])
-            told = found[row, column, 1:3] + found[row, column, 3:5]
-            wrong = self.size / self.first / np.maximum(told, 1e-3)
-            most = self.settings.trust
-            self.correction = np.clip(wrong, 1 / most, most)
+        self.kernel = self.exemplar(self._image(frame, mean_colour(frame)))
 
     def update(self, frame: np.ndarray) -> tuple[np.ndarray, float]:
         """Finds the target in the next frame.
@@ -111,7 +99,7 @@ class Tracker:
         cell = CONTEXT * base * scales[best] / cells
         place = np.array([column, row]) + 0.5 - cells / 2
         if self.sides:
-            sides = found[best, row, column, 1:] * base * np.tile(self.correction, 2)
+            sides = found[best, row, column, 1:] * base
             middle = self.centre + place * cell + (sides[2:] - sides[:2]) / 2
             size = sides[:2] + sides[2:]
         else:
