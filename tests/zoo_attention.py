@@ -240,8 +240,7 @@ def einsum_heads():
     i = keras.Input((6, 8))
     x = L.Dense(10)(i)
     q, k, v = (
-        L.EinsumDense("abc,cde->abde", (6, 3, n), bias_axes="de")(x)
-        for n in (4, 4, 5)
+        L.EinsumDense("abc,cde->abde", (6, 3, n), bias_axes="de")(x) for n in (4, 4, 5)
     )
     q, k = L.LayerNormalization()(q), L.LayerNormalization()(k)
     scores = ops.softmax(ops.einsum("bthd,bshd->bhts", q, k))
