@@ -6,6 +6,7 @@ import pytest
 from keras import layers as L
 
 import hh_keras as hh
+from hh_keras.search.shrink import apply_plan
 from tests.zoo import ZOO, example, randomize
 
 
@@ -66,14 +67,16 @@ def test_zeros_count_again_with_a_warning():
         hh.fold_scales(scaled)
 
 
-def test_heads_are_removed_by_what_calibration_data_tell():
-    model = randomize(ZOO["vit"]())
-    x = example(model, 64)
-    budget = hh.Budget(macs=0.5 * hh.cost(model).macs)
-    found = hh.shrink(model, budget=budget, weights="inherit", calibration=x)
-    assert found.kept.share == found.kept.share
-    layers = [x for x in found.model.layers if isinstance(x, L.MultiHeadAttention)]
-    assert sum(x.num_heads for x in layers) < 8
+def test_heads_have_a_place_in_the_order_of_elimination():
+    """Of what no kernel reads, such as what queries and keys meet by, none is known."""
+    i = keras.Input((6, 8))
+    y = L.MultiHeadAttention(4, 3, name="heads")(L.Dense(8)(i), i)
+    model = randomize(keras.Model(i, L.Dense(3)(y)))
+    channels, data = hh.trace(model), [(example(model, 64), None)]
+    scores = hh.score_channels(model, data, criterion="obs")
+    assert scores[channels.group("heads").ids].min() < 1
+    assert scores[channels.group("heads:2").ids].min() < 1
+    assert scores[channels.group("heads:1").ids].min() == 1
 
 
 def test_what_left_is_made_up_for_within_attention():
@@ -88,8 +91,6 @@ def test_what_left_is_made_up_for_within_attention():
     keep[channels.group("wide").ids[6:]] = False
     plan = hh.Plan.of(channels, keep)
     x = example(model, 256)
-    from hh_keras.search.shrink import apply_plan
-
     mended = apply_plan(model, model, plan, calibration=x).model
 
     def error(m):
