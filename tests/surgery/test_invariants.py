@@ -214,6 +214,9 @@ PROFILED = [
     "own_producers",
     "time_distributed",
     "folded_by_a_lambda",
+    "convnext",
+    "normalised_over_channels",
+    "heads_by_hand",
 ]
 
 

@@ -1,0 +1,99 @@
+"""What attention and normalisation over channels do beyond the invariants."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+
+import hh_keras as hh
+from hh_keras.search.shrink import apply_plan
+from tests.zoo import ZOO, example, randomize
+
+
+def groups(name):
+    return {g.name: g for g in hh.trace(ZOO[name]()).groups if not g.frozen}
+
+
+def test_keys_shared_by_heads_leave_with_them_and_rotary_pairs_together():
+    found = groups("small_gpt")
+    producers = {g.producers: len(g) for g in found.values()}
+    heads = [n for p, n in producers.items() if len(p) == 3]
+    pairs = [n for p, n in producers.items() if len(p) == 2 and n == 3]
+    assert heads == [2, 2] and pairs == [3, 3]
+
+
+def kept_of(model, channels, group, count):
+    keep = np.ones(channels.size, bool)
+    keep[channels.group(group).ids[count:]] = False
+    return hh.rebuild(model, hh.Plan.of(channels, keep))
+
+
+def test_one_head_less_is_written_in_the_config():
+    i = keras.Input((5, 12))
+    x = L.Dense(8)(i)
+    y = L.MultiHeadAttention(4, 6, value_dim=3, name="heads")(x, x)
+    model = randomize(keras.Model(i, L.Dense(2)(y)))
+    channels = hh.trace(model)
+    layer = kept_of(model, channels, "heads", 3).get_layer("heads")
+    assert (layer.num_heads, layer.key_dim, layer.value_dim) == (3, 6, 3)
+    layer = kept_of(model, channels, "heads:1", 2).get_layer("heads")
+    assert (layer.num_heads, layer.key_dim, layer.value_dim) == (4, 2, 3)
+
+
+def test_scales_tell_what_statistics_lose():
+    """A channel that nothing reads but a mean has a slope all the same."""
+    i = keras.Input((4,))
+    x = L.Dense(6, name="made")(i)
+    y = L.LayerNormalization(epsilon=1e-6)(x)
+    read = L.Dense(1)
+    model = randomize(keras.Model(i, read(y)))
+    kernel = np.asarray(read.kernel).copy()
+    kernel[0] = 0
+    read.kernel.assign(kernel)
+    x = example(model, 8)
+    scores = hh.score_channels(model, [(x, np.zeros((8, 1)))], "mse", "gradient", 1)
+    first = hh.trace(model).group("made").ids[0]
+    assert scores[first] > 1e-3
+
+
+def test_zeros_count_again_with_a_warning():
+    model = randomize(ZOO["convnext"]())
+    scaled = hh.add_scales(model)
+    (gamma,) = [v for v in scaled.variables if v.path.startswith("channel_scale")]
+    value = np.ones(gamma.shape)
+    value[hh.trace(model).groups[1].ids[0]] = 0
+    gamma.assign(value)
+    with pytest.warns(UserWarning, match="count again"):
+        hh.fold_scales(scaled)
+
+
+def test_heads_have_a_place_in_the_order_of_elimination():
+    """Of what no kernel reads, such as what queries and keys meet by, none is known."""
+    i = keras.Input((6, 8))
+    y = L.MultiHeadAttention(4, 3, name="heads")(L.Dense(8)(i), i)
+    model = randomize(keras.Model(i, L.Dense(3)(y)))
+    channels, data = hh.trace(model), [(example(model, 64), None)]
+    scores = hh.score_channels(model, data, criterion="obs")
+    assert scores[channels.group("heads").ids].min() < 1
+    assert scores[channels.group("heads:2").ids].min() < 1
+    assert scores[channels.group("heads:1").ids].min() == 1
+
+
+def test_what_left_is_made_up_for_within_attention():
+    """Inputs of a few directions: what left can be told from what stays."""
+    i = keras.Input((6, 12))
+    x = L.Dense(3)(i)
+    x = L.Dense(12, name="wide")(x)
+    y = L.MultiHeadAttention(2, 4)(x, x)
+    model = randomize(keras.Model(i, L.Dense(3)(y)))
+    channels = hh.trace(model)
+    keep = np.ones(channels.size, bool)
+    keep[channels.group("wide").ids[6:]] = False
+    plan = hh.Plan.of(channels, keep)
+    x = example(model, 256)
+    mended = apply_plan(model, model, plan, calibration=x).model
+
+    def error(m):
+        return float(np.abs(np.asarray(m(x)) - np.asarray(model(x))).mean())
+
+    assert error(mended) < 0.05 * error(hh.rebuild(model, plan))
