@@ -221,7 +221,7 @@ def test_folders_of_videos(monkeypatch, parts):
         return [Video(f"{part}{k}", [], np.zeros((0, 4))) for k in range(3)]
 
     fake = types.SimpleNamespace(open_videos=open_videos)
-    monkeypatch.setitem(sys.modules, "hh_keras.tasks.tracking.sequences", fake)
+    monkeypatch.setitem(sys.modules, "hh_keras.tasks.tracking.data.sequences", fake)
     targets = open_targets("some_folder")
     names = [[v.name for v in part] for part in (targets.train, targets.validation)]
     if len(parts) == 2:
