@@ -60,8 +60,24 @@ def from_function(
     return model if model.built else _built(model, image_shape, spec)
 
 
+def tells_itself(spec: str) -> bool:
+    """Whether `module:function` builds a model without being told of any data."""
+    if ":" not in spec:
+        return False
+    function = _import(spec)
+    return not _accepted(function, dict.fromkeys(_OFFERED))
+
+
+_OFFERED = ("image_shape", "input_shape", "num_classes", "classes", "scale")
+
+
 def _built(model, image_shape, spec):
     """A class of models, or a Sequential one, learns from a call what it takes."""
+    if image_shape is None:
+        raise ModelError(
+            f"{spec} returned a model that is not built: call it once on what it takes "
+            "before it is returned."
+        )
     several = isinstance(image_shape[0], (tuple, list))
     shapes = [(None, *each) for each in (image_shape if several else [image_shape])]
     try:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hh_keras.graph.calls import calls
+from hh_keras.graph.calls import as_graph, calls
 from hh_keras.graph.heads import ends_in
 from hh_keras.training.strategy import chiefs
 
@@ -126,14 +126,14 @@ def matches(
         batches: of images, some of those to train on.
 
     Returns:
-        List of `Match`, first that of the outputs; without batches, that alone.
+        List of `Match`, first those of the outputs; without batches, these alone.
     """
     ours, theirs = block_ends(student), block_ends(teacher)
     pairs = [(ours[name], theirs[name]) for name in ours if name in theirs]
     pairs = [(s, t) for s, t in pairs if s.shape[1:-1] == t.shape[1:-1]]
-    outputs = Match(student.outputs[0], teacher.outputs[0])
+    outputs = [Match(*pair) for pair in zip(student.outputs, teacher.outputs)]
     if not pairs:
-        return [outputs]
+        return outputs
     s, t = (list(tensors) for tensors in zip(*pairs))
     both = keras.Model(images_of(student), s), keras.Model(images_of(teacher), t)
     sums: list = [_Sums() for _ in pairs]
@@ -142,12 +142,14 @@ def matches(
         for total, s, t in zip(sums, *values):
             total.add(_rows(s), _rows(t))
     found = [total.match(*pair) for total, pair in zip(sums, pairs) if total.count]
-    return [outputs, *(match for match in found if match)]
+    return [*outputs, *(match for match in found if match)]
 
 
 def images_of(model: keras.Model) -> Any:
-    """A model's input if it has one, else the list of them."""
-    return model.inputs if len(model.inputs) > 1 else model.inputs[0]
+    """A model's inputs as it takes them: one, a list, or a dict."""
+    struct = as_graph(model)._inputs_struct
+    alone = isinstance(struct, (list, tuple)) and len(struct) == 1
+    return struct[0] if alone else struct
 
 
 def _rows(x):
