@@ -52,7 +52,9 @@ def number(key: str, label: str | None = None, lower: bool = False) -> Goal:
     more, less = words[::-1] if lower else words
 
     def change(before: Any, after: Any) -> str:
-        return f"{after - before:+.4g}"
+        if before is None or after is None:
+            return _digits(None)
+        return _signed(after - before)
 
     return Goal(
         key,
@@ -60,7 +62,7 @@ def number(key: str, label: str | None = None, lower: bool = False) -> Goal:
         _digits,
         change,
         _digits,
-        lambda change: f"{change:+.4g}",
+        _signed,
         lambda value, _: _digits(value),
         more,
         less,
@@ -69,7 +71,11 @@ def number(key: str, label: str | None = None, lower: bool = False) -> Goal:
 
 
 def _digits(value):
-    return f"{value:.4g}"
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _signed(change):
+    return f"{change:+.4g}".replace("-", "−") if change else "±0"
 
 
 LOSS = number("loss", lower=True)

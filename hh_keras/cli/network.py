@@ -59,7 +59,7 @@ def alone(args: FlagValues) -> tuple[keras.Model, Unlabelled]:
     return model, Unlabelled(args.calibrate, _known(args, shape))
 
 
-def bare(args: FlagValues) -> tuple[keras.Model, Unlabelled]:
+def bare(args: FlagValues) -> tuple[keras.Model, ImageData | Unlabelled]:
     """Builds a model that tells itself what it takes, for a search without data.
 
     Any number of inputs and outputs.
@@ -68,11 +68,14 @@ def bare(args: FlagValues) -> tuple[keras.Model, Unlabelled]:
         ModelError: it cannot be had, or takes inputs of any size.
     """
     model = _saveable(args, None, None)
+    if not model.built:  # data tell it what it takes
+        return load(args)
     shapes = tuple(tuple(x.shape[1:]) for x in as_graph(model).inputs)
     if len(shapes) == 1 and len(shapes[0]) == 3 and args.image_size:
         shapes = (filled(shapes[0], (*args.image_size, None)),)
     for shape in shapes:
         _known(args, shape)
+        _check_size(args, shape)
     return model, Unlabelled("no data", shapes[0] if len(shapes) == 1 else shapes)
 
 
@@ -88,6 +91,8 @@ def _known(args, shape):
 def _saveable(args, image_shape, num_classes):
     """The model, if the files that a command leaves can be read back."""
     model = build(args, image_shape, num_classes)
+    if image_shape is None and not model.built:
+        return model
     if ":" in args.model and not models.names_file(args.model):
         try:
             check_can_be_saved(model)
@@ -127,6 +132,8 @@ def build(
                 model = sources.from_function(
                     args.model, shape, num_classes, model_args, scale
                 )
+            if shape is None and not model.built:
+                return model
             model = _opened(model, shape)
             if shape is not None:
                 shape = _insisted(args, model, shape)
@@ -180,13 +187,17 @@ def _insisted(args, model, wanted):
     if several(wanted):
         return tuple(found)
     (shape,) = found
+    _check_size(args, shape)
+    return shape
+
+
+def _check_size(args, shape):
     if len(shape) == 3 and args.image_size and shape[:2] != tuple(args.image_size):
         raise ModelError(
             f"--image_size={args.image_size[0]}x{args.image_size[1]} does not fit: "
             f"--model={args.model} takes {shape[0]}x{shape[1]} images. "
             "Leave --image_size out."
         )
-    return shape
 
 
 def save_model(model: keras.Model, path: pathlib.Path) -> None:

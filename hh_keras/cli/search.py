@@ -325,7 +325,8 @@ def left_alone_line(notes: Mapping) -> str:
     names = notes.get("left_alone")
     if not names:
         return ""
-    return f"\n  left alone {len(names)} groups: {some(names)}"
+    groups = f"{len(names)} group{'s' * (len(names) != 1)}"
+    return f"\n  left alone {groups}: {some(names)}"
 
 
 def kept_lines(kept: hh_keras.Kept) -> str:

@@ -18,7 +18,7 @@ __all__ = ["call", "from_file", "from_function"]
 
 def from_function(
     spec: str,
-    image_shape: tuple,
+    image_shape: tuple | None,
     num_classes: int | None,
     model_args: dict | None = None,
     scale: int | None = None,
@@ -31,7 +31,8 @@ def from_function(
 
     Args:
         spec: import path, `"package.module:function"`.
-        image_shape: `(height, width, channels)`; of several images, their shapes.
+        image_shape: `(height, width, channels)`; of several images, their shapes. None:
+            a model that is not built stays so.
         num_classes: number of classes.
         model_args: dict of further arguments.
         scale: how many times larger the images become; None is not handed on.
@@ -57,7 +58,9 @@ def from_function(
         raise ModelError(
             f"{spec} returned {type(model).__name__}; it must return a keras.Model."
         )
-    return model if model.built else _built(model, image_shape, spec)
+    if model.built or image_shape is None:
+        return model
+    return _built(model, image_shape, spec)
 
 
 def tells_itself(spec: str) -> bool:
@@ -73,11 +76,6 @@ _OFFERED = ("image_shape", "input_shape", "num_classes", "classes", "scale")
 
 def _built(model, image_shape, spec):
     """A class of models, or a Sequential one, learns from a call what it takes."""
-    if image_shape is None:
-        raise ModelError(
-            f"{spec} returned a model that is not built: call it once on what it takes "
-            "before it is returned."
-        )
     several = isinstance(image_shape[0], (tuple, list))
     shapes = [(None, *each) for each in (image_shape if several else [image_shape])]
     try:

@@ -8,7 +8,7 @@ and features of networks that have nothing in common are left out.
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -143,6 +143,40 @@ def matches(
             total.add(_rows(s), _rows(t))
     found = [total.match(*pair) for total, pair in zip(sums, pairs) if total.count]
     return [*outputs, *(match for match in found if match)]
+
+
+def spread_over(
+    found: Sequence[Match], teacher: keras.Model, batches: Iterable
+) -> list[Match]:
+    """Gives outputs of one number the teacher's variance over several batches.
+
+    A batch may hold few examples, or one, over which a number hardly varies.
+
+    Args:
+        found: of outputs, in the order of the teacher's; others stay as they are.
+        teacher: the original.
+        batches: of images; without any, all stay as they are.
+    """
+    single = [k for k, match in enumerate(found) if _is_number(match.teacher)]
+    batches = list(batches) if single else []
+    if not batches:
+        return list(found)
+    answers = [keras.tree.flatten(teacher(x, training=False)) for x in batches]
+    spreads = {
+        k: found[k].variance(tf.concat([each[k] for each in answers], 0))
+        for k in single
+    }
+    agreed = chiefs(np.array(list(spreads.values()), "float32"))
+    known = dict(zip(spreads, map(float, agreed)))
+    return [
+        dataclasses.replace(match, spread=known[k]) if k in known else match
+        for k, match in enumerate(found)
+    ]
+
+
+def _is_number(tensor):
+    several = any(size != 1 for size in tensor.shape[1:])
+    return not several and "float" in tensor.dtype
 
 
 def images_of(model: keras.Model) -> Any:

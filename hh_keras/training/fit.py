@@ -416,11 +416,12 @@ class _OneTraining(keras.callbacks.CallbackList):
 
 
 def steps_per_epoch(dataset: tf.data.Dataset) -> int:
-    """Counts the batches of a tf.data dataset, by a pass over it if need be.
+    """Counts the batches of a data set, by a pass over it if need be.
 
     Raises:
         HHError: the dataset never ends.
     """
+    dataset = as_dataset(dataset)
     count = int(dataset.cardinality())
     if count == tf.data.INFINITE_CARDINALITY:
         raise HHError("training: the training data never end; use .take(steps).")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hh_keras.errors import HHError
 from hh_keras.graph.heads import ends_in, gives_classes, known_outputs, output_names
 from hh_keras.training import distillation
-from hh_keras.training.features import images_of, matches
+from hh_keras.training.features import images_of, matches, spread_over
 from hh_keras.training.recipes import Recipe
 from hh_keras.training.task import Task
 
@@ -149,8 +149,10 @@ def _added(parts):
 
 
 def _match(loss, model, teacher, weight, feature_weight, images):
-    every = matches(model, teacher, images if feature_weight else ())
     count = len(known_outputs(model))
+    images = list(images) if feature_weight else images
+    every = matches(model, teacher, images if feature_weight else ())
+    every[:count] = spread_over(every[:count], teacher, images)
     found = every[count:]
     wanted = keras.Model(images_of(teacher), [m.teacher for m in every])
 

@@ -14,6 +14,18 @@ from hh_keras.training.losses import by_output, losses, of_keras
 from hh_keras.training.recipes import Recipe
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Evaluation:
+    """What a task is evaluated by unless it says otherwise: all that it knows."""
+
+    task: "Task"
+
+    def __call__(self, model: keras.Model, dataset: Any) -> dict[str, float]:
+        task = self.task
+        judged = task.measures, task.metrics, task.weighted_metrics
+        return evaluate(model, dataset, task.losses(model), *judged)
+
+
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Task:
     """All that training, search and report need to know of a task.
@@ -74,31 +86,36 @@ class Task:
     data: Callable | None = None
 
     def __post_init__(self):
-        if self.evaluate is None:
-
-            def whole(model, dataset):
-                return evaluate(
-                    model,
-                    dataset,
-                    self.losses(model),
-                    self.measures,
-                    self.metrics,
-                    self.weighted_metrics,
-                )
-
-            object.__setattr__(self, "evaluate", whole)
+        if self.evaluate is None or isinstance(self.evaluate, _Evaluation):
+            object.__setattr__(self, "evaluate", _Evaluation(self))
 
     def losses(self, model: keras.Model, label_smoothing: float = 0.0) -> Callable:
         """The losses of a model's outputs, see `hh_keras.training.losses.losses`."""
         loss = self.loss
         if callable(loss) and not of_keras(loss):
-            loss = loss(model, label_smoothing)
+            loss = self._made(model, label_smoothing)
         elif label_smoothing:
             raise HHError(
                 f"label_smoothing={label_smoothing:g}: this task's loss is Keras' own; "
                 "give it there, such as CategoricalCrossentropy(label_smoothing=0.1)."
             )
         return losses(loss, model, self.weights)
+
+    def _made(self, model, label_smoothing):
+        hint = (
+            f"task {self.name!r}: its loss must be a function of a model that returns "
+            "one of labels and outputs: loss=lambda model, label_smoothing=0.0: "
+            "my_loss; or what model.compile takes, {'output': my_loss}."
+        )
+        try:
+            loss = self.loss(model, label_smoothing)
+        except HHError:
+            raise
+        except Exception as error:  # my_loss itself, called with a model
+            raise HHError(f"{hint} ({type(error).__name__}: {error})") from error
+        if not callable(loss) and not isinstance(loss, (dict, list, tuple, str)):
+            raise HHError(f"{hint} It returned {type(loss).__name__}.")
+        return loss
 
     def scale(self, model: keras.Model) -> dict[str, float]:
         """Output name → weight of its loss."""

@@ -185,6 +185,7 @@ def test_keras_own_batches():
         ),
         ({"loss": LOSSES, "weights": {"knd": 2.0}}, "no output 'knd'.*mean 'kind'"),
         ({"loss": ["mse"]}, "there are 1 for 2 outputs"),
+        ({"loss": lambda y, p: y - p}, "loss=lambda model"),
         ({"loss": "mze"}, "output 'kind': Keras knows no loss 'mze'"),
         (
             {

@@ -12,6 +12,7 @@ from hh_keras.models.sources import import_module
 from hh_keras.models.suggestions import did_you_mean
 from hh_keras.tasks.application import Application
 from hh_keras.tasks.own.data import load
+from hh_keras.tasks.own.pictures import pictures
 from hh_keras.tasks.plain import plain
 from hh_keras.training import Task
 
@@ -24,7 +25,10 @@ def prepare(args: FlagValues) -> None:
 def application(args: FlagValues) -> Application:
     """What the commands do for --task=module:TASK."""
     task = named(args.task)
-    return plain(task, functools.partial(load, task))
+    return dataclasses.replace(
+        plain(task, functools.partial(load, task)),
+        pictures=functools.partial(pictures, task),
+    )
 
 
 @functools.cache
