@@ -28,16 +28,17 @@ def place(tmp_path, monkeypatch):
     sys.modules.pop(MODULE, None)
 
 
-SMALL = ("--epochs=1", "--batch_size=64", "--search_batches=1", "--limit=128")
+SMALL = ("--batch_size=64", "--limit=128")
+SEARCH = ("--search_batches=1", "--width_mult=1", "--macs=0.6x")
 
 
 def test_it_is_searched_trained_and_evaluated(place):
     task = f"--task={MODULE}:TASK"
-    flags = [task, "--workdir=runs/search", "--criterion=gradient", "--macs=0.6x"]
-    done = run("shrink", *flags, *SMALL[1:], "--freeze=kind", "--width_mult=1")
+    flags = [task, "--workdir=runs/search", "--criterion=gradient", "--freeze=kind"]
+    done = run("shrink", *flags, *SMALL, *SEARCH)
     assert done.returncode == 0, done.stderr
     model = f"--model={place}/runs/search/lw_dna.keras"
-    done = run("train", task, model, *SMALL, "--workdir=runs/train")
+    done = run("train", task, model, *SMALL, "--epochs=1", "--workdir=runs/train")
     assert done.returncode == 0, done.stderr
     assert re.search(r"loss [\d.]+ on 64 validation images", done.stdout)
     results = json.loads((place / "runs/train/results.json").read_text())
@@ -45,13 +46,14 @@ def test_it_is_searched_trained_and_evaluated(place):
     total = results["kind_loss"] + 5 * results["light_loss"]
     assert results["loss"] == pytest.approx(total, rel=1e-4)
     trained = f"--model={place}/runs/train/model.keras"
-    done = run("evaluate", task, trained, *SMALL[1:2])
+    done = run("evaluate", task, trained, *SMALL)
     assert f"loss {results['loss']:.4g} on 64" in done.stdout, done.stderr
 
 
 @pytest.mark.slow
 def test_it_goes_the_whole_way(place):
-    done = run("run", f"--task={MODULE}:TASK", *SMALL[:3], "--workdir=runs/two")
+    flags = [*SMALL, *SEARCH, "--epochs=1", "--workdir=runs/two"]
+    done = run("run", f"--task={MODULE}:TASK", *flags)
     assert done.returncode == 0, done.stderr
     found = json.loads((place / "runs/two/results.json").read_text())
     assert found["parity"]["float32"]["relative"] < 1e-4

@@ -181,7 +181,7 @@ def test_keras_own_batches():
         ({"loss": {"kind": "mse"}}, "output 'light' has no loss: give it one, or None"),
         (
             {"loss": {**LOSSES, "lihgt": "mse"}},
-            "'lihgt'.*no output.*kind, light. Did you mean 'light'",
+            "no output 'lihgt'.*kind, light. Did you mean 'light'",
         ),
         ({"loss": LOSSES, "weights": {"knd": 2.0}}, "no output 'knd'.*mean 'kind'"),
         ({"loss": ["mse"]}, "there are 1 for 2 outputs"),
