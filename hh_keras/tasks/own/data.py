@@ -13,12 +13,21 @@ from hh_keras.data.batches import as_dataset
 from hh_keras.errors import DataError, HHError
 from hh_keras.flag import given
 from hh_keras.graph.calls import as_graph, match_inputs
+from hh_keras.models.sources import call
 from hh_keras.tasks.classification import data as labelled
 from hh_keras.training import Task
 from hh_keras.training.trainee import unpacked
 
-OFFERED = ("batch_size", "seed", "dataset", "image_size", "augment", "view")
-"""Flags that `Task.data` may ask for, by the names of its arguments."""
+OFFERED: Mapping[str, Any] = {
+    "batch_size": 64,
+    "seed": 0,
+    "dataset": "embedded",
+    "image_size": None,
+    "augment": "none",
+    "view": None,
+}
+"""Flags that `Task.data` may ask for, by the names of its arguments; and what they are
+where a command does not have them."""
 
 
 def load(
@@ -68,15 +77,16 @@ def _read(task, args):
 
 
 def _called(task, args):
-    offered = {name: args[name].value for name in OFFERED if name in args}
+    offered = {name: given(args, name, usual) for name, usual in OFFERED.items()}
     takes = inspect.signature(task.data).parameters
-    for name in offered:
-        if args[name].present and name not in takes and name != "seed":
+    for name in set(offered) & set(args) - {"seed"}:
+        if args[name].present and name not in takes:
             raise HHError(
                 f"--{name} is given, but the data of --task={args.task} take no such "
                 f"argument: write def data({name}, ...), or leave it out."
             )
-    return task.data(**{name: v for name, v in offered.items() if name in takes})
+    wanted = {name: value for name, value in offered.items() if name in takes}
+    return call(task.data, wanted, f"--task={args.task}: its data")
 
 
 def _flat(shapes):
