@@ -103,7 +103,7 @@ def _makers(channel_map):
     owner = np.empty(channel_map.size, int)
     for k, group in enumerate(channel_map.groups):
         owner[group.ids.start : group.ids.stop] = k
-    found: list = [(set(group.producers), set()) for group in channel_map.groups]
+    found = [(set(group.producers), set()) for group in channel_map.groups]
     for path, ids in channel_map.outputs.items():
         if channel_map.sites[path].weights:
             for k in np.unique(owner[ids[ids >= 0]]):

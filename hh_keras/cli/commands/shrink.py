@@ -21,6 +21,7 @@ everything in one go.
 """
 
 import time
+from collections.abc import Callable
 
 from absl.flags import FlagValues
 
@@ -49,7 +50,7 @@ def main(args: FlagValues) -> None:
         print(f"Nothing to do: {run.path} holds this very run, finished.")
         return
     started = time.perf_counter()
-    load = network.load
+    load: Callable = network.load
     if search.without_dataset(args):
         load = network.alone
     elif search.without_data(args):

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from hh_keras.errors import HHError, ModelError
-from hh_keras.goal import LOSS, Goal, number
+from hh_keras.goal import LOSS, number
 from hh_keras.graph.heads import known_outputs, output_names
 from hh_keras.training import Task
 from hh_keras.training.losses import by_output
@@ -99,7 +99,7 @@ def _name(loss):
     return getattr(loss, "name", None) or getattr(loss, "__name__", "")
 
 
-def _goal(goal, lower, names, metrics, weighted) -> Goal:
+def _goal(goal, lower, names, metrics, weighted):
     if goal == "loss":
         return LOSS
     if lower is None:
