@@ -68,9 +68,9 @@ def bare(args: FlagValues) -> tuple[keras.Model, ImageData | Unlabelled]:
         ModelError: it cannot be had, or takes inputs of any size.
     """
     model = _saveable(args, None, None)
-    if not model.built:  # data tell it what it takes
+    if not _tells(model):  # data tell it what it takes
         return load(args)
-    shapes = tuple(tuple(x.shape[1:]) for x in as_graph(model).inputs)
+    shapes = tuple(tuple(x.shape[1:]) for x in _inputs(args, model))
     if len(shapes) == 1 and len(shapes[0]) == 3 and args.image_size:
         shapes = (filled(shapes[0], (*args.image_size, None)),)
     for shape in shapes:
@@ -91,7 +91,7 @@ def _known(args, shape):
 def _saveable(args, image_shape, num_classes):
     """The model, if the files that a command leaves can be read back."""
     model = build(args, image_shape, num_classes)
-    if image_shape is None and not model.built:
+    if image_shape is None and not _tells(model):
         return model
     if ":" in args.model and not models.names_file(args.model):
         try:
@@ -132,7 +132,7 @@ def build(
                 model = sources.from_function(
                     args.model, shape, num_classes, model_args, scale
                 )
-            if shape is None and not model.built:
+            if shape is None and not _tells(model):
                 return model
             model = _opened(model, shape)
             if shape is not None:
@@ -145,11 +145,15 @@ def build(
         return _opened(model, shape, tell=False)
 
 
+def _tells(model):
+    """Whether a model knows what it is called on."""
+    return is_graph(model) or bool(getattr(model, "_build_shapes_dict", None))
+
+
 def _opened(model, shape, tell=True):
     """The model with its classes opened; says so."""
-    known = is_graph(model) or getattr(model, "_build_shapes_dict", None)
     inputs = None
-    if not known and shape is not None:
+    if not _tells(model):
         tensors = [keras.KerasTensor((None, *each)) for each in _each(shape)]
         inputs = tensors if several(shape) else tensors[0]
     found = opening(model, inputs, leaves=False)
@@ -164,10 +168,7 @@ def _each(shape):
 
 def _insisted(args, model, wanted):
     """The shape that a user's own model takes, if it takes as many images as wanted."""
-    try:
-        inputs = as_graph(model).inputs
-    except ModelError as error:
-        raise ModelError(f"--model={args.model}: {error}") from error
+    inputs = _inputs(args, model)
     if len(inputs) != len(_each(wanted)):
         count = len(_each(wanted)) if several(wanted) else "exactly one"
         raise ModelError(
@@ -189,6 +190,13 @@ def _insisted(args, model, wanted):
     (shape,) = found
     _check_size(args, shape)
     return shape
+
+
+def _inputs(args, model):
+    try:
+        return as_graph(model).inputs
+    except ModelError as error:
+        raise ModelError(f"--model={args.model}: {error}") from error
 
 
 def _check_size(args, shape):
