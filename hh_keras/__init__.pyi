@@ -12,6 +12,7 @@ from .graph.channels import Group as Group
 from .graph.closed import keep_closed as keep_closed
 from .graph.cost import Cost as Cost
 from .graph.cost import cost as cost
+from .graph.left_alone import leave_alone as leave_alone
 from .graph.opening import Opening as Opening
 from .graph.opening import inline as inline
 from .graph.opening import opening as opening

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import types
 
 import keras
 import numpy as np
@@ -105,3 +106,41 @@ def test_links_lead_somewhere():
     for page in pages:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_page_for_plain_keras_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks_of("plain-keras.md"):
+        exec(compile(block, "plain-keras.md", "exec"), names)
+    kept, of = capsys.readouterr().out.split(" of ")
+    assert 0 < int(kept) < int(of) == 32
+    assert names["history"].history["val_accuracy"]
+    distilled = keras.models.load_model(tmp_path / "distilled.keras")
+    assert distilled.count_params() == names["small"].count_params()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_page_on_own_tasks_runs(tmp_path, monkeypatch, capsys):
+    compiled, module, parts = blocks_of("own-task.md")
+    assert len(module.splitlines()) <= 42
+    monkeypatch.chdir(tmp_path)
+    names = {"hh_keras": hh_keras}
+    exec(compile(module, "two_answers_task.py", "exec"), names)
+    train, validation = names["data"](64, 0)
+    names["data"] = types.SimpleNamespace(train=train, validation=validation)
+    names["model"] = names["build"]()
+    macs = hh_keras.cost(names["model"]).macs
+    names["budget"] = hh_keras.Budget(macs=0.8 * macs)
+    exec(compile(compiled, "own-task.md", "exec"), names)
+    accuracy, loss = map(float, capsys.readouterr().out.splitlines()[-1].split())
+    assert 0 <= accuracy <= 1 and loss > 0
+    first = next(x for x in names["model"].layers if hasattr(x, "kernel"))
+    exec(compile(parts.replace("conv2d", first.name), "own-task.md", "exec"), names)
+    assert len(eval(capsys.readouterr().out)) == 1
+
+
+def blocks_of(page):
+    text = (README.parent / "docs" / page).read_text("utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.S)

@@ -56,17 +56,43 @@ def alone(args: FlagValues) -> tuple[keras.Model, Unlabelled]:
     own = (*(_USUAL if sized else (None, None)), 3)
     model = _saveable(args, own, _IMAGENET_CLASSES if pretrained else None)
     shape = filled(model.inputs[0].shape[1:], wanted_shape(args, own))
+    return model, Unlabelled(args.calibrate, _known(args, shape))
+
+
+def bare(args: FlagValues) -> tuple[keras.Model, ImageData | Unlabelled]:
+    """Builds a model that tells itself what it takes, for a search without data.
+
+    Any number of inputs and outputs.
+
+    Raises:
+        ModelError: it cannot be had, or takes inputs of any size.
+    """
+    model = _saveable(args, None, None)
+    if not _tells(model):  # data tell it what it takes
+        return load(args)
+    shapes = tuple(tuple(x.shape[1:]) for x in _inputs(args, model))
+    if len(shapes) == 1 and len(shapes[0]) == 3 and args.image_size:
+        shapes = (filled(shapes[0], (*args.image_size, None)),)
+    for shape in shapes:
+        _known(args, shape)
+        _check_size(args, shape)
+    return model, Unlabelled("no data", shapes[0] if len(shapes) == 1 else shapes)
+
+
+def _known(args, shape):
     if None in shape:
         raise ModelError(
             f"--model={args.model} takes images of any size: say with --image_size at "
             "which it is used."
         )
-    return model, Unlabelled(args.calibrate, shape)
+    return shape
 
 
 def _saveable(args, image_shape, num_classes):
     """The model, if the files that a command leaves can be read back."""
     model = build(args, image_shape, num_classes)
+    if image_shape is None and not _tells(model):
+        return model
     if ":" in args.model and not models.names_file(args.model):
         try:
             check_can_be_saved(model)
@@ -86,12 +112,15 @@ def _saveable_once_opened(model, args, error):
     return found.model
 
 
-def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> keras.Model:
+def build(
+    args: FlagValues, image_shape: tuple | None, num_classes: int | None
+) -> keras.Model:
     """Builds --model for images of the data's own shape, under the strategy.
 
-    A file or a function may insist on another shape, which then wins.
+    A file or a function may insist on another shape, which then wins; without data,
+    `image_shape` None, it tells itself.
     """
-    shape = wanted_shape(args, image_shape)
+    shape = image_shape and wanted_shape(args, image_shape)
     pretrained, model_args = given(args, "pretrained"), given(args, "model_args")
     scale = given(args, "scale")
     keras.utils.set_random_seed(given(args, "seed", 0))
@@ -103,8 +132,11 @@ def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> kera
                 model = sources.from_function(
                     args.model, shape, num_classes, model_args, scale
                 )
+            if shape is None and not _tells(model):
+                return model
             model = _opened(model, shape)
-            shape = _insisted(args, model, shape)
+            if shape is not None:
+                shape = _insisted(args, model, shape)
             if not pretrained:
                 return model
         model = models.build(
@@ -113,11 +145,15 @@ def build(args: FlagValues, image_shape: tuple, num_classes: int | None) -> kera
         return _opened(model, shape, tell=False)
 
 
+def _tells(model):
+    """Whether a model knows what it is called on."""
+    return is_graph(model) or bool(getattr(model, "_build_shapes_dict", None))
+
+
 def _opened(model, shape, tell=True):
     """The model with its classes opened; says so."""
-    known = is_graph(model) or getattr(model, "_build_shapes_dict", None)
     inputs = None
-    if not known:
+    if not _tells(model):
         tensors = [keras.KerasTensor((None, *each)) for each in _each(shape)]
         inputs = tensors if several(shape) else tensors[0]
     found = opening(model, inputs, leaves=False)
@@ -132,10 +168,7 @@ def _each(shape):
 
 def _insisted(args, model, wanted):
     """The shape that a user's own model takes, if it takes as many images as wanted."""
-    try:
-        inputs = as_graph(model).inputs
-    except ModelError as error:
-        raise ModelError(f"--model={args.model}: {error}") from error
+    inputs = _inputs(args, model)
     if len(inputs) != len(_each(wanted)):
         count = len(_each(wanted)) if several(wanted) else "exactly one"
         raise ModelError(
@@ -145,22 +178,34 @@ def _insisted(args, model, wanted):
     found = []
     for tensor, each in zip(inputs, _each(wanted)):
         takes = tuple(tensor.shape[1:])
-        if len(takes) != 3:
+        if len(takes) != len(each):
+            what = "images (height, width, channels)" if len(each) == 3 else each
             raise ModelError(
                 f"--model={args.model} takes inputs of shape {takes}; it must take "
-                "images (height, width, channels)."
+                f"{what}."
             )
         found.append(filled(takes, each))
     if several(wanted):
         return tuple(found)
     (shape,) = found
-    if args.image_size and shape[:2] != tuple(args.image_size):
+    _check_size(args, shape)
+    return shape
+
+
+def _inputs(args, model):
+    try:
+        return as_graph(model).inputs
+    except ModelError as error:
+        raise ModelError(f"--model={args.model}: {error}") from error
+
+
+def _check_size(args, shape):
+    if len(shape) == 3 and args.image_size and shape[:2] != tuple(args.image_size):
         raise ModelError(
             f"--image_size={args.image_size[0]}x{args.image_size[1]} does not fit: "
             f"--model={args.model} takes {shape[0]}x{shape[1]} images. "
             "Leave --image_size out."
         )
-    return shape
 
 
 def save_model(model: keras.Model, path: pathlib.Path) -> None:

@@ -16,7 +16,7 @@ from hh_keras.cli.stages import NAMES
 from hh_keras.cli.workdir import Run, to_json, versions
 from hh_keras.data import ImageData
 from hh_keras.goal import Goal
-from hh_keras.graph.table import text_table
+from hh_keras.graph.table import some, text_table
 from hh_keras.report.numbers import millions, milliseconds
 from hh_keras.tasks import registry
 from hh_keras.training import Recipe
@@ -72,6 +72,7 @@ def collect(
             "round_to": args.round_to,
             "weights": searching.initial_weights(args),
             **({"calibrated on": args.calibrate} if args.calibrate else {}),
+            **_left_alone(planned),
             "seed": args.seed,
             "seconds": searched["search_seconds"],
         },
@@ -120,6 +121,12 @@ def _left_out(skipped):
     named = [f"{place} ({reason})" for place, reason in list(skipped.items())[:10]]
     more = f" and {len(skipped) - 10} more" if len(skipped) > 10 else ""
     return {"left out": f"{len(skipped)} images: {'; '.join(named)}{more}"}
+
+
+def _left_alone(notes):
+    """The groups that --only and --freeze left alone, for the report."""
+    names = notes.get("left_alone")
+    return {"left alone": some(names, 20)} if names else {}
 
 
 def _changed_flags(args):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Mapping
 
 import keras
 from absl.flags import FlagValues
@@ -17,7 +18,9 @@ from hh_keras.cli.workdir import Run
 from hh_keras.data import ImageData, Unlabelled
 from hh_keras.errors import BudgetError, HHError
 from hh_keras.flag import given, set_defaults
+from hh_keras.graph.table import some
 from hh_keras.latency import LatencyTable
+from hh_keras.models import names_file, sources
 from hh_keras.progress import Waiting
 from hh_keras.report.numbers import millions
 from hh_keras.search.calibration import HELD_OUT
@@ -80,6 +83,16 @@ def without_dataset(args: FlagValues) -> bool:
     return bool(args.calibrate) and default and args.task == "classify"
 
 
+def without_data(args: FlagValues) -> bool:
+    """Whether a search needs neither data nor labels, nor data to build its network."""
+    if args["dataset"].present or args.search_epochs or inherits(args):
+        return False
+    criterion = args.criterion or registry.application(args).task.criterion
+    if criterion in (*NEED_DATA, "obs"):
+        return False
+    return names_file(args.model) or sources.tells_itself(args.model)
+
+
 def search(
     model: keras.Model, data: ImageData | Unlabelled, args: FlagValues, run: Run
 ) -> tuple[keras.Model, hh_keras.ShrinkResult, list[hh_keras.ShrinkResult]]:
@@ -127,7 +140,7 @@ def _shrink(model, data, args, weights, run):
         criterion = criterion or registry.application(args).task.criterion
     task, loss = registry.application(args).task, None
     if data.search is not None:
-        loss = task.loss(model, given(args, "label_smoothing", 0.0))
+        loss = _smoothed(task, given(args, "label_smoothing", 0.0))
     whole = hh_keras.cost(model, data.image_shape).macs
     shares = [hh_keras.Budget(s * whole, limits.params) for s in args.sweep or ()]
     return shrink_each(
@@ -148,6 +161,17 @@ def _shrink(model, data, args, weights, run):
         measure_latency=workers(distribution(args)) == 1,
         input_shape=open_shape(model, data.image_shape),
         calibration=_calibration(data, args) if weights == "inherit" else None,
+        only=args.only,
+        freeze=args.freeze,
+    )
+
+
+def _smoothed(task, label_smoothing):
+    """The task with the loss that is trained by."""
+    if not label_smoothing:
+        return task
+    return dataclasses.replace(
+        task, loss=lambda model, _=0.0: task.loss(model, label_smoothing)
     )
 
 
@@ -198,7 +222,8 @@ def _train_scales(data, limits, args, run, wide):
 def widened(model: keras.Model, args: FlagValues) -> keras.Model:
     """The wide network of --width_mult, as the search makes it."""
     kind = "preserve" if initial_weights(args) == "inherit" else "fresh"
-    return hh_keras.widen(model, args.width_mult, kind, args.seed)
+    patterns = args.only, args.freeze
+    return hh_keras.widen(model, args.width_mult, kind, args.seed, *patterns)
 
 
 def budget(
@@ -290,8 +315,18 @@ def summary(result: hh_keras.ShrinkResult) -> str:
         f"({after.macs / before.macs:.1%} of the original)\n"
         f"  parameters {params} -> {millions(after.params)} "
         f"({after.params / before.params:.1%}){ms}"
+        + left_alone_line(result.plan.notes)
         + (f"\n{kept_lines(result.kept)}" if result.kept else "")
     )
+
+
+def left_alone_line(notes: Mapping) -> str:
+    """A line on the groups that --only and --freeze left alone; else nothing."""
+    names = notes.get("left_alone")
+    if not names:
+        return ""
+    groups = f"{len(names)} group{'s' * (len(names) != 1)}"
+    return f"\n  left alone {groups}: {some(names)}"
 
 
 def kept_lines(kept: hh_keras.Kept) -> str:

@@ -242,9 +242,9 @@ def _check_shape(shape):
 def first_images(dataset: tf.data.Dataset, count: int) -> Any:
     """The first images of a dataset, float32 `(count, h, w, c)`; fewer if it ends.
 
-    Of a network of several images, a tuple of such arrays.
+    Of a network of several images, a tuple or dict of such arrays.
     """
-    taken = dataset.map(lambda images, _: images).unbatch().take(count)
+    taken = dataset.map(lambda images, *_: images).unbatch().take(count)
     found = list(taken.as_numpy_iterator())
     return tf.nest.map_structure(lambda *each: np.stack(each), *found)
 
@@ -253,8 +253,10 @@ def example_shape(images: Any) -> tuple:
     """The shape of one example; of several images, a tuple of theirs.
 
     Args:
-        images: array, or a tuple or list of arrays, with the examples first.
+        images: array, or a tuple, list or dict of arrays, with the examples first.
     """
+    if isinstance(images, dict):
+        images = tf.nest.flatten(images)
     if isinstance(images, (tuple, list)):
         return tuple(example_shape(each) for each in images)
     return tuple(images.shape[1:])

@@ -20,6 +20,7 @@ from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quantizing import QuantizationAware
 from hh_keras.export.quiet import quiet
 from hh_keras.export.sidecar import About, sidecar, write_sidecar
+from hh_keras.export.signatures import output_names
 from hh_keras.graph.heads import from_logits
 from hh_keras.graph.reach import reach
 
@@ -110,7 +111,11 @@ def tflite(
         _check_integer(model, content)
     tiles = _tiles(model)
     changed = renamed([tensor.name for tensor in model.inputs])
-    described = sidecar(path, content, quantize, labels, logits, tiles, changed, about)
+    several = len(getattr(model, "outputs", None) or ()) > 1
+    names = output_names(model) if several else ()
+    described = sidecar(
+        path, content, quantize, labels, logits, tiles, changed, about, names
+    )
     files.write(path, content)
     write_sidecar(path, described)
     return path

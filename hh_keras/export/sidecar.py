@@ -41,6 +41,7 @@ def sidecar(
     tiles: Any = None,
     renamed: dict | None = None,
     about: About | None = None,
+    outputs_of: Sequence[str] = (),
 ) -> dict:
     """Describes a `.tflite` file: its tensors, pixels, labels.
 
@@ -55,6 +56,8 @@ def sidecar(
         renamed: name of an input in the file to that in the model, where they differ;
             an input of the file then has the latter as its `keras_name`.
         about: an `About`; None takes inputs of one or three channels for images.
+        outputs_of: names of the model's outputs, in the order of the file's; of
+            several, each gets its own as `keras_name`.
 
     Returns:
         A dict of JSON values. `input` and `output` are lists of such entries where
@@ -79,6 +82,9 @@ def sidecar(
         {**_tensor(detail), **(_PIXELS if tiles else _row(detail, logits))}
         for detail in interpreter.get_output_details()
     ]
+    if len(outputs) == len(outputs_of) > 1:
+        for output, name in zip(outputs, outputs_of):
+            output["keras_name"] = name
     if labels is not None:
         _check_labels(path, labels, outputs)
     return {

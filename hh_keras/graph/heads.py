@@ -1,19 +1,22 @@
-"""How a model ends: its one output, and whether that is logits or probabilities."""
+"""How a model ends: its outputs, and whether they are logits or probabilities."""
 
+import collections
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from hh_keras.errors import ModelError
+from hh_keras.graph.calls import as_graph
 
 _NORMALISED = ("softmax", "sigmoid")
 
 
-def single_output(model: keras.Model) -> Any:
-    """Returns the one output of a model, a symbolic tensor.
+def known_outputs(model: keras.Model) -> list:
+    """Returns the outputs of a model, symbolic tensors, flat.
 
     Raises:
-        ModelError: the model was never built, is subclassed, or has several outputs.
+        ModelError: the model was never built, or is subclassed.
     """
     try:
         outputs = model.outputs
@@ -24,12 +27,44 @@ def single_output(model: keras.Model) -> Any:
             f"model {model.name!r} has no known outputs: it is subclassed or was "
             "never built. Make it functional, or call it once on an input."
         )
+    return list(outputs)
+
+
+def single_output(model: keras.Model) -> Any:
+    """Returns the one output of a model, a symbolic tensor.
+
+    Raises:
+        ModelError: the model was never built, is subclassed, or has several outputs.
+    """
+    outputs = known_outputs(model)
     if len(outputs) != 1:
         raise ModelError(
-            f"model {model.name!r} has {len(outputs)} outputs; a model with exactly "
-            "one is needed."
+            f"model {model.name!r} has {len(outputs)} outputs "
+            f"({', '.join(output_names(model))}); a model with exactly one is needed."
         )
     return outputs[0]
+
+
+def output_names(model: keras.Model) -> list[str]:
+    """Names of a model's outputs as Keras has them, in the order of `model.outputs`.
+
+    Those of a dict are its keys, "outer/inner" in nested ones; those of a list are the
+    layers' names, numbered where they are the same.
+    """
+    graph = as_graph(model)
+    paths = [path for path, _ in keras.tree.flatten_with_path(graph._outputs_struct)]
+    if any(isinstance(key, str) for path in paths for key in path):
+        return ["/".join(map(str, path)) for path in paths]
+    names = [tensor._keras_history.operation.name for tensor in graph.outputs]
+    times = collections.Counter(names)
+    return [n if times[n] == 1 else f"{n}_{k}" for k, n in enumerate(names)]
+
+
+def structured(model: keras.Model, outputs: Sequence) -> Any:
+    """Flat values in the structure of a model's outputs; one output is by itself."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return keras.tree.pack_sequence_as(as_graph(model)._outputs_struct, list(outputs))
 
 
 def from_logits(model: keras.Model) -> bool:
@@ -48,9 +83,8 @@ def from_logits(model: keras.Model) -> bool:
     return ends_in(single_output(model)) is None
 
 
-def gives_classes(model: keras.Model) -> bool:
-    """Whether a model's one output is a choice: `(batch, classes)`, not of sigmoids."""
-    output = single_output(model)
+def gives_classes(output: Any) -> bool:
+    """Whether an output is a choice: `(batch, classes)`, not of sigmoids."""
     several = len(output.shape) == 2 and output.shape[-1] != 1
     return several and ends_in(output) != "sigmoid"
 

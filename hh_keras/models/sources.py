@@ -18,7 +18,7 @@ __all__ = ["call", "from_file", "from_function"]
 
 def from_function(
     spec: str,
-    image_shape: tuple,
+    image_shape: tuple | None,
     num_classes: int | None,
     model_args: dict | None = None,
     scale: int | None = None,
@@ -31,7 +31,8 @@ def from_function(
 
     Args:
         spec: import path, `"package.module:function"`.
-        image_shape: `(height, width, channels)`; of several images, their shapes.
+        image_shape: `(height, width, channels)`; of several images, their shapes. None:
+            a model that is not built stays so.
         num_classes: number of classes.
         model_args: dict of further arguments.
         scale: how many times larger the images become; None is not handed on.
@@ -57,7 +58,20 @@ def from_function(
         raise ModelError(
             f"{spec} returned {type(model).__name__}; it must return a keras.Model."
         )
-    return model if model.built else _built(model, image_shape, spec)
+    if model.built or image_shape is None:
+        return model
+    return _built(model, image_shape, spec)
+
+
+def tells_itself(spec: str) -> bool:
+    """Whether `module:function` builds a model without being told of any data."""
+    if ":" not in spec:
+        return False
+    function = _import(spec)
+    return not _accepted(function, dict.fromkeys(_OFFERED))
+
+
+_OFFERED = ("image_shape", "input_shape", "num_classes", "classes", "scale")
 
 
 def _built(model, image_shape, spec):

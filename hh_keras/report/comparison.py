@@ -67,7 +67,8 @@ def compare(models: Mapping, goal: Goal) -> list[Row]:
     pair = models["original"], models["lw_dna"]
     first = (goal.label, goal.key, goal.write, goal.write_change)
     rows = []
-    for label, key, write, write_change in (first, *goal.besides, *_QUANTITIES):
+    rest = [each for each in _QUANTITIES if each[1] != goal.key]
+    for label, key, write, write_change in (first, *goal.besides, *rest):
         values = [key(m) if callable(key) else m.get(key) for m in pair]
         if key in [k for _, k, *_ in goal.besides] and not any(map(known, values)):
             continue

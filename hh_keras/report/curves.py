@@ -19,8 +19,9 @@ def plot_curves(history: Mapping, goal: Goal) -> Figure:
         goal: the task's.
     """
     figure = Figure(figsize=(12, 4.8), layout="constrained")
+    count = 1 if goal.key == "loss" else 2
     panels = zip(
-        figure.subplots(1, 2),
+        figure.subplots(1, count, squeeze=False)[0],
         (goal.key, "loss"),
         (goal.label, "loss"),
         (goal.write, numbers.decimals),

@@ -1,5 +1,6 @@
 """Scores from gradients: what the loss would do if a channel went."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,7 +10,9 @@ import tensorflow as tf
 from hh_keras.errors import HHError, SearchError
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.surgery.scales import add_scales, scale_layer
+from hh_keras.training.losses import losses
 from hh_keras.training.strategy import chiefs
+from hh_keras.training.task import Task
 
 
 def gradient_scores(
@@ -42,7 +45,7 @@ def gradient_scores(
     layer = scale_layer(scaled)
     if layer is None:  # nothing is removable, so nothing was scaled
         return np.zeros(channel_map.size)
-    slopes = _slopes(scaled, layer.gamma, keras.losses.get(loss), strategy)
+    slopes = _slopes(scaled, layer.gamma, whole_loss(loss, model), strategy)
     examples, gradient = 0, np.zeros(channel_map.size)
     for k, batch in enumerate(data):
         if k == batches:
@@ -67,6 +70,16 @@ def gradient_scores(
     return scores * np.abs(gamma) if criterion == "taylor" else scores
 
 
+def whole_loss(loss: Any, model: keras.Model) -> Callable:
+    """The losses of a model, as `hh_keras.training.losses.losses` makes them.
+
+    Args:
+        loss: what that takes, or a `hh_keras.training.Task`.
+        model: whose outputs.
+    """
+    return loss.losses(model) if isinstance(loss, Task) else losses(loss, model)
+
+
 def _on_batch(slopes, k, x, y, weight):
     try:
         return slopes(x, y, weight)
@@ -84,6 +97,7 @@ def _on_batch(slopes, k, x, y, weight):
 def _slopes(model, gamma, loss, strategy):
     """Returns `f(x, y, weight) → (loss, ∂loss/∂γ)`, sums over the batch.
 
+    Sums, not means, so that batches of any size, and any number of replicas, add up.
     Every replica computes the whole, so that none can find anything else than one
     device would.
     """
@@ -91,7 +105,8 @@ def _slopes(model, gamma, loss, strategy):
     def step(x, y, weight):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(gamma.value)
-            total = batch_loss(loss, y, model(x, training=False), weight)
+            outputs = keras.tree.flatten(model(x, training=False))
+            total = tf.reduce_sum(loss(y, outputs, weight)["loss"])
         return total, tf.convert_to_tensor(tape.gradient(total, gamma.value))
 
     @tf.function(reduce_retracing=True)
@@ -103,29 +118,3 @@ def _slopes(model, gamma, loss, strategy):
         return [strategy.experimental_local_results(each)[0].numpy() for each in both]
 
     return on_first
-
-
-def _only(value):
-    """What a list or dict of one holds."""
-    flat = keras.tree.flatten(value)
-    return flat[0] if len(flat) == 1 else value
-
-
-def batch_loss(loss: Any, y: Any, prediction: Any, weight: Any = None) -> Any:
-    """Sum of a loss over the examples of a batch, a scalar.
-
-    Sums, not means, so that batches of any size, and any number of replicas, add up.
-    """
-    of_keras = isinstance(loss, keras.losses.Loss)
-    if of_keras or loss.__module__.startswith("keras."):
-        y, prediction = (_only(each) for each in (y, prediction))
-    if of_keras:
-        values = loss.call(y, prediction)
-    else:
-        values = loss(y, prediction)
-    values = tf.cast(values, tf.float32)
-    if values.shape.rank and values.shape.rank > 1:
-        values = tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
-    if weight is not None:
-        values = values * tf.cast(tf.reshape(weight, [-1]), values.dtype)
-    return tf.reduce_sum(values)

@@ -67,7 +67,10 @@ def score_channels(
     Args:
         model: a model, see `hh_keras.trace`, with or without scales.
         data: iterable of `(x, y)` or `(x, y, sample_weight)` batches.
-        loss: a Keras loss, its name, or a function `(y, prediction) → (batch,)`.
+        loss: what `model.compile` takes: a Keras loss or its name, or a list or dict of
+            them, one for each output; or a function of labels and outputs, in the
+            structure of the model's, that returns `(batch,)` or a dict of that by
+            output; or a `hh_keras.training.Task`.
         criterion: one of `hh_keras.CRITERIA`.
         batches: how many batches to read.
         seed: of `random`.
@@ -94,7 +97,6 @@ def score_channels(
     if criterion in NEED_DATA:
         if data is None or loss is None:
             raise HHError(f"criterion '{criterion}' needs data and a loss.")
-        _check_loss(model, loss, criterion)
         return gradient_scores(model, channel_map, data, loss, batches, criterion)
     if criterion == "obs":
         if data is None:
@@ -116,21 +118,6 @@ def score_channels(
             )
         return np.abs(np.asarray(layer.gamma, float))
     return _weight_norms(model, channel_map)
-
-
-def _check_loss(model, loss, criterion):
-    """One loss, and of Keras' own only for one output."""
-    several = len(calls.as_graph(model).outputs) > 1
-    if callable(loss) and not (several and isinstance(loss, keras.losses.Loss)):
-        return
-    if isinstance(loss, (str, keras.losses.Loss)) and not several:
-        return
-    outputs = len(calls.as_graph(model).outputs)
-    raise HHError(
-        f"criterion '{criterion}' takes one loss, but got {type(loss).__name__} for a "
-        f"model with {outputs} output{'s' if several else ''}. Give a function "
-        "loss(y, predictions) that returns one value per example, the losses added up."
-    )
 
 
 def _weight_norms(model, channel_map):

@@ -12,6 +12,7 @@ import numpy as np
 
 from hh_keras.errors import HHError, ModelError
 from hh_keras.graph.cost import Cost, cost
+from hh_keras.graph.left_alone import Patterns, leave_alone, left_alone
 from hh_keras.graph.opening.inline import inline
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.correcting import keep_to_latency
@@ -72,13 +73,15 @@ def shrink(
     measure_latency: bool = True,
     input_shape: Any = None,
     calibration: Any = None,
+    only: Patterns = None,
+    freeze: Patterns = None,
 ) -> ShrinkResult:
     """Widens a network, scores its channels, and shrinks it to a budget.
 
     Args:
         model: a model, see `hh_keras.trace`; it is not changed.
         data: iterable of `(x, y)` batches, for criteria that need it.
-        loss: a Keras loss or its name.
+        loss: see `score_channels`.
         budget: a `Budget`; the default is the given model's own cost.
         width: how much to widen first; 1 shrinks the model itself. None is 1 for
             inherited weights and 2, as in the paper, for fresh ones.
@@ -101,6 +104,9 @@ def shrink(
             that takes images of any size.
         calibration: inputs without labels, an array or batches, for "obs" and for what
             inherited weights take over; all are read. Default: `batches` of `data`.
+        only, freeze: patterns of layers, groups or nested models: these alone shrink,
+            or these stay as they are, see `hh_keras.leave_alone`. `plan.notes` says
+            which groups were left alone.
 
     Returns:
         A `ShrinkResult`.
@@ -128,6 +134,8 @@ def shrink(
         measure_latency,
         input_shape,
         calibration,
+        only,
+        freeze,
     )
     return found
 
@@ -199,6 +207,8 @@ def shrink_each(
     measure_latency: bool = True,
     input_shape: Any = None,
     calibration: Any = None,
+    only: Patterns = None,
+    freeze: Patterns = None,
 ) -> list[ShrinkResult]:
     """Widens and scores once, and shrinks to each of several budgets; see `shrink`."""
     if weights not in ("fresh", "inherit"):
@@ -218,8 +228,8 @@ def shrink_each(
     if width is None:
         width = 1 if inherits else 2
     kind = "preserve" if inherits else "fresh"
-    wide = model if width == 1 else widen(model, width, kind, seed)
-    channel_map = trace(wide, input_shape)
+    wide = model if width == 1 else widen(model, width, kind, seed, only, freeze)
+    channel_map = leave_alone(trace(wide, input_shape), only, freeze)
     own = Budget(macs=before.macs, params=before.params)
     limits = [budget or own for budget in budgets]
     choose = functools.partial(
@@ -272,6 +282,7 @@ def shrink_each(
             "per_cost": per_cost,
             "width": width,
             "seed": seed,
+            **_left(channel_map),
             "budget": [v if v < math.inf else None for v in budget.limits],
         }
         plan = dataclasses.replace(plan, notes=notes)
@@ -280,6 +291,12 @@ def shrink_each(
         return ShrinkResult(slim, plan, wide, scores, *costs, latency, kept)
 
     return [result(budget) for budget in limits]
+
+
+def _left(channel_map):
+    """A note on groups that were left alone."""
+    names = left_alone(channel_map)
+    return {"left_alone": names} if names else {}
 
 
 def apply_plan(

@@ -12,6 +12,7 @@ from hh_keras.errors import HHError
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cloning import clone_op
+from hh_keras.graph.left_alone import Patterns, leave_alone
 from hh_keras.graph.opening.inline import inline
 from hh_keras.graph.rules.registry import STATISTICS
 from hh_keras.graph.tracing import trace
@@ -54,7 +55,12 @@ def rebuild(
 
 
 def widen(
-    model: keras.Model, factor: float, weights: str = "fresh", seed: int | None = 0
+    model: keras.Model,
+    factor: float,
+    weights: str = "fresh",
+    seed: int | None = 0,
+    only: Patterns = None,
+    freeze: Patterns = None,
 ) -> keras.Model:
     """Multiplies the channels of every group that is not frozen.
 
@@ -66,6 +72,7 @@ def widen(
             (Net2Net, arXiv:1511.05641). Copies get unequal random parts, so that
             they can part ways in training.
         seed: for fresh weights, and for the parts.
+        only, freeze: groups that are left alone, see `hh_keras.leave_alone`.
 
     Returns:
         A wider `keras.Model`.
@@ -78,7 +85,7 @@ def widen(
     if weights not in ("fresh", "preserve"):
         raise HHError(f"widen: weights must be 'fresh' or 'preserve', got '{weights}'.")
     model = inline(model, leaves=False)
-    channel_map = trace(model)
+    channel_map = leave_alone(trace(model), only, freeze)
     still = _given_channels(model, channel_map)
     if weights == "preserve":
         still |= _not_divisible(channel_map)

@@ -107,5 +107,7 @@ def _check_images(
 
 
 def _say(task: Task, scores: Mapping[str, float]) -> str:
-    goal = task.goal
-    return f"{goal.label} {goal.plain(scores[goal.key])}, loss {scores['loss']:.4g}"
+    goal, loss = task.goal, f"loss {scores['loss']:.4g}"
+    if goal.key == "loss":
+        return loss
+    return f"{goal.label} {goal.plain(scores[goal.key])}, {loss}"

@@ -5,6 +5,7 @@ Nothing here imports TensorFlow before a task is opened.
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from absl.flags import FlagValues
 
 from hh_keras.errors import HHError
-from hh_keras.flag import Flag, set_defaults
+from hh_keras.flag import Choice, Flag, set_defaults
 
 if TYPE_CHECKING:
     from hh_keras.tasks.application import Application
 
-FOLDERS = ("classification", "restoration", "tracking")
+FOLDERS = ("classification", "restoration", "tracking", "own")
 """The folders of `hh_keras.tasks`; a task is added here."""
 
 
@@ -26,7 +27,7 @@ class TaskFlags:
     """What a folder's tasks are called, and the flags that go with them.
 
     Attributes:
-        names: values of --task.
+        names: values of --task; none are for tasks of a user's modules.
         about: what such networks do, for --help.
         augmentations: values of --augment that make sense.
         flags: flags of the folder's own.
@@ -51,8 +52,24 @@ def _all() -> Iterator[TaskFlags]:
 
 
 def names() -> tuple[str, ...]:
-    """All values of --task."""
+    """The tasks of this package; others are "module:TASK"."""
     return tuple(name for each in _all() for name in each.names)
+
+
+def is_own(task: str) -> bool:
+    """Whether --task names a task of a user's module, "module:NAME"."""
+    return bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", task))
+
+
+class Name(Choice):
+    """Reads --task: one of the package's, or "module:TASK"."""
+
+    def __init__(self) -> None:
+        super().__init__(names())
+        self.syntactic_help += "|MODULE:TASK"
+
+    def parse(self, argument: Any) -> Any:
+        return argument if is_own(argument) else super().parse(argument)
 
 
 def flags() -> tuple[Flag, ...]:
@@ -120,10 +137,18 @@ def _check_augmentation(args, known):
         )
 
 
+def _folder(task: str) -> tuple[str, TaskFlags]:
+    every = zip(FOLDERS, _all())
+    return next(
+        (folder, each)
+        for folder, each in every
+        if task in each.names or (is_own(task) and not each.names)
+    )
+
+
 def _flags_of(task: str) -> TaskFlags:
-    return next(each for each in _all() if task in each.names)
+    return _folder(task)[1]
 
 
 def _commands(task: str) -> ModuleType:
-    (folder,) = (folder for folder, each in zip(FOLDERS, _all()) if task in each.names)
-    return importlib.import_module(f"hh_keras.tasks.{folder}.commands")
+    return importlib.import_module(f"hh_keras.tasks.{_folder(task)[0]}.commands")

@@ -10,9 +10,9 @@ from hh_keras.flag import given
 def wanted_shape(args: FlagValues, own: Sequence) -> tuple:
     """The images' `(height, width, channels)` as far as flags and data decide it.
 
-    Of several images, their shapes are the task's business.
+    Of several images, and of what is no image, shapes are the task's business.
     """
-    if several(own):
+    if several(own) or len(own) != 3:
         return tuple(own)
     height, width = args.image_size or own[:2]
     rgb = given(args, "pretrained") == "imagenet"

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.graph.calls import calls
-from hh_keras.graph.heads import single_output
+from hh_keras.graph.heads import known_outputs
 
 
 def kd_loss(
@@ -115,7 +115,7 @@ def check_teacher(student: keras.Model, teacher: keras.Model) -> None:
     """
     for what, ours, theirs in (
         ("takes images", student.inputs, teacher.inputs),
-        ("gives outputs", [single_output(student)], [single_output(teacher)]),
+        ("gives outputs", known_outputs(student), known_outputs(teacher)),
     ):
         shapes = [[tuple(x.shape[1:]) for x in each] for each in (ours, theirs)]
         alike = len(ours) == len(theirs) and all(map(_fits, *shapes))

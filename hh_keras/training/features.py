@@ -8,14 +8,14 @@ and features of networks that have nothing in common are left out.
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from hh_keras.graph.calls import calls
+from hh_keras.graph.calls import as_graph, calls
 from hh_keras.graph.heads import ends_in
 from hh_keras.training.strategy import chiefs
 
@@ -126,14 +126,14 @@ def matches(
         batches: of images, some of those to train on.
 
     Returns:
-        List of `Match`, first that of the outputs; without batches, that alone.
+        List of `Match`, first those of the outputs; without batches, these alone.
     """
     ours, theirs = block_ends(student), block_ends(teacher)
     pairs = [(ours[name], theirs[name]) for name in ours if name in theirs]
     pairs = [(s, t) for s, t in pairs if s.shape[1:-1] == t.shape[1:-1]]
-    outputs = Match(student.outputs[0], teacher.outputs[0])
+    outputs = [Match(*pair) for pair in zip(student.outputs, teacher.outputs)]
     if not pairs:
-        return [outputs]
+        return outputs
     s, t = (list(tensors) for tensors in zip(*pairs))
     both = keras.Model(images_of(student), s), keras.Model(images_of(teacher), t)
     sums: list = [_Sums() for _ in pairs]
@@ -142,12 +142,48 @@ def matches(
         for total, s, t in zip(sums, *values):
             total.add(_rows(s), _rows(t))
     found = [total.match(*pair) for total, pair in zip(sums, pairs) if total.count]
-    return [outputs, *(match for match in found if match)]
+    return [*outputs, *(match for match in found if match)]
+
+
+def spread_over(
+    found: Sequence[Match], teacher: keras.Model, batches: Iterable
+) -> list[Match]:
+    """Gives outputs of one number the teacher's variance over several batches.
+
+    A batch may hold few examples, or one, over which a number hardly varies.
+
+    Args:
+        found: of outputs, in the order of the teacher's; others stay as they are.
+        teacher: the original.
+        batches: of images; without any, all stay as they are.
+    """
+    single = [k for k, match in enumerate(found) if _is_number(match.teacher)]
+    batches = list(batches) if single else []
+    if not batches:
+        return list(found)
+    answers = [keras.tree.flatten(teacher(x, training=False)) for x in batches]
+    spreads = {
+        k: found[k].variance(tf.concat([each[k] for each in answers], 0))
+        for k in single
+    }
+    agreed = chiefs(np.array(list(spreads.values()), "float32"))
+    known = dict(zip(spreads, map(float, agreed)))
+    return [
+        dataclasses.replace(match, spread=known[k]) if k in known else match
+        for k, match in enumerate(found)
+    ]
+
+
+def _is_number(tensor):
+    several = any(size != 1 for size in tensor.shape[1:])
+    return not several and "float" in tensor.dtype
 
 
 def images_of(model: keras.Model) -> Any:
-    """A model's input if it has one, else the list of them."""
-    return model.inputs if len(model.inputs) > 1 else model.inputs[0]
+    """A model's inputs as it takes them: one, a list, or a dict."""
+    struct = as_graph(model)._inputs_struct
+    alone = isinstance(struct, (list, tuple)) and len(struct) == 1
+    return struct[0] if alone else struct
 
 
 def _rows(x):

@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Iterable
+import types
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hh_keras.data.batches import as_dataset
 from hh_keras.errors import HHError
-from hh_keras.graph.heads import single_output
+from hh_keras.graph.heads import known_outputs
 from hh_keras.training import pace
 from hh_keras.training.averaging import swap
+from hh_keras.training.features import images_of
+from hh_keras.training.judge import Judge
 from hh_keras.training.keeper import Keeper, NotFinite
 from hh_keras.training.layerwise import changed, for_recipe
+from hh_keras.training.losses import check
 from hh_keras.training.objective import objective
 from hh_keras.training.optimizers import optimizer
 from hh_keras.training.recipes import Recipe
 from hh_keras.training.stopping import termination
 from hh_keras.training.task import Task
-from hh_keras.training.trainee import Trainee, weighted
+from hh_keras.training.trainee import Trainee, unpacked, weighted
 from hh_keras.training.units import in_units_of_statistics
 
 ON_NAN = ("stop", "rollback")
@@ -35,9 +40,10 @@ class Trained:
 
     Attributes:
         model: the trained model; the one that was given, if one was.
-        history: a list with one dict per epoch: epoch (from 1), loss and the task's
-            measures, such as accuracy (means over the epoch's training examples),
-            val_loss, val_accuracy, learning_rate (at the epoch's first step), seconds.
+        history: a list with one dict per epoch: epoch (from 1), loss, of several
+            outputs NAME_loss of each, and the task's measures and metrics, such as
+            accuracy (means over the epoch's training examples), val_loss and so on,
+            learning_rate (at the epoch's first step), seconds.
         discarded: whether the model has the weights of before, as `never_worse` wants
             where training did not make it better.
     """
@@ -82,11 +88,14 @@ def train(
         build_or_model: a Keras model for the task, for instance a classifier
             `(batch, h, w, c) -> (batch, classes)`, which is trained in place, or a
             function without arguments that makes one.
-        data: has `train` and `validation`, tf.data datasets of (images, labels)
-            batches, as `hh_keras.data.load` makes them with the recipe's `batch_size`,
-            `augment` and `seed`; labels are integers, or what else the task's loss
-            takes, such as clean images. `validation` may be None. If it has
-            `epoch`, see `hh_keras.data.ImageData`, that is trained on instead.
+        data: has `train` and `validation`, tf.data datasets, or
+            `keras.utils.PyDataset`s, of (images, labels) batches, as
+            `hh_keras.data.load` makes them with the recipe's `batch_size`, `augment`
+            and `seed`; labels are integers, or what else the task's loss takes, such as
+            clean images; of several inputs or outputs, tuples or dicts. A third element
+            of a batch are sample weights, see `hh_keras.training.losses`. `validation`
+            may be None. If it has `epoch`, see `hh_keras.data.ImageData`, that is
+            trained on instead.
         recipe: a `Recipe`.
         strategy: a `tf.distribute.Strategy`; None is the one that the model was made
             in, or that is current.
@@ -119,9 +128,9 @@ def train(
 
     Raises:
         HHError: the loss became NaN or infinite; the message says where. Or the recipe
-            asks for what the task has no use for.
-        ModelError: the model does not have exactly one known output, or the teacher
-            does not fit.
+            asks for what the task has no use for, or losses do not fit outputs, labels
+            or sample weights.
+        ModelError: the model has no known outputs, or the teacher does not fit.
         Stopped: SIGTERM came; a checkpoint has been written.
         WorkdirError: checkpoints cannot be written, or are of another training.
     """
@@ -134,7 +143,8 @@ def train(
         strategy = _strategy_of(build_or_model)
     network = _made_under(strategy, build_or_model)
     teacher = None if teacher is None else _made_under(strategy, teacher)
-    single_output(network)
+    known_outputs(network)
+    data = _as_datasets(data)
     inherited = network.get_weights() if never_worse else None
     if recipe.frozen_statistics:
         in_units_of_statistics(network)
@@ -150,6 +160,7 @@ def train(
             jit_compile,
             task,
             _some_images(data),
+            _specs(data),
         )
         keeper = Keeper(
             network,
@@ -174,6 +185,15 @@ def train(
     return Trained(_handed_back(network, build_or_model), keeper.rows, discarded)
 
 
+def _as_datasets(data):
+    """The same, of batches that may be of Keras' own kind."""
+    return types.SimpleNamespace(
+        train=as_dataset(data.train),
+        validation=as_dataset(data.validation) if data.validation else None,
+        epoch=getattr(data, "epoch", None),
+    )
+
+
 def _some_images(data):
     """The images of a few batches, when they are asked for."""
     for images, *_ in _batches(data)(0, 0).take(_SOME):
@@ -182,7 +202,7 @@ def _some_images(data):
 
 def _batches(data):
     """Function of an epoch and a step, that gives the batches from there on."""
-    return getattr(data, "epoch", lambda _, first: data.train.skip(first))
+    return data.epoch or (lambda _, first: data.train.skip(first))
 
 
 def _strategy_of(build_or_model):
@@ -220,21 +240,35 @@ def compiled(
     jit_compile: bool | None,
     task: Task,
     images: Iterable = (),
+    specs: Mapping[str, Any] | None = None,
 ) -> Trainee:
     """The same layers and weights, compiled beside the model.
 
     The caller's model is left uncompiled, so its file loads without this package's
     optimiser.
+
+    Args:
+        network, recipe, teacher, steps_per_execution, jit_compile, task: as of `train`.
+        steps: of an epoch.
+        images: a few batches, by which features are matched.
+        specs: "training" and "validation" → what their batches look like; losses are
+            tried on it before anything else.
     """
     strategy = network.distribute_strategy
     _check_execution(strategy, steps_per_execution, jit_compile)
     with strategy.scope():
         features, learnt = objective(recipe, network, teacher, task=task, images=images)
         trainee = Trainee(
-            network.inputs, [network.outputs[0], *features], name=network.name
+            images_of(network), [*network.outputs, *features], name=network.name
         )
-        measures = {"loss": task.loss(network), **task.measures}
-        trainee.learn(learnt, measures, recipe.frozen_statistics, task.labelled)
+        losses = task.losses(network)
+        names, labels = _tried(losses, network, specs or {}, task.labelled)
+        judge = Judge(
+            network, task.measures, task.metrics, task.weighted_metrics, labels
+        )
+        trainee.learn(
+            learnt, losses, names, judge, recipe.frozen_statistics, task.labelled
+        )
         trainee.compile(
             optimizer=optimizer(recipe, steps),
             steps_per_execution=steps_per_execution,
@@ -243,6 +277,23 @@ def compiled(
         # Slots are made when they are first needed; checkpoints need them now.
         trainee.optimizer.build(trainee.trainable_variables)
     return trainee
+
+
+def _specs(data):
+    """What batches look like, of those that there are."""
+    found = {"training": data.train, "validation": data.validation}
+    return {what: each.element_spec for what, each in found.items() if each}
+
+
+def _tried(losses, network, specs, labelled):
+    """Names of the losses, and what labels look like."""
+    names, looks = ["loss"], None
+    for what, spec in specs.items():
+        _, labels, own = unpacked(spec)
+        if labelled or what == "validation":
+            names = check(losses, network, labels, own, what)
+            looks = labels if looks is None else looks
+    return names, looks
 
 
 def _compile_by(jit_compile: bool | None) -> bool | str:
@@ -365,11 +416,12 @@ class _OneTraining(keras.callbacks.CallbackList):
 
 
 def steps_per_epoch(dataset: tf.data.Dataset) -> int:
-    """Counts the batches of a tf.data dataset, by a pass over it if need be.
+    """Counts the batches of a data set, by a pass over it if need be.
 
     Raises:
         HHError: the dataset never ends.
     """
+    dataset = as_dataset(dataset)
     count = int(dataset.cardinality())
     if count == tf.data.INFINITE_CARDINALITY:
         raise HHError("training: the training data never end; use .take(steps).")

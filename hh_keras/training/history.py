@@ -39,7 +39,10 @@ def read_history(workdir: str | Path, name: str) -> list[dict]:
 
 
 def best_epoch(
-    rows: Sequence[dict], goal: str = "accuracy", start: dict | None = None
+    rows: Sequence[dict],
+    goal: str = "accuracy",
+    start: dict | None = None,
+    lower: bool = False,
 ) -> int:
     """The number of the epoch with the best validation measure, the first of equals.
 
@@ -50,27 +53,33 @@ def best_epoch(
         rows: of a history.
         goal: the measure.
         start: what validation gave before the first epoch.
+        lower: whether less of it is better.
     """
     if not rows:
         return 0
     if start is None:
-        scores = [row.get(f"val_{goal}", -row["loss"]) for row in rows]
+        sign = -1 if lower else 1
+        key = f"val_{goal}"
+        scores = [sign * row[key] if key in row else -row["loss"] for row in rows]
         return rows[scores.index(max(scores))]["epoch"]
     best, found = start, 0
     for row in rows:
-        if better(row, best, goal):
+        if better(row, best, goal, lower):
             best, found = row, row["epoch"]
     return found
 
 
-def better(row: dict, other: dict, goal: str = "accuracy") -> bool:
+def better(row: dict, other: dict, goal: str = "accuracy", lower: bool = False) -> bool:
     """Whether one validation is better than another; losses decide between equals."""
-    ours, theirs = row[f"val_{goal}"], other[f"val_{goal}"]
+    sign = -1 if lower else 1
+    ours, theirs = (sign * each[f"val_{goal}"] for each in (row, other))
     return (ours, -row["val_loss"]) > (theirs, -other["val_loss"])
 
 
-def exhausted(rows: Sequence[dict], patience: int, goal: str = "accuracy") -> bool:
+def exhausted(
+    rows: Sequence[dict], patience: int, goal: str = "accuracy", lower: bool = False
+) -> bool:
     """Whether the last `patience` epochs brought nothing better; never, if it is 0."""
     if not (patience and rows):
         return False
-    return rows[-1]["epoch"] - best_epoch(rows, goal) >= patience
+    return rows[-1]["epoch"] - best_epoch(rows, goal, lower=lower) >= patience

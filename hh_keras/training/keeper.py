@@ -98,7 +98,9 @@ class Keeper(keras.callbacks.Callback):
 
     def _ends_early(self):
         satisfied = bool(self.until and self.rows and self.until(self.rows))
-        return satisfied or exhausted(self.rows, self.recipe.patience, self.goal)
+        return satisfied or exhausted(
+            self.rows, self.recipe.patience, self.goal, self.measure.lower
+        )
 
     def resume(self) -> bool:
         """Goes back to the newest whole checkpoint; returns whether there is one."""
@@ -147,7 +149,8 @@ class Keeper(keras.callbacks.Callback):
     def worse(self) -> bool:
         """Whether the last epoch is no better than the start; then this says so."""
         start = self.progress.start
-        if not (start and self.rows) or better(self.rows[-1], start, self.goal):
+        lower = self.measure.lower
+        if not (start and self.rows) or better(self.rows[-1], start, self.goal, lower):
             return False
         key = f"val_{self.goal}"
         self.say(
@@ -265,9 +268,12 @@ class Keeper(keras.callbacks.Callback):
         if self._ends_early() and self.epoch < self.epochs:
             self.model.stop_training = True
             self.say(
-                f"  {self.name}: training ends here; the best epoch was "
-                f"{best_epoch(self.rows, self.goal, self.progress.start)}"
+                f"  {self.name}: training ends here; the best epoch was {self._best()}"
             )
+
+    def _best(self):
+        lower = self.measure.lower
+        return best_epoch(self.rows, self.goal, self.progress.start, lower)
 
     def _rate(self, step):
         optimizer = innermost(self.model.optimizer)
@@ -279,8 +285,7 @@ class Keeper(keras.callbacks.Callback):
         swap(self.model)
         with changed(self.plain):
             folder = self.workdir / "epoch_models"
-            best = best_epoch(self.rows, self.goal, self.progress.start)
-            if best == len(self.rows):
+            if self._best() == len(self.rows):
                 files.replace(folder / f"{self.name}_best.keras", self.network.save)
             files.replace(folder / f"{self.name}_last.keras", self.network.save)
         swap(self.model)
@@ -355,10 +360,9 @@ def epoch_line(
 
 def measured(values: Mapping, goal: Goal, named: bool = True) -> list[str]:
     """Loss and goal among some values, as text."""
-    writes = (
-        ("loss", "loss ", _three_digits),
-        (goal.key, f"{goal.label} ", goal.plain),
-    )
+    writes = [("loss", "loss ", _three_digits)]
+    if goal.key != "loss":
+        writes.append((goal.key, f"{goal.label} ", goal.plain))
     return [
         (label if named else "") + write(values[key])
         for key, label, write in writes

@@ -1,6 +1,7 @@
 """Recovery: a smaller network learns from its original, without labels."""
 
 import dataclasses
+import functools
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,7 @@ def recover(
 
     Args:
         small: what `shrink` or `rebuild` made of the original, with inherited weights;
-            it is trained in place. One output.
+            it is trained in place. Of several outputs, each is learnt.
         original: the network it was made of, for the same inputs.
         data: images: a folder of them (2,000 at most are taken), an array `(n, height,
             width, channels)`, or a tf.data dataset of batches of images, or of
@@ -247,31 +248,51 @@ def _resized(images, size):
 def _answered(batches, size, original):
     """Validation images with the original's outputs as labels; and these."""
     images = batches(None).map(lambda x: _resized(x, size))
-    answers = [keras.ops.convert_to_numpy(original(x, training=False)) for x in images]
+    answers = [
+        tuple(map(_numbers, keras.tree.flatten(original(x, training=False))))
+        for x in images
+    ]
     labels = tf.data.Dataset.from_generator(
         lambda: iter(answers),
-        output_signature=tf.TensorSpec((None, *answers[0].shape[1:]), tf.float32),
+        output_signature=tuple(
+            tf.TensorSpec((None, *each.shape[1:]), tf.float32) for each in answers[0]
+        ),
     )
     both = tf.data.Dataset.zip(images, labels)
     known = tf.data.experimental.assert_cardinality(len(answers))
-    return both.apply(known), np.concatenate(answers)
+    return both.apply(known), [np.concatenate(each) for each in zip(*answers)]
 
 
-def _task(original: keras.Model, answers: np.ndarray) -> Task:
-    """To be like the original: labels are its outputs.
+def _numbers(x):
+    return keras.ops.convert_to_numpy(x).astype("float32", copy=False)
+
+
+def _task(original: keras.Model, answers: list[np.ndarray]) -> Task:
+    """To be like the original: labels are its outputs, and all count alike.
 
     On few images, how many answers are the same is a coarse measure: the goal is a
     finer one.
     """
-    outputs = Match(original.outputs[0], original.outputs[0])
-    outputs = dataclasses.replace(outputs, spread=outputs.variance(answers))
+    ends = original.outputs
+    floats = [k for k, end in enumerate(ends) if "float" in end.dtype]
+    matched = {k: Match(ends[k], ends[k]) for k in floats}
+    matched = {
+        k: dataclasses.replace(match, spread=match.variance(answers[k]))
+        for k, match in matched.items()
+    }
+    choices = [k for k in floats if gives_classes(ends[k])]
+
+    def mean(value, places, labels, ours):
+        pairs = list(zip(keras.tree.flatten(labels), keras.tree.flatten(ours)))
+        return sum(value(k, *pairs[k]) for k in places) / len(places)
 
     def error(labels, ours):
-        return outputs.error(ours, labels)
+        return mean(lambda k, y, x: matched[k].error(x, y), floats, labels, ours)
 
     measures = {"likeness": lambda *pair: 1 - error(*pair)}
-    if gives_classes(original):
-        measures["agreement"] = agreement
+    if choices:
+        same = functools.partial(mean, lambda k, *pair: agreement(*pair), choices)
+        measures["agreement"] = same
     return Task(
         name="recover",
         noun="network that recovers",
@@ -279,7 +300,6 @@ def _task(original: keras.Model, answers: np.ndarray) -> Task:
         measures=measures,
         goal=Goal("likeness", "likeness", str, _change, str, str, _change),
         evaluate=lambda model, dataset: {},
-        check=lambda model, data: None,
         distills=("match",),
         labelled=False,
     )

@@ -1,11 +1,14 @@
 """One step of training and of validation, on one replica or on many."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from hh_keras.errors import DataError
+from hh_keras.training.judge import Judge
 
 
 class Trainee(keras.Model):
@@ -18,40 +21,45 @@ class Trainee(keras.Model):
     the optimiser sees them, so that clipping, and the search for infinities of mixed
     precision, act on the whole gradient.
 
-    The outputs may be the model's own and, behind it, features to learn from.
+    The outputs are flat: the model's own and, behind them, features to learn from.
     """
 
     def learn(
         self,
         objective: Callable,
-        measures: Mapping[str, Callable],
+        losses: Callable,
+        names: Sequence[str],
+        judge: Judge,
         frozen_statistics: bool = False,
         labelled: bool = True,
     ) -> None:
         """Sets what to learn and what to measure, in the scope of the strategy.
 
         Args:
-            objective: `f(images, labels, outputs) → (batch,)`, the losses to reduce;
-                outputs is a list, the model's own first.
-            measures: name → `f(labels, output) → (batch,)`, one of them "loss".
+            objective: `f(images, labels, outputs, sample_weight)` that returns what
+                is to be learnt, as `losses` does.
+            losses: of `hh_keras.training.losses`: what is validated by.
+            names: of the losses, "loss" first.
+            judge: what is measured besides.
             frozen_statistics: see `Recipe`.
             labelled: see `Task`.
         """
-        self.objective, self.measures = objective, measures
+        self.objective, self.validated, self.judge = objective, losses, judge
         self.frozen_statistics, self.labelled = frozen_statistics, labelled
-        self.means = [keras.metrics.Mean(name=name) for name in measures]
+        self.means = [keras.metrics.Mean(name=name) for name in names]
 
     @property
     def metrics(self) -> list:
-        return self.means
+        return [*self.means, *self.judge.metrics]
 
     def train_step(self, data: Any) -> dict:
-        images, labels, weight = data
+        images, labels, weights = data
+        share, own = _parted(weights)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
             outputs = self._predicted(images, not self.frozen_statistics)
-            losses = self.objective(images, labels, outputs)
-            loss = tf.reduce_sum(losses * weight)
+            losses = self.objective(images, labels, outputs, own)
+            loss = tf.reduce_sum(losses["loss"] * share)
             if self.losses:
                 loss += tf.add_n(self.losses) / replicas
             loss = self.optimizer.scale_loss(loss)
@@ -62,29 +70,29 @@ class Trainee(keras.Model):
             context = tf.distribute.get_replica_context()
             slopes = context.all_reduce(tf.distribute.ReduceOp.SUM, list(slopes))
         self.optimizer.apply(list(slopes), list(weights))
-        return self._measured(labels, outputs, weight, losses)
+        return self._measured(losses, labels, outputs, share, own, self.labelled)
 
     def test_step(self, data: Any) -> dict:
-        images, labels, weight = data
+        images, labels, weights = data
+        share, own = _parted(weights)
         outputs = self._predicted(images, training=False)
-        return self._measured(labels, outputs, weight)
+        losses = self.validated(labels, outputs, own)
+        return self._measured(losses, labels, outputs, share, own)
 
     def _predicted(self, images, training):
         outputs = keras.tree.flatten(self(images, training=training))
-        return [tf.cast(output, tf.float32) for output in outputs]
+        return [_in_float32(output) for output in outputs]
 
-    def _measured(self, labels, outputs, weight, losses=None):
-        """Adds a batch to the running means; examples that only fill it up weigh 0."""
-        counts = tf.cast(weight > 0, tf.float32)
-        means = self.means
-        if losses is not None and not self.labelled:
-            means = [mean for mean in means if mean.name == "loss"]
-        for mean in means:
-            if losses is None or mean.name != "loss":
-                mean.update_state(self.measures[mean.name](labels, outputs[0]), counts)
-            else:
-                mean.update_state(losses, counts)
-        logs = {mean.name: mean.result() for mean in means}
+    def _measured(self, losses, labels, outputs, share, own, labelled=True):
+        """Adds a batch to what runs; examples that only fill it up weigh 0."""
+        counts = tf.cast(share > 0, tf.float32)
+        logs = {}
+        for mean in self.means:
+            if mean.name in losses:
+                mean.update_state(losses[mean.name], counts)
+                logs[mean.name] = mean.result()
+        if labelled:
+            logs.update(self.judge.judge(labels, outputs, share, own))
         if _across_machines():  # Keras averages logs over the workers along axis 0
             logs = {name: tf.reshape(value, [1]) for name, value in logs.items()}
         return logs
@@ -118,6 +126,30 @@ def _across_machines():
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
+def _in_float32(output):
+    floats = output.dtype.is_floating and output.dtype != tf.float32
+    return tf.cast(output, tf.float32) if floats else output
+
+
+def _parted(weights):
+    """Every example's share, and the sample weights that the data have, or None."""
+    return weights if isinstance(weights, (tuple, list)) else (weights, None)
+
+
+def unpacked(element: Any) -> tuple[Any, Any, Any]:
+    """A batch's, or its specification's, `(images, labels, sample weights or None)`.
+
+    Raises:
+        DataError: there are no labels.
+    """
+    if not isinstance(element, (tuple, list)) or len(element) not in (2, 3):
+        raise DataError(
+            "training: batches must be (images, labels), or (images, labels, "
+            "sample_weight); several images or labels are a tuple or a dict each."
+        )
+    return tuple(element) if len(element) == 3 else (*element, None)
+
+
 def weighted(dataset: tf.data.Dataset, replicas: int = 1) -> tf.data.Dataset:
     """Gives every example its share of its global batch, before replicas split it.
 
@@ -125,23 +157,26 @@ def weighted(dataset: tf.data.Dataset, replicas: int = 1) -> tf.data.Dataset:
     statistics of no example at all would be NaN.
 
     Args:
-        dataset: tf.data dataset of (images, labels) batches; images may be several, a
-            tuple.
+        dataset: tf.data dataset of (images, labels) or (images, labels, sample_weight)
+            batches; each may be several tensors, a tuple or a dict.
         replicas: how many will share a batch.
 
     Returns:
         A tf.data dataset of (images, labels, weights); the float32 weights `(batch,)`
-        sum to 1.
+        sum to 1. With sample weights, weights are a tuple of these and the sample's.
     """
 
-    def weigh(images, labels):
-        size = tf.shape(labels)[0]
+    def weigh(*element):
+        images, labels, own = unpacked(element)
+        size = tf.shape(tf.nest.flatten(labels)[0])[0]
         missing = tf.maximum(replicas - size, 0)
         share = tf.fill([size], 1.0 / tf.cast(tf.maximum(size, 1), tf.float32))
+        weights = share if own is None else (share, own)
         return tf.nest.map_structure(
-            lambda x: _filled_up(x, missing), (images, labels, share)
+            lambda x: _filled_up(x, missing), (images, labels, weights)
         )
 
+    unpacked(dataset.element_spec)
     return dataset.map(weigh, tf.data.AUTOTUNE, deterministic=True)
 
 

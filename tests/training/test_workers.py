@@ -8,13 +8,16 @@ import socket
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
 import hh_keras as hh
 from hh_keras.training import Recipe
+from hh_keras.training import train as hh_train
 from tests.classifiers import train
 from tests.training import test_replicas as models
+from tests.two_answers import batches, task, two_answers
 
 RECIPES = {
     "plain": Recipe(epochs=2, batch_size=8, clip_norm=0.05),
@@ -46,6 +49,22 @@ def inherit():
         width=1,
         weights="inherit",
         calibration=[images[k : k + 5] for k in range(0, len(images), 5)],
+    )
+
+
+def answers(together=None, folder=None):
+    """A network of two outputs, with sample weights and metrics that have states."""
+    return hh_train(
+        lambda: two_answers(),
+        batches(weights="each"),
+        Recipe(epochs=2, batch_size=8),
+        together,
+        folder,
+        "answers",
+        task=task(
+            metrics={"kind": [keras.metrics.SparseCategoricalAccuracy("right")]},
+            weighted_metrics={"light": ["mae"]},
+        ),
     )
 
 
@@ -101,6 +120,20 @@ def test_workers_agree_with_each_other_and_with_one_process(folder, name):
         assert both[0] == both[1]
         assert both[0] == pytest.approx([r[key] for r in one.history], abs=2e-5)
     assert len(list((folder / "checkpoints").glob(f"{name}-*.npz"))) == 2
+
+
+def test_workers_agree_on_several_outputs(folder):
+    first, second = (np.load(folder / f"answers-{k}.npz") for k in range(2))
+    one = alone(answers)
+    for key, variable in zip(first.files, one.model.variables, strict=True):
+        np.testing.assert_array_equal(first[key], second[key])
+        np.testing.assert_allclose(first[key], variable, atol=2e-5)
+    theirs = [json.loads((folder / f"answers-{k}.json").read_text()) for k in range(2)]
+    for row, other, its in zip(*theirs, one.history, strict=True):
+        assert set(row) == set(other) == set(its)
+        for name in set(row) - {"seconds"}:
+            assert row[name] == other[name], name
+            assert row[name] == pytest.approx(its[name], abs=2e-5), name
 
 
 def test_workers_find_the_plan_that_one_process_finds(folder):

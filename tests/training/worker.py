@@ -18,7 +18,7 @@ import hh_keras as hh  # noqa: E402
 from hh_keras.training import strategy  # noqa: E402
 from tests.classifiers import train  # noqa: E402
 from tests.training import test_replicas as models  # noqa: E402
-from tests.training.test_workers import RECIPES, inherit, search  # noqa: E402
+from tests.training.test_workers import RECIPES, answers, inherit, search  # noqa: E402
 
 
 def main():
@@ -30,6 +30,11 @@ def main():
         np.savez(f"{folder}/{name}-{index}.npz", *arrays)
         history = json.dumps(trained.history)
         pathlib.Path(folder, f"{name}-{index}.json").write_text(history)
+    trained = answers(together, folder)
+    arrays = [variable.numpy() for variable in trained.model.variables]
+    np.savez(f"{folder}/answers-{index}.npz", *arrays)
+    history = json.dumps(trained.history)
+    pathlib.Path(folder, f"answers-{index}.json").write_text(history)
     with together.scope():
         found, inherited = search(), inherit()
     inherited.plan.save(f"{folder}/inherited-{index}.json")

@@ -6,6 +6,7 @@ that fit the budget become a smaller network with the same layers.
     python launch/shrink.py --workdir=runs/shrink
     python launch/shrink.py --model=resnet56 --dataset=photos/ --macs=0.5x
     python launch/shrink.py --model=mine:build --model_args='{"depth": 3}' --macs=300M
+    python launch/shrink.py --model=yolo.keras --criterion=weight_norm --width_mult=1
     python launch/shrink.py --model=trained.keras --weights=inherit \\
         --calibrate=photos/ --macs=0.7x --sweep=0.9,0.8,0.6
 
@@ -13,11 +14,14 @@ Leaves in --workdir: plan.json (which channels of the widened network stay),
 original.keras and lw_dna.keras (both with the weights that training should start
 from), run.json (all settings); with --sweep, the same of each size in sweep/, and a
 picture. With --calibrate, labelled images are not needed: --dataset may be left out.
+Nor is any data where the criterion needs none and the model, of any inputs and outputs,
+tells itself what it takes.
 launch/train.py trains either; launch/run.py does
 everything in one go.
 """
 
 import time
+from collections.abc import Callable
 
 from absl.flags import FlagValues
 
@@ -46,7 +50,11 @@ def main(args: FlagValues) -> None:
         print(f"Nothing to do: {run.path} holds this very run, finished.")
         return
     started = time.perf_counter()
-    load = network.alone if search.without_dataset(args) else network.load
+    load: Callable = network.load
+    if search.without_dataset(args):
+        load = network.alone
+    elif search.without_data(args):
+        load = network.bare
     model, data = load(args)
     print(f"Searching {args.model} on {data.name} ...", flush=True)
     original, result, swept = search.search(model, data, args, run)

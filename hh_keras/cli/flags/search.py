@@ -119,6 +119,22 @@ SEARCH = (
         repeated=True,
     ),
     Flag(
+        "only",
+        Text("PATTERN"),
+        None,
+        "Shrink these alone: a layer, a group, or a nested model, by name or shell "
+        "pattern, such as backbone or 'stage3*'; what is tied to others stays. It may "
+        "be repeated.",
+        repeated=True,
+    ),
+    Flag(
+        "freeze",
+        Text("PATTERN"),
+        None,
+        "Leave these alone, named in the same way: they keep all of their channels.",
+        repeated=True,
+    ),
+    Flag(
         "round_to",
         Checked(parse_round_to, "auto|N"),
         "auto",
