@@ -52,7 +52,8 @@ def outputs_of(
         seen, side = tiles_of(model)
         return lambda image: in_tiles(call, image, side, True, seen, _as_is)
     channels = exporting.input_shape(model)[-1]
-    found = Reach(_WHOLE, _multiple(lambda *s: call(_blank(*s, channels)).shape), 1)
+    multiple = _multiple(lambda *size: call(_blank(*size, channels)).shape, model)
+    found = Reach(_WHOLE, multiple, 1)
     return lambda image: in_tiles(call, image, _WHOLE, False, found, _as_is)
 
 
@@ -102,10 +103,12 @@ def size_multiple(model: keras.Model) -> int:
         return reach(model).multiple
     except ModelError:
         channels = model.inputs[0].shape[-1]
-        return _multiple(lambda *size: model.compute_output_shape((1, *size, channels)))
+        return _multiple(
+            lambda *size: model.compute_output_shape((1, *size, channels)), model.name
+        )
 
 
-def _multiple(shape_at):
+def _multiple(shape_at, name):
     """The least power of two whose multiples a network takes and gives back."""
     for n in _MULTIPLES:
         # Odd multiples: what takes these takes all.
@@ -113,7 +116,7 @@ def _multiple(shape_at):
         if all(_keeps(shape_at, size) for size in sizes):
             return n
     raise ModelError(
-        "the network does not give as many pixels as it takes, whether the sides are "
+        f"'{name}' does not give as many pixels as it takes, whether its sides are "
         f"multiples of {', '.join(map(str, _MULTIPLES[:-1]))} or {_MULTIPLES[-1]}: "
         "build it so that its outputs are as high and wide as its images."
     )
