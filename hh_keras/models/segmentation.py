@@ -133,4 +133,11 @@ def _logits(x, num_classes):
 
 
 def _larger(x, name, **settings):
-    return layers.UpSampling2D(4, interpolation="bilinear", name=name, **settings)(x)
+    """Four times as large, with smooth steps.
+
+    Keras 3.15 cannot enlarge bilinearly what has a size that it does not know; means
+    over five pixels of repeated ones are nearly the same.
+    """
+    x = layers.UpSampling2D(4, name=name, **settings)(x)
+    name = f"{name}_smooth"
+    return layers.AveragePooling2D(5, 1, padding="same", name=name, **settings)(x)

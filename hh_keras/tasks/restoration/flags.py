@@ -37,7 +37,7 @@ _OWN = (
         COUNT,
         64,
         "denoise, sr and segment: patches that an epoch cuts out of every image. "
-        "Default: 64, of segment 1.",
+        "Default: 64, of segment 2.",
     ),
     Flag(
         "validation_size",

@@ -26,10 +26,10 @@ DEFAULTS = {
     "weight_decay": 1e-4,
     "epochs": 40,
     "schedule": "cosine",
-    "batch_size": 16,
+    "batch_size": 8,
     "channels": 3,
     "patch": 96,
-    "patches_per_image": 1,
+    "patches_per_image": 2,
     "augment": "flip_scale_colour",
     "max_drop": 0.02,
     "check_images": 16,  # tiles
