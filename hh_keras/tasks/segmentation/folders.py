@@ -65,6 +65,7 @@ def open_masked(
     spec: str | Path = "embedded",
     classes: str | None = None,
     ignore_index: int | None = None,
+    held_out: Sequence[str] = HELD_OUT,
 ) -> MaskedImages:
     """Lists a set of images with masks; decodes nothing.
 
@@ -74,6 +75,7 @@ def open_masked(
         classes: lines of a list of classes, separated by commas, see `parse_classes`;
             None reads `classes.txt` in the folder.
         ignore_index: see `parse_classes`.
+        held_out: names of the part to measure on; the first that is there is taken.
 
     Returns:
         `MaskedImages`, in the order of their names. An image without a mask is among
@@ -90,8 +92,8 @@ def open_masked(
             f"data set '{spec}' {kind}: give a folder of images and masks, "
             f"{_LAYOUTS}, or 'embedded'."
         )
-    held_out = next((n for n in HELD_OUT if _part(root, n)), None)
-    folders = [_part(root, name) for name in ("train", held_out) if name]
+    measured = next((name for name in held_out if _part(root, name)), None)
+    folders = [_part(root, name) for name in ("train", measured) if name]
     if len(folders) < 2 or None in folders:
         what = "train" if not folders or folders[0] is None else "val"
         raise DataError(
@@ -102,7 +104,7 @@ def open_masked(
     meaning = _classes(root, classes, ignore_index, folders[0])
     parts = [_listed(*both) for both in folders if both]
     text = f"{len(parts[0])} training and {len(parts[1])} validation images"
-    description = {"source": str(root), "text": f"{text} with masks ({held_out})"}
+    description = {"source": str(root), "text": f"{text} with masks ({measured})"}
     if spec == "embedded":
         description |= _OF_EMBEDDED
     return MaskedImages(spec, parts[0], parts[1], meaning, description)
