@@ -109,11 +109,7 @@ class Study:
         }
         with self.args.rows.open("a") as file:
             file.write(json.dumps(row) + "\n")
-        print(
-            f"{self.args.name} {self.args.model} seed {self.seed}: {variant} "
-            f"{share:g}x mIoU {row['miou']:.4f}, {row['macs'] / 1e6:.1f} M MACs, {seconds:.0f} s",
-            flush=True,
-        )
+        print(" ".join(map(str, key(row))), f"mIoU {row['miou']}", flush=True)
 
     def fresh(self, variant, share, network):
         """Trains a network from scratch."""

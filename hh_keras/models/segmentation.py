@@ -135,8 +135,9 @@ def _logits(x, num_classes):
 def _larger(x, name, **settings):
     """Four times as large, with smooth steps.
 
-    Keras 3.15 cannot enlarge bilinearly what has a size that it does not know; means
-    over five pixels of repeated ones are nearly the same.
+    Keras 3.15 cannot interpolate what has a size that it does not know (its
+    `ops.image.resize` compares it with 0); means over five repeated pixels are nearly
+    the same.
     """
     x = layers.UpSampling2D(4, name=name, **settings)(x)
     name = f"{name}_smooth"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -94,7 +95,8 @@ def in_tiles(
     sides = image.shape[:2]
     padded = [math.ceil(n / seen.multiple) * seen.multiple for n in sides]
     spans = [_spans(n, tile, fixed, seen) for n in padded]
-    result, scale, done = None, seen.scale, 0
+    result: Any = None
+    scale, done = seen.scale, 0
     for y in spans[0]:
         for x in spans[1]:
             out = run(_cut(image, y, x))[0]

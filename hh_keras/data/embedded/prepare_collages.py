@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy.ndimage import binary_fill_holes
 
-from hh_keras.data.embedded import PHOTOGRAPHS
+from hh_keras.data.embedded import DIRECTORY, PHOTOGRAPHS
 
 SIZE = 128, 96
 COUNTS = {"train": 240, "val": 60}
@@ -63,15 +63,18 @@ def _photographs(part):
 
 def _clothes(part, count):
     """The first pieces of a part, in its order, as many of each of our classes."""
-    from hh_keras.data.prepared import open_embedded  # takes seconds
+    import tensorflow_datasets as tfds  # takes seconds
 
-    source = open_embedded()
-    split = {"train": source.train, "val": source.validation}[part]
+    stored = tfds.builder_from_directory(str(DIRECTORY)).as_dataset(
+        split={"train": "train", "val": "test"}[part],
+        decoders={"image": tfds.decode.SkipDecoding()},
+    )
     found: dict[int, list] = {label: [] for label in range(1, len(CLASSES))}
-    for _, content, label in split.records(None, False).as_numpy_iterator():
-        own = found[_OF_LABELS[label]]
+    for example in stored.as_numpy_iterator():
+        label = _OF_LABELS[example["label"]]
+        own = found[label]
         if len(own) < count // len(found):
-            own.append(Cloth(_OF_LABELS[label], _cut_out(split.read(content))))
+            own.append(Cloth(label, _cut_out(example["image"])))
     return [cloth for own in found.values() for cloth in own]
 
 

@@ -148,7 +148,7 @@ def _read_mask(known: dict, stem: str, folder: Path) -> bytes:
     return read_file(os.fsencode(known[stem]))
 
 
-def _classes(root, text, ignore_index, folders) -> Classes:
+def _classes(root, text, ignore_index, folders):
     if text is not None:
         return parse_classes(text.split(","), ignore_index, "--classes")
     path = root / _LIST

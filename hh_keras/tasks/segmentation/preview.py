@@ -59,7 +59,7 @@ def preview(
         List of dicts with "input", "output" and "truth", uint8 `(h, w, 3)`; the last
         two are the image with classes in colours.
     """
-    run, rows = outputs_of(model), []
+    run, rows = outputs_of(model), list[dict]()
     for images, masks in dataset.as_numpy_iterator():
         for image, mask in zip(images, masks):
             if len(rows) == count:

@@ -7,6 +7,7 @@ and width. The labels of a batch are masks, see `crops`.
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.goal import Goal
@@ -72,7 +73,8 @@ def check_model(model: keras.Model, data: Any) -> None:
 
     Raises:
         ModelError: several inputs or outputs, no images, other channels or classes,
-            sizes it does not take, or outputs of another size.
+            sizes it does not take, outputs of another size, or layers that need to know
+            the size beforehand.
     """
     output, shape = single_output(model), tuple(data.image_shape)
     takes, classes = tuple(model.inputs[0].shape[1:]), len(data.class_names)
@@ -106,6 +108,23 @@ def check_model(model: keras.Model, data: Any) -> None:
             f"model '{model.name}' gives {made[0]}x{made[1]} pixels of "
             f"{shape[0]}x{shape[1]}: enlarge its outputs to the size of its images."
         )
+    _check_any_size(model)
+
+
+def _check_any_size(model):
+    """Validation, servers and tiles run one graph on images of all sizes."""
+    spec = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
+    run = tf.function(lambda x: model(x, training=False), input_signature=[spec])
+    try:
+        run.get_concrete_function()
+    except Exception as error:  # tracing runs every layer's code
+        text = " ".join(str(error).split())[:160]
+        raise ModelError(
+            f"model '{model.name}' cannot run on images whose size is not known "
+            f"beforehand ({type(error).__name__}: {text}). Of Keras' layers it is "
+            "UpSampling2D that interpolates, up to Keras 3.15: take Conv2DTranspose, "
+            "or interpolation='nearest'."
+        ) from error
 
 
 TASK = Task(

@@ -52,8 +52,11 @@ def outputs_of(
         seen, side = tiles_of(model)
         return lambda image: in_tiles(call, image, side, True, seen, _as_is)
     channels = exporting.input_shape(model)[-1]
-    multiple = _multiple(lambda *size: call(_blank(*size, channels)).shape, model)
-    found = Reach(_WHOLE, multiple, 1)
+
+    def shape_at(*size):
+        return call(np.zeros((1, *size, channels), np.float32)).shape
+
+    found = Reach(_WHOLE, _multiple(shape_at, model), 1)
     return lambda image: in_tiles(call, image, _WHOLE, False, found, _as_is)
 
 
@@ -127,10 +130,6 @@ def _keeps(shape_at, size):
         return tuple(shape_at(*size))[1:3] == size
     except (ValueError, TypeError, HHError, tf.errors.OpError):
         return False
-
-
-def _blank(height, width, channels):
-    return np.zeros((1, height, width, channels), np.float32)
 
 
 def tiles_of(path: str | Path) -> tuple[Reach, int]:

@@ -1,6 +1,7 @@
 """Images of any size: tiles give what the whole gives; sizes, pictures, signature."""
 
 import io
+import types
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from hh_keras.tasks.segmentation.pictures import (
 )
 from hh_keras.tasks.segmentation.preview import colours, overlay, preview
 from hh_keras.tasks.segmentation.signature import segment_bytes
+from hh_keras.tasks.segmentation.task import check_model
 from hh_keras.tasks.segmentation.whole import outputs_of, segment, size_multiple
 from tests.zoo import randomize
 
@@ -73,6 +75,23 @@ def test_networks_that_shrink_their_images_are_refused():
     x = L.Conv2D(2, 3, strides=2)(image + pooled)
     with pytest.raises(ModelError, match="as high and wide as its images"):
         size_multiple(keras.Model(image, x))
+
+
+class AsksForTheSize(L.Layer):
+    def call(self, x):
+        return x if keras.ops.shape(x)[1] > 4 else 2 * x
+
+
+def test_networks_that_need_to_know_the_size_are_refused():
+    data = types.SimpleNamespace(image_shape=(8, 8, 3), class_names=("a", "b", "c"))
+    check_model(down_and_up(), data)
+    image = keras.Input((None, None, 3))
+    inner = L.Conv2D(3, 1)(image)
+    shaped = keras.KerasTensor((None, None, None, 3))
+    layer = AsksForTheSize()
+    layer.compute_output_spec = lambda x: shaped
+    with pytest.raises(ModelError, match="size is not known beforehand"):
+        check_model(keras.Model(image, layer(inner)), data)
 
 
 def batches(image, mask):
