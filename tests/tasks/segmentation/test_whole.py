@@ -86,10 +86,8 @@ def test_networks_that_need_to_know_the_size_are_refused():
     data = types.SimpleNamespace(image_shape=(8, 8, 3), class_names=("a", "b", "c"))
     check_model(down_and_up(), data)
     image = keras.Input((None, None, 3))
-    inner = L.Conv2D(3, 1)(image)
-    shaped = keras.KerasTensor((None, None, None, 3))
-    layer = AsksForTheSize()
-    layer.compute_output_spec = lambda x: shaped
+    layer, inner = AsksForTheSize(), L.Conv2D(3, 1)(image)
+    layer.compute_output_spec = lambda x: keras.KerasTensor(x.shape)
     with pytest.raises(ModelError, match="size is not known beforehand"):
         check_model(keras.Model(image, layer(inner)), data)
 
