@@ -69,7 +69,8 @@ def tflite(
         labels: class names in the order of the outputs, for the `.json`.
         batch: examples that the file takes at once.
         about: which inputs are images, and what else the `.json` says; None takes
-            inputs of one or three channels for images, to be resized as a whole.
+            inputs of one or three channels for images, to be resized as a whole, or,
+            of networks that make images of them, cut into tiles.
 
     Returns:
         The path, a `pathlib.Path`.
@@ -109,7 +110,7 @@ def tflite(
         raise ModelError(text) from error
     if learnt:
         _check_integer(model, content)
-    tiles = _tiles(model)
+    tiles = _tiles(model) if about is None else None
     changed = renamed([tensor.name for tensor in model.inputs])
     several = len(getattr(model, "outputs", None) or ()) > 1
     names = output_names(model) if several else ()

@@ -102,6 +102,6 @@ def ends_in(tensor: Any) -> str | None:
         if kind in (name, activation_name):
             return kind
     passes = name == "activation" and activation_name == "linear"
-    if passes or name in ("flatten", "reshape", "identity", "dropout"):
+    if passes or name in ("flatten", "reshape", "identity", "dropout", "upsampling2d"):
         return ends_in(operation._inbound_nodes[node_index].input_tensors[0])
     return None

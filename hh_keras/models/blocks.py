@@ -76,13 +76,18 @@ def bn_act(
 
 
 def depthwise(
-    x: keras.KerasTensor, kernel_size: int, name: str, strides: int = 1
+    x: keras.KerasTensor,
+    kernel_size: int,
+    name: str,
+    strides: int = 1,
+    dilation: int = 1,
 ) -> keras.KerasTensor:
     """Depthwise convolution without bias, padded as `conv` does."""
     return layers.DepthwiseConv2D(
         kernel_size,
         strides=strides,
         padding="same",
+        dilation_rate=dilation,
         use_bias=False,
         depthwise_initializer="he_normal",
         name=name,

@@ -5,6 +5,7 @@ Strides are the papers' from 128 pixels on; smaller images lose the first of the
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import layers
@@ -59,7 +60,7 @@ _V1 = (
 
 # Table 2 of the paper. Its strides of the stem and of the second row are 2; for small
 # images both are 1.
-_V2 = (
+V2 = (
     Row(1, 3, 16, 1, 1, activation="relu6"),
     Row(6, 3, 24, 2, 1, activation="relu6"),
     Row(6, 3, 32, 3, 2, activation="relu6"),
@@ -165,7 +166,7 @@ def mobilenetv2_small(
     """
     inputs, x = pixels(image_shape)
     x = conv_bn(x, round_to_8(32 * width), 3, "conv1", activation="relu6")
-    x = _stages(x, _V2, [row.stride for row in _V2], width)
+    x = inverted_residuals(x, V2, [row.stride for row in V2], width)
     x = conv_bn(x, round_to_8(1280 * max(1.0, width)), 1, "conv2", activation="relu6")
     return keras.Model(inputs, classifier(x, num_classes), name="mobilenetv2_small")
 
@@ -219,7 +220,7 @@ def _mobilenetv3(image_shape, num_classes, rows, sizes, width, name):
         units = round_to_8(x.shape[-1] / 4)
         return squeeze_excite(x, units, prefix, gate="hard_sigmoid")
 
-    x = _stages(x, rows, strides, width, squeeze)
+    x = inverted_residuals(x, rows, strides, width, squeeze)
     last, hidden = (round_to_8(n * width) for n in sizes)
     x = conv_bn(x, last, 1, "conv2", activation="hard_silu")
     x = layers.GlobalAveragePooling2D(name="average_pool")(x)
@@ -242,7 +243,7 @@ def mnasnet(image_shape: tuple, num_classes: int, width: float = 1.0) -> keras.M
     strides = (2, *(row.stride for row in _MNASNET))
     stem, *strides = strides_for(image_shape, strides)
     x = conv_bn(x, round_to_8(32 * width), 3, "conv1", strides=stem)
-    x = _stages(x, _MNASNET, strides, width)
+    x = inverted_residuals(x, _MNASNET, strides, width)
     x = conv_bn(x, 1280, 1, "conv2")
     return keras.Model(inputs, classifier(x, num_classes), name="mnasnet")
 
@@ -267,7 +268,7 @@ def efficientnet_b0(
     def squeeze(x, entry, prefix):
         return squeeze_excite(x, max(1, entry // 4), prefix, inner="silu")
 
-    x = _stages(x, rows, strides, width, squeeze)
+    x = inverted_residuals(x, rows, strides, width, squeeze)
     x = conv_bn(x, round_to_8(1280 * width), 1, "conv2", activation="silu")
     x = layers.GlobalAveragePooling2D(name="average_pool")(x)
     x = layers.Dropout(0.2, name="dropout")(x)
@@ -291,7 +292,7 @@ def efficientnet_lite0(image_shape: tuple, num_classes: int) -> keras.Model:
     inputs, x = pixels(image_shape)
     stem, *strides = strides_for(image_shape, (2, *(row.stride for row in rows)))
     x = conv_bn(x, 32, 3, "conv1", None, stem, "relu6")
-    x = _stages(x, rows, strides, 1.0)
+    x = inverted_residuals(x, rows, strides, 1.0)
     x = conv_bn(x, 1280, 1, "conv2", activation="relu6")
     x = layers.GlobalAveragePooling2D(name="average_pool")(x)
     x = layers.Dropout(0.2, name="dropout")(x)
@@ -299,13 +300,28 @@ def efficientnet_lite0(image_shape: tuple, num_classes: int) -> keras.Model:
     return keras.Model(inputs, x, name="efficientnet_lite0")
 
 
-def _stages(x, rows, strides, width, squeeze=None):
+def inverted_residuals(
+    x: keras.KerasTensor,
+    rows: Sequence[Row],
+    strides: Sequence[int],
+    width: float,
+    squeeze: Callable | None = None,
+    first: int = 1,
+) -> keras.KerasTensor:
     """Inverted residuals by a table.
 
     Args:
+        x: tensor of shape `(batch, height, width, channels)`.
+        rows: a `Row` per stage.
+        strides: of the first block of each.
+        width: multiplies the rows' channels.
         squeeze: `f(x, channels at the block's entry, name)` of rows that squeeze.
+        first: number of the first stage, in the names of its layers.
+
+    Returns:
+        A tensor of the last row's channels.
     """
-    for stage, (row, stride) in enumerate(zip(rows, strides, strict=True), start=1):
+    for stage, (row, stride) in enumerate(zip(rows, strides, strict=True), first):
         for block in range(1, row.blocks + 1):
             own = stride if block == 1 else 1
             channels = round_to_8(row.channels * width)

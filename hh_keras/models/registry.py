@@ -38,6 +38,12 @@ from hh_keras.models.resnet import (
     resnet110,
     wrn28_10,
 )
+from hh_keras.models.segmentation import (
+    mobilenetv2_aspp,
+    mobilenetv2_aspp_small,
+    unet_bn,
+    unet_bn_small,
+)
 from hh_keras.models.suggestions import did_you_mean
 from hh_keras.models.superresolution import edsr, edsr_large, edsr_small, srresnet
 from hh_keras.models.vgg import vgg11_small
@@ -87,7 +93,16 @@ _RESTORATION: dict[str, dict[str, Callable]] = {
         "srresnet": srresnet,
     },
 }
+# From images of any size to a class of every pixel.
+_SEGMENTERS: dict[str, Callable] = {
+    "mobilenetv2_aspp": mobilenetv2_aspp,
+    "mobilenetv2_aspp_small": mobilenetv2_aspp_small,
+    "unet_bn": unet_bn,
+    "unet_bn_small": unet_bn_small,
+}
+_WITH_CLASSES: dict[str, Callable] = {**_MODELS, **_SEGMENTERS}
 _RESTORERS = {name: f for found in _RESTORATION.values() for name, f in found.items()}
+_OWN = {**_WITH_CLASSES, **_RESTORERS}
 _APPLICATIONS = "keras.applications."
 
 
@@ -95,7 +110,7 @@ def list_models(task: str = "classify") -> list[str]:
     """Names of the package's own networks.
 
     Args:
-        task: what they are for: "classify", "denoise" or "sr".
+        task: what they are for: "classify", "denoise", "sr" or "segment".
 
     Returns:
         A sorted list of names that `build` takes. It also takes
@@ -107,7 +122,8 @@ def list_models(task: str = "classify") -> list[str]:
         >>> list_models("sr")
         ['edsr', 'edsr_large', 'edsr_small', 'srresnet']
     """
-    return sorted({"classify": _MODELS, **_RESTORATION}[task])
+    known = {"classify": _MODELS, **_RESTORATION, "segment": _SEGMENTERS}
+    return sorted(known[task])
 
 
 def build(
@@ -127,7 +143,7 @@ def build(
         spec: a name of `list_models()`; `"keras.applications.NAME"`; an import path
             `"module:function"`; or the path of a `.keras` or `.h5` file.
         image_shape: `(height, width, channels)`. A file may leave it out. Networks
-            that restore images take None for height and width: any size.
+            that restore or segment images take None for height and width: any size.
         num_classes: number of classes. A file may leave it out and keeps its own;
             networks that restore images have none.
         weights: None, or the path of a weights file (`.weights.h5`, or a `.keras` file
@@ -149,12 +165,13 @@ def build(
         274042
     """
     is_file = names_file(spec)
-    if not (is_file or ":" in spec or spec in {**_MODELS, **_RESTORERS}):
+    if not (is_file or ":" in spec or spec in _OWN):
         if not spec.startswith(_APPLICATIONS):
             raise ModelError(_unknown(spec))
     restores = spec in _RESTORERS or (":" in spec and num_classes is None)
+    any_size = restores or is_file or spec in _SEGMENTERS
     if not is_file or image_shape is not None:
-        image_shape = _checked_shape(image_shape, any_size=restores or is_file)
+        image_shape = _checked_shape(image_shape, any_size)
     if not (is_file or restores):
         _check_classes(num_classes)
     if spec in _RESTORERS and num_classes is not None:
@@ -189,7 +206,7 @@ def names_file(spec: str) -> bool:
         is a name of the package's own networks; also for paths that do not exist, if
         they have a folder in them and cannot be an import path.
     """
-    if spec in {**_MODELS, **_RESTORERS} or spec.startswith(_APPLICATIONS):
+    if spec in _OWN or spec.startswith(_APPLICATIONS):
         return False
     return (
         files.is_keras_file(spec)
@@ -199,13 +216,13 @@ def names_file(spec: str) -> bool:
 
 
 def _own_model(spec, image_shape, num_classes, model_args, scale):
-    if spec in _MODELS:
+    if spec in _WITH_CLASSES:
         arguments = {
             **(model_args or {}),
             "image_shape": image_shape,
             "num_classes": num_classes,
         }
-        return sources.call(_MODELS[spec], arguments, spec)
+        return sources.call(_WITH_CLASSES[spec], arguments, spec)
     if spec in _RESTORERS:
         arguments = {**(model_args or {}), "image_shape": image_shape}
         if scale is not None and spec in _RESTORATION["sr"]:
@@ -226,7 +243,7 @@ def _unknown(spec):
     applications = [_APPLICATIONS + name for name in list_applications()]
     # A bare "ResNet50" is nearer to the application than its full name shows.
     short = did_you_mean(spec, list_applications(), prefix=_APPLICATIONS)
-    own = sorted([*_MODELS, *_RESTORERS])
+    own = sorted(_OWN)
     hint = did_you_mean(spec, [*own, *applications]) or short
     return (
         f"Unknown model {spec!r}.{hint} Known are: {', '.join(own)}, "

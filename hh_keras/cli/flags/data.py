@@ -21,7 +21,9 @@ DATA = (
         "The images: embedded (12,000 + 2,000 real images of clothes, in the "
         "package), tfds:NAME[/CONFIG] (TensorFlow Datasets), or an image folder "
         "with train/CLASS/ and val/CLASS/. To denoise and sr: embedded is 6 + 3 "
-        "photographs, and a folder needs no classes, nor train/ and val/.",
+        "photographs, and a folder needs no classes, nor train/ and val/. To segment: "
+        "embedded is 240 + 60 collages, and a folder has images and masks "
+        "(docs/segmentation.md).",
     ),
     Flag(
         "image_size",

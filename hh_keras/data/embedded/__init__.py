@@ -1,8 +1,9 @@
-"""Real images inside the package: a part of Fashion-MNIST, nine photographs, and videos
-made of their parts."""
+"""Images inside the package: a part of Fashion-MNIST, nine photographs, and what is
+made of their parts: videos, and collages with masks."""
 
 import pathlib
 
 DIRECTORY = pathlib.Path(__file__).parent / "fashion_mnist_subset" / "1.0.0"
 PHOTOGRAPHS = pathlib.Path(__file__).parent / "photographs"
+COLLAGES = pathlib.Path(__file__).parent / "collages"
 SEQUENCES = pathlib.Path(__file__).parent / "sequences"

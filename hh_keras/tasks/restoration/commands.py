@@ -13,15 +13,16 @@ from hh_keras.data import ImageData
 from hh_keras.errors import HHError
 from hh_keras.models import is_keras_file, sources
 from hh_keras.report import Picture
+from hh_keras.tasks import tiles
 from hh_keras.tasks.application import Application, Evaluation, whole
 from hh_keras.tasks.plain import plain
 from hh_keras.tasks.registry import refuse
 from hh_keras.tasks.restoration import data as photographs
-from hh_keras.tasks.restoration import tiles
 from hh_keras.tasks.restoration.degradation import Degradation
 from hh_keras.tasks.restoration.files import WORDS, file_checks
 from hh_keras.tasks.restoration.preview import FINDING, plot_before_after
 from hh_keras.tasks.restoration.task import task_for
+from hh_keras.tasks.restoration.tiles import runner
 from hh_keras.training import Task
 
 _EVALUATED, _REPORTED = 5, 3  # images in before_after.png
@@ -88,7 +89,7 @@ def _evaluate_file(task: Task, args: FlagValues, build: Callable) -> Evaluation:
     if is_keras_file(args.model):
         model, data = photographs.load(task.check, args, build)
     else:
-        model = tiles.runner(args.model)
+        model = runner(args.model)
         data = photographs.load_for_file(args)
     scores = task.evaluate(model, data.validation)
     facts = {

@@ -14,7 +14,7 @@ from hh_keras.export import input_shape, tiles_of
 from hh_keras.flag import given
 from hh_keras.tasks.restoration.pairs import load_pairs
 from hh_keras.tasks.restoration.photographs import open_photographs
-from hh_keras.tasks.restoration.tiling import size_multiple
+from hh_keras.tasks.tiling import size_multiple
 
 
 def load(

@@ -12,8 +12,10 @@ from hh_keras import export as exporting
 from hh_keras.data import ImageData
 from hh_keras.errors import ModelError
 from hh_keras.export import formats
+from hh_keras.tasks import tiles
 from hh_keras.tasks.application import FileChecks, FileWords
-from hh_keras.tasks.restoration import fidelity, tiles
+from hh_keras.tasks.restoration import fidelity
+from hh_keras.tasks.restoration.tiles import runner
 from hh_keras.training import Task
 
 WORDS = FileWords(
@@ -101,7 +103,7 @@ def compare(
         tiles; 100 for equal ones), psnr (on the validation images) and drop (dB).
     """
     found = exporting.predict(path, images, 4)
-    score = task.evaluate(tiles.runner(path, model), data.validation)["psnr"]
+    score = task.evaluate(runner(path, model), data.validation)["psnr"]
     return {
         **vars(exporting.agreement(expected["outputs"], [found])),
         "psnr_to_keras": likeness(expected["outputs"][0], found),

@@ -22,21 +22,22 @@ _OWN = (
         "patch",
         COUNT,
         None,
-        "denoise and sr: side of the patches that training cuts out, in pixels that "
-        "the network takes. Default: 48, of sr 32.",
+        "denoise, sr and segment: side of the patches that training cuts out, in "
+        "pixels that the network takes. Default: 48, of sr 32, of segment 96.",
     ),
     Flag(
         "channels",
         Number(int, 1, 3),
         None,
-        "denoise and sr: 3 for colour, 1 for grey. Default: 3, or what the file or "
-        "function --model takes.",
+        "denoise, sr and segment: 3 for colour, 1 for grey. Default: 3, or what the "
+        "file or function --model takes.",
     ),
     Flag(
         "patches_per_image",
         COUNT,
         64,
-        "denoise and sr: patches that an epoch cuts out of every photograph.",
+        "denoise, sr and segment: patches that an epoch cuts out of every image. "
+        "Default: 64, of segment 2.",
     ),
     Flag(
         "validation_size",

@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from hh_keras.data.loading import ImageData
 from hh_keras.data.pipeline import answer, end_decoding, left_out, ready
-from hh_keras.data.seeded import anew, called, numbered, own_seed
+from hh_keras.data.seeded import called, numbered, own_seed
 from hh_keras.errors import DataError
+from hh_keras.tasks.patches import VALIDATION, Patches
 from hh_keras.tasks.restoration.degradation import Degradation
 from hh_keras.tasks.restoration.opening import opened
 from hh_keras.tasks.restoration.photographs import open_photographs
@@ -27,7 +28,6 @@ AUGMENTATIONS = ("none", "flip", "flip_rotate")
 IN_MEMORY_BYTES = 1024 * 2**20
 """Sets whose pixels take no more are decoded once and kept in memory."""
 
-_SEARCH, _VALIDATION = -1, -2  # in place of an epoch's number
 _LEAST_SIDE = 16  # of validation images; the window of SSIM has 11
 
 
@@ -103,43 +103,28 @@ def load_pairs(
     )
     atexit.register(end_decoding)
     cut = functools.partial(_batch, pairs, degradation, patch, channels)
-    order = functools.lru_cache(4)(
-        functools.partial(_order, len(pairs), patches_per_image, window)
-    )
-    count = len(pairs) * patches_per_image
-    steps = math.ceil(count / batch_size)
     gives = tuple(
         tf.TensorSpec((None, side, side, channels))
         for side in (patch, patch * degradation.scale)
     )
-
-    def batches(seeds, how):
-        def pick(own, step):
-            answer()
-            own, step = int(own), int(step)
-            chosen = order(own)[step * batch_size : (step + 1) * batch_size]
-            return cut(chosen, np.random.default_rng([own, step]), how)
-
-        return ready(called(pick, seeds, gives))
-
-    def epoch(number, first=0):
-        own = own_seed(seed, number)
-        return batches(numbered(own, first, steps), augment)
+    drawn = Patches(
+        cut, len(pairs), patches_per_image, window, batch_size, gives, seed, augment
+    )
 
     def image(own, step):
         answer()
         return _whole(whole, degradation, int(step), int(own), wanted, channels)
 
-    every = numbered(own_seed(seed, _VALIDATION), 0, len(whole))
+    every = numbered(own_seed(seed, VALIDATION), 0, len(whole))
     any_size = (tf.TensorSpec((None, None, None, channels)),) * 2
     return ImageData(
         name=source.name,
-        train=batches(anew(seed, steps), augment),
-        epoch=epoch,
+        train=drawn.train(),
+        epoch=drawn.epoch,
         validation=ready(called(image, every, any_size)),
-        search=batches(numbered(own_seed(seed, _SEARCH), 0, steps), "none"),
+        search=drawn.search(),
         class_names=(),
-        num_train=count,
+        num_train=drawn.count,
         num_validation=len(whole),
         image_shape=(patch, patch, channels),
         description={**source.description, "degradation": str(degradation)},
@@ -166,17 +151,6 @@ def _check(patch, channels, batch_size, augment, patches_per_image, multiple, li
             f"patch={patch}: the network takes multiples of {multiple} only, such as "
             f"{math.ceil(patch / multiple) * multiple}."
         )
-
-
-def _order(count, times, window, own):
-    """Which image each patch of an epoch is cut from, int array `(count * times,)`.
-
-    Images come in blocks of `window`, so that no more need be in memory at a time.
-    """
-    rng = np.random.default_rng([own, 2**32])
-    images = rng.permutation(count)
-    blocks = [images[k : k + window] for k in range(0, count, window)]
-    return np.concatenate([rng.permutation(np.repeat(b, times)) for b in blocks])
 
 
 def _batch(pairs, degradation, patch, channels, chosen, rng, augment):

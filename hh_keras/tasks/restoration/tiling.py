@@ -1,26 +1,15 @@
 """Restoring images of any size and kind: in tiles that overlap."""
 
 import functools
-import math
 from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from hh_keras.data.resizing import imresize
 from hh_keras.errors import DataError, HHError, ModelError
-from hh_keras.graph.reach import Reach, reach
-
-_TILE = 512  # pixels of the result; a layer of 64 channels then takes 64 MiB
-
-
-def size_multiple(model: keras.Model) -> int:
-    """What the sides of a model's images must be multiples of; 1 if not known."""
-    try:
-        return reach(model).multiple
-    except ModelError:
-        return 1
+from hh_keras.graph.reach import Reach
+from hh_keras.tasks.tiling import in_tiles, own_size, runner, seen_by, tile_side
 
 
 def restore(
@@ -87,10 +76,10 @@ def restorer(
     fixed = True
     if isinstance(model, keras.Model):
         _check_images(model)
-        run, channels = _runner(model), model.inputs[0].shape[-1]
-        seen = _seen(model, overlap)
-        own = _own_size(model)
-        fixed, tile = own is not None, own or _tile(tile, seen)
+        run, channels = runner(model), model.inputs[0].shape[-1]
+        seen = seen_by(model, overlap)
+        own = own_size(model)
+        fixed, tile = own is not None, own or tile_side(tile, seen)
     elif tile is None or overlap is None or channels is None:
         raise HHError("restore: a function needs tile, overlap and channels.")
     else:
@@ -104,7 +93,7 @@ def restorer(
         for k, one in enumerate(passes):
             tell = progress and functools.partial(_tell, progress, k, len(passes))
             kept = _kept(image.dtype, one)
-            parts.append(_restored(run, one, tile, fixed, seen, kept, tell))
+            parts.append(in_tiles(run, one, tile, fixed, seen, kept, tell))
         result = parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
         if alpha.shape[-1]:
             result = np.concatenate([result, _alpha(alpha, result)], -1)
@@ -149,44 +138,6 @@ def _check_images(model):
         )
 
 
-def _runner(model):
-    # Of unknown size where the model's is: one trace serves all tiles.
-    spec = tf.TensorSpec([1, *model.inputs[0].shape[1:]], tf.float32)
-    forward = tf.function(lambda x: model(x, training=False), input_signature=[spec])
-    return lambda x: keras.tree.flatten(forward(tf.constant(x)))[0].numpy()
-
-
-def _own_size(model):
-    """The side of a model's images, or None if it takes any."""
-    sides = model.inputs[0].shape[1:3]
-    if None in sides:
-        return None
-    if sides[0] != sides[1]:
-        raise ModelError(
-            f"model '{model.name}' takes images of {sides[0]}x{sides[1]}; tiles are "
-            "square. Build it for any size, (None, None, channels)."
-        )
-    return sides[0]
-
-
-def _seen(model, overlap):
-    if overlap is None:
-        return reach(model)
-    try:
-        seen = reach(model)
-    except HHError:
-        seen = Reach(0, 1, None)
-    return Reach(overlap, seen.multiple, seen.scale)
-
-
-def _tile(tile, seen):
-    """The side of the tiles, a multiple; by default large beside the overlap."""
-    if tile is None:
-        tile = max(_TILE // (seen.scale or 1), 4 * seen.overlap)
-        return math.ceil(tile / seen.multiple) * seen.multiple
-    return max(tile // seen.multiple, 1) * seen.multiple
-
-
 def _passes(colours, channels):
     """What the network is given, one after another: `(h, w, network's channels)`."""
     if channels == colours.shape[-1]:
@@ -213,68 +164,6 @@ def _kept(dtype, image):
         return np.clip(np.rint(values * (largest / 255)), 0, largest).astype(dtype)
 
     return kept
-
-
-def _restored(run, image, tile, fixed, seen, kept, tell):
-    """Restores `(h, w, c)`; tiles start at multiples, and reach over by `overlap`."""
-    sides = image.shape[:2]
-    padded = [math.ceil(n / seen.multiple) * seen.multiple for n in sides]
-    spans = [_spans(n, tile, fixed, seen) for n in padded]
-    result, scale, done = None, seen.scale, 0
-    for y in spans[0]:
-        for x in spans[1]:
-            out = run(_cut(image, y, x))[0]
-            scale = scale or out.shape[0] // (y[1] - y[0])
-            if result is None:
-                new = kept(out[:1, :1])
-                shape = (*(n * scale for n in padded), new.shape[-1])
-                result = np.empty(shape, new.dtype)
-            inner = _inner(y, scale), _inner(x, scale)
-            place = tuple(slice(s[2] * scale, s[3] * scale) for s in (y, x))
-            result[place] = kept(out[inner])
-            done += 1
-            if tell:
-                tell(done / (len(spans[0]) * len(spans[1])))
-    return result[: sides[0] * scale, : sides[1] * scale]
-
-
-def _spans(size, tile, fixed, seen):
-    """Along one side, (start, stop, first kept, behind the last kept) of each tile."""
-    if size <= tile:
-        return [(0, tile if fixed else size, 0, size)]
-    margin = math.ceil(seen.overlap / seen.multiple) * seen.multiple
-    stride = tile - 2 * margin
-    if stride < 1:
-        raise HHError(
-            f"tiles of {tile} pixels are too small for an overlap of {seen.overlap} on "
-            f"each side; take tiles of {2 * margin + seen.multiple} at least, better "
-            f"{4 * margin}."
-        )
-    spans, done = [], 0
-    while done < size:
-        start = max(0, min(done - margin, size - tile))
-        stop = start + tile
-        end = size if stop == size else stop - margin
-        spans.append((start, stop, done, end))
-        done = end
-    return spans
-
-
-def _inner(span, scale):
-    start, _, first, last = span
-    return slice((first - start) * scale, (last - start) * scale)
-
-
-def _cut(image, y, x):
-    """One tile, float32 0..255 `(1, h, w, c)`; beyond the image its border goes on."""
-    piece = image[y[0] : y[1], x[0] : x[1]]
-    if piece.dtype == np.uint16:
-        piece = piece.astype(np.float32) / np.float32(257)
-    piece = piece.astype(np.float32)
-    missing = [(0, s[1] - s[0] - n) for s, n in zip((y, x), piece.shape)]
-    if any(after for _, after in missing):
-        piece = np.pad(piece, [*missing, (0, 0)], "edge")
-    return piece[None]
 
 
 def _alpha(alpha, result):

@@ -16,7 +16,8 @@ from hh_keras.tasks.restoration import fidelity
 from hh_keras.tasks.restoration import task as restoration
 from hh_keras.tasks.restoration.degradation import Degradation
 from hh_keras.tasks.restoration.pairs import load_pairs
-from hh_keras.tasks.restoration.tiling import restore, size_multiple
+from hh_keras.tasks.restoration.tiling import restore
+from hh_keras.tasks.tiling import size_multiple
 from hh_keras.training import Recipe, strategy, train
 from hh_keras.training.history import best_epoch
 

@@ -1,0 +1,220 @@
+"""Segmentation: original, uniform, LW-DNA; and a trained network made smaller.
+
+    python benchmarks/segmentation.py --data=camvid/ --name=camvid --epochs=60
+    python benchmarks/segmentation.py --data=human_seg/ --name=human \
+        --classes=background,person --patch=160 --seeds=3 --epochs=60
+    python benchmarks/segmentation.py --summary
+
+For every seed: the original, and at each share of its MACs a network of even widths and
+the LW-DNA, all trained from scratch by one recipe; then the trained original made
+smaller, measured without training (compensated on training pieces without masks) and
+after a recovery with the original as teacher. Whole images of the held-out part, `test`
+if there is one; no choice is made on them: the weights are those of the last epoch.
+
+Writes `results/segmentation.jsonl`, a row per network; rows that are there are not made
+again, trained originals are kept below --networks. `--smoke` makes tiny rows elsewhere.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+import hh_keras  # noqa: E402
+from hh_keras import models  # noqa: E402
+from hh_keras.tasks.segmentation.crops import load_crops  # noqa: E402
+from hh_keras.tasks.segmentation.evaluation import evaluated  # noqa: E402
+from hh_keras.tasks.segmentation.folders import open_masked  # noqa: E402
+from hh_keras.tasks.segmentation.scores import (  # noqa: E402
+    intersection_over_union,
+)
+from hh_keras.tasks.segmentation.task import TASK  # noqa: E402
+from hh_keras.tasks.segmentation.whole import size_multiple  # noqa: E402
+from hh_keras.training import Recipe, train  # noqa: E402
+from hh_keras.training.recovery import RECOVERY  # noqa: E402
+
+ROWS = pathlib.Path(__file__).parent / "results" / "segmentation.jsonl"
+FRESH = {"uniform": {"criterion": "uniform", "width": 1.0}, "LW-DNA": {}}
+
+
+def rows(path):
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def key(row):
+    return tuple(row[name] for name in ("data", "model", "seed", "variant", "share"))
+
+
+class Study:
+    """One data set, network and seed."""
+
+    def __init__(self, args, seed):
+        self.args, self.seed = args, seed
+        self.known = {key(row) for row in rows(args.rows)}
+        source = open_masked(
+            args.data, args.classes, args.ignore_index, ("test", "val", "validation")
+        )
+        shape = (None, None, 3)
+        self.build = lambda: models.build(args.model, shape, len(source.classes.names))
+        keras.utils.set_random_seed(seed)
+        self.data = load_crops(
+            source,
+            args.patch,
+            batch_size=args.batch_size,
+            seed=seed,
+            limit=args.limit,
+            times=args.times,
+            multiple=size_multiple(self.build()),
+        )
+        self.shape = self.data.image_shape
+        self.recipe = Recipe(
+            epochs=args.epochs,
+            batch_size=args.batch_size,
+            optimizer="adam",
+            learning_rate=args.learning_rate,
+            weight_decay=1e-4,
+            seed=seed,
+        )
+
+    def missing(self, variant, share):
+        names = (self.args.name, self.args.model, self.seed, variant, share)
+        return names not in self.known
+
+    def keep(self, variant, share, network, seconds):
+        scores, counts = evaluated(network, self.data.validation)
+        cost = hh_keras.cost(network, self.shape)
+        by_class = intersection_over_union(counts)
+        row = {
+            "data": self.args.name,
+            "model": self.args.model,
+            "seed": self.seed,
+            "variant": variant,
+            "share": share,
+            "miou": round(scores["miou"], 5),
+            "pixel_accuracy": round(scores["pixel_accuracy"], 5),
+            "by_class": [None if x != x else round(float(x), 4) for x in by_class],
+            "macs": int(cost.macs),
+            "params": int(cost.params),
+            "images": self.data.num_validation,
+            "epochs": self.args.epochs,
+            "seconds": round(seconds, 1),
+        }
+        with self.args.rows.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(" ".join(map(str, key(row))), f"mIoU {row['miou']}", flush=True)
+
+    def fresh(self, variant, share, network):
+        """Trains a network from scratch."""
+        if not self.missing(variant, share):
+            return
+        started = time.perf_counter()
+        keras.utils.set_random_seed(self.seed)
+        made = train(network(), self.data, self.recipe, task=TASK).model
+        if variant == "original":
+            made.save(self.original)
+        self.keep(variant, share, made, time.perf_counter() - started)
+
+    @property
+    def original(self):
+        name = f"{self.args.name}_{self.args.model}_{self.seed}.keras"
+        return self.args.networks / name
+
+    def shrunk(self, share, model, **settings):
+        budget = hh_keras.Budget(macs=share * hh_keras.cost(model, self.shape).macs)
+        return hh_keras.shrink(
+            model, budget=budget, seed=self.seed, input_shape=self.shape, **settings
+        ).model
+
+    def inherited(self, share):
+        """The trained original made smaller, before and after a recovery."""
+        if not (self.missing("compensated", share) or self.missing("recovered", share)):
+            return
+        started = time.perf_counter()
+        teacher = keras.models.load_model(self.original, compile=False)
+        images = self.data.search.take(-(-1000 // self.args.batch_size))
+        small = self.shrunk(share, teacher, weights="inherit", calibration=images)
+        if self.missing("compensated", share):
+            self.keep("compensated", share, small, time.perf_counter() - started)
+        if self.missing("recovered", share):
+            recipe = dataclasses.replace(
+                RECOVERY,
+                seed=self.seed,
+                minutes=float(self.args.minutes),
+                batch_size=self.args.batch_size,
+            )
+            train(
+                small, self.data, recipe, teacher=teacher, never_worse=True, task=TASK
+            )
+            self.keep("recovered", share, small, time.perf_counter() - started)
+
+    def run(self):
+        self.fresh("original", 1.0, self.build)
+        for share in self.args.shares:
+            for variant, settings in FRESH.items():
+                self.fresh(
+                    variant,
+                    share,
+                    lambda: self.shrunk(share, self.build(), **settings),  # noqa: B023
+                )
+            self.inherited(share)
+
+
+def table(found):
+    """Means over the seeds, and the least and the largest."""
+    yield "| data, network | variant | MACs | seeds | mIoU | from, to |"
+    yield "|---" * 6 + "|"
+    groups = {}
+    for row in found:
+        name = f"{row['data']}, {row['model']}"
+        groups.setdefault((name, row["variant"], row["share"]), []).append(row)
+    for (name, variant, share), own in groups.items():
+        values = 100 * np.array([row["miou"] for row in own])
+        yield (
+            f"| {name} | {variant} | {share:g}x, {own[0]['macs'] / 1e6:.1f} M | "
+            f"{len(own)} | {values.mean():.2f} | {values.min():.2f}, "
+            f"{values.max():.2f} |"
+        )
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="a folder, as docs/segmentation.md has it")
+    parser.add_argument("--name", default="embedded", help="of the data, in the rows")
+    parser.add_argument("--classes")
+    parser.add_argument("--ignore_index", type=int)
+    parser.add_argument("--model", default="unet_bn_small")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.95, 0.7, 0.5])
+    parser.add_argument("--patch", type=int, default=192)
+    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--times", type=int, default=1, help="pieces of an image")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--learning_rate", type=float, default=2e-3)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of a recovery")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--networks", type=pathlib.Path, default="networks")
+    parser.add_argument("--rows", type=pathlib.Path, default=ROWS)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--summary", action="store_true", help="only what is there")
+    args = parser.parse_args(argv)
+    if args.smoke:
+        tiny = {"limit": 8, "epochs": 1, "patch": 64, "minutes": 0.2, "shares": [0.5]}
+        vars(args).update(tiny, name="smoke", data=args.data or "embedded")
+        args.rows = args.networks / "smoke.jsonl"
+    if not args.summary:
+        args.networks.mkdir(parents=True, exist_ok=True)
+        for seed in range(args.seeds):
+            Study(args, seed).run()
+    print("\n".join(table(rows(args.rows))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Batches of patches that are cut out of images at random.
+
+Every batch is a function of a seed and of its number, see `hh_keras.data.seeded`.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from hh_keras.data.pipeline import answer, ready
+from hh_keras.data.seeded import anew, called, numbered, own_seed
+
+SEARCH, VALIDATION = -1, -2
+"""In place of an epoch's number, for `hh_keras.data.seeded.own_seed`."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Patches:
+    """What training and search cut out of images.
+
+    Attributes:
+        cut: `cut(chosen, rng, augment)` returns the arrays of one batch, cut out of the
+            images of those numbers; fewer where images turn out to be bad.
+        images: how many there are.
+        times: how often an epoch cuts from each.
+        window: how many images fit into the memory at a time.
+        batch_size: patches per step.
+        gives: `tf.TensorSpec`s of a batch.
+        seed: of order and patches.
+        augment: of training; search gets "none".
+    """
+
+    cut: Callable
+    images: int
+    times: int
+    window: int
+    batch_size: int
+    gives: Any
+    seed: int
+    augment: str
+
+    @property
+    def count(self) -> int:
+        """Patches of an epoch."""
+        return self.images * self.times
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        return math.ceil(self.count / self.batch_size)
+
+    def train(self) -> tf.data.Dataset:
+        """Batches of one epoch, others in every iteration."""
+        return self._batches(anew(self.seed, self.steps), self.augment)
+
+    def epoch(self, number: int, first: int = 0) -> tf.data.Dataset:
+        """The batches of one epoch, from batch `first` on."""
+        own = own_seed(self.seed, number)
+        return self._batches(numbered(own, first, self.steps), self.augment)
+
+    def search(self) -> tf.data.Dataset:
+        """Batches without augmentation, always the same."""
+        own = own_seed(self.seed, SEARCH)
+        return self._batches(numbered(own, 0, self.steps), "none")
+
+    def _batches(self, seeds, augment):
+        order = functools.lru_cache(4)(
+            functools.partial(_order, self.images, self.times, self.window)
+        )
+
+        def pick(own, step):
+            answer()
+            own, start = int(own), int(step) * self.batch_size
+            chosen = order(own)[start : start + self.batch_size]
+            return self.cut(chosen, np.random.default_rng([own, int(step)]), augment)
+
+        return ready(called(pick, seeds, self.gives))
+
+
+def _order(count, times, window, own):
+    """Which image each patch of an epoch is cut from, int array `(count * times,)`.
+
+    Images come in blocks of `window`, so that no more need be in memory at a time.
+    """
+    rng = np.random.default_rng([own, 2**32])
+    images = rng.permutation(count)
+    blocks = [images[k : k + window] for k in range(0, count, window)]
+    return np.concatenate([rng.permutation(np.repeat(b, times)) for b in blocks])

@@ -1,0 +1,1 @@
+"""Networks that give every pixel of an image a class."""

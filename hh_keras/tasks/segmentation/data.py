@@ -1,0 +1,142 @@
+"""Images with masks, as the flags ask for them, in pieces that fit a network."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from absl.flags import FlagValues
+
+from hh_keras import models
+from hh_keras.data import ImageData
+from hh_keras.data.decoding import decode_image, native_shape
+from hh_keras.data.folders import images_below, read_file
+from hh_keras.errors import DataError, ModelError
+from hh_keras.export import input_shape
+from hh_keras.flag import given
+from hh_keras.tasks.segmentation.crops import load_crops
+from hh_keras.tasks.segmentation.cutting import cut
+from hh_keras.tasks.segmentation.folders import (
+    MaskedImages,
+    open_masked,
+    without_masks,
+)
+from hh_keras.tasks.segmentation.whole import size_multiple
+
+
+def load(
+    fits: Callable,
+    args: FlagValues,
+    build: Callable[..., keras.Model],
+    check: bool = True,
+) -> tuple[keras.Model, ImageData]:
+    """Builds --model and loads --dataset as pieces that fit it.
+
+    Args:
+        fits: `check` of the task.
+        args, build, check: see `hh_keras.tasks.application.Application`; files of no
+            other networks can be had, so these are always checked.
+
+    Raises:
+        ModelError, DataError: either cannot be had, or they do not fit.
+    """
+    if args.model.startswith("keras.app") or _for_another_task(args.model):
+        raise ModelError(
+            f"--model={args.model} is for another task; for --task={args.task} choose "
+            f"one of {', '.join(models.list_models(args.task))}, module:function, or a "
+            ".keras or .h5 file."
+        )
+    source = opened(args)
+    classes = len(source.classes.names)
+    model = build(args, (None, None, args.channels), classes)
+    takes = tuple(model.inputs[0].shape[1:])
+    if takes[:2] != (None, None):
+        raise ModelError(
+            f"--model={args.model} takes images of {takes[0]}x{takes[1]} only, but "
+            f"images with masks have any size; build it for (None, None, {takes[2]})."
+        )
+    channels = args.channels if args["channels"].present else takes[2]
+    data = load_masked(args, source, channels, size_multiple(model))
+    fits(model, data)
+    return model, data
+
+
+def _for_another_task(name):
+    known = {each: models.list_models(each) for each in ("classify", "denoise", "sr")}
+    return any(name in each for each in known.values())
+
+
+def opened(args: FlagValues) -> MaskedImages:
+    """Lists --dataset."""
+    return open_masked(args.dataset, args.classes, args.ignore_index)
+
+
+def load_masked(
+    args: FlagValues, source: MaskedImages, channels: int, multiple: int = 1
+) -> ImageData:
+    """Loads images with masks as the flags say; see `load_crops`."""
+    return load_crops(
+        source,
+        args.patch,
+        channels,
+        args.batch_size,
+        given(args, "seed", 0),
+        given(args, "augment", "none"),
+        args.limit,
+        times=args.patches_per_image,
+        multiple=multiple,
+        memory_bytes=args.memory_mb * 2**20,
+        on_bad_image=args.on_bad_image,
+    )
+
+
+def load_for_file(args: FlagValues) -> ImageData:
+    """The same with the channels of the file --model.
+
+    Raises:
+        ModelError: it takes no grey or RGB images.
+    """
+    takes = input_shape(args.model)
+    if len(takes) != 3 or takes[2] not in (1, 3):
+        raise ModelError(
+            f"--model={args.model} takes inputs of shape {takes}; for "
+            f"--task={args.task} it must take grey or RGB images."
+        )
+    return load_masked(args, opened(args), takes[2])
+
+
+def calibration(args: FlagValues, data: Any, folder: str, count: int) -> np.ndarray:
+    """Pieces of a folder's images, which need no masks; folders of masks are left out.
+
+    Args:
+        args: flags.
+        data: of the task, for the size of the pieces.
+        folder: of images, at any depth.
+        count: how many pieces.
+
+    Returns:
+        uint8 `(count, size, size, channels)`.
+
+    Raises:
+        DataError: there are no images that can be read.
+    """
+    top = Path(folder).expanduser()
+    paths = without_masks(images_below(top), top)
+    size, _, channels = data.image_shape
+    rng = np.random.default_rng(given(args, "seed", 0))
+    order, found, bad = rng.permutation(len(paths)), [], 0
+    for k in np.resize(order, count) if len(order) else ():
+        try:
+            encoded = read_file(str(paths[k]).encode())
+            shape = (*native_shape(encoded)[:2], channels)
+            image = decode_image(encoded, shape)
+        except (OSError, ValueError):
+            bad += 1
+            continue
+        found.append(cut(image, np.zeros(shape[:2], np.uint8), size, "none", rng)[0])
+    if not found:
+        raise DataError(
+            f"--calibrate={folder} holds no image that can be read ({bad} cannot)."
+        )
+    return np.stack(found)
