@@ -1,8 +1,8 @@
 """Images with boxes, as detection sets have them: COCO, VOC, tensorflow-datasets.
 
 COCO: `annotations/*.json` (`instances_*.json`, if there are any); images in the folder
-itself, in `images/`, or in the part's, such as `train2017/`. "val" or "test" in a file's
-name tells the part.
+itself, in `images/`, or in the part's, such as `train2017/`. "val" or "test" in a name
+tells the part.
 
 VOC: `Annotations/*.xml`, `JPEGImages/`; `ImageSets/Main/val.txt` and `test.txt`, where
 they are, name the images of those parts.
@@ -34,7 +34,8 @@ class Annotated:
         place: its path, or the record's; unique in its data set.
         read: returns the content of its file; raises OSError.
         corners: float `(n, 4)`: left, top, right, bottom in pixels, the image's left
-            upper corner is (0, 0). As the data have them, NaN where they are no numbers.
+            upper corner is (0, 0). As the data have them, NaN where they are not four
+            numbers.
         names: the class of each box.
         crowd: bool `(n,)`: boxes around many objects, or hard to tell: neither to learn
             nor to be counted as missed.

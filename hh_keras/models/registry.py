@@ -11,6 +11,7 @@ from hh_keras.models import files, sources
 from hh_keras.models.applications import application, list_applications
 from hh_keras.models.denoising import dncnn_b, dncnn_s, dncnn_small, unet
 from hh_keras.models.densenet import densenet40, densenet_bc100
+from hh_keras.models.detection import detector_small
 from hh_keras.models.imagenet_resnet import (
     resnet18,
     resnet34,
@@ -72,6 +73,8 @@ _MODELS = {
         wrn28_10,
     )
 }
+# From images to the boxes of their places; one class is enough.
+_DETECTORS = {"detector_small": detector_small}
 # From images to images: these have no classes, and their input may be of any size.
 _RESTORATION: dict[str, dict[str, Callable]] = {
     "denoise": {
@@ -88,6 +91,7 @@ _RESTORATION: dict[str, dict[str, Callable]] = {
     },
 }
 _RESTORERS = {name: f for found in _RESTORATION.values() for name, f in found.items()}
+_BY_NAME = {**_MODELS, **_DETECTORS, **_RESTORERS}
 _APPLICATIONS = "keras.applications."
 
 
@@ -95,7 +99,7 @@ def list_models(task: str = "classify") -> list[str]:
     """Names of the package's own networks.
 
     Args:
-        task: what they are for: "classify", "denoise" or "sr".
+        task: what they are for: "classify", "detect", "denoise" or "sr".
 
     Returns:
         A sorted list of names that `build` takes. It also takes
@@ -107,7 +111,8 @@ def list_models(task: str = "classify") -> list[str]:
         >>> list_models("sr")
         ['edsr', 'edsr_large', 'edsr_small', 'srresnet']
     """
-    return sorted({"classify": _MODELS, **_RESTORATION}[task])
+    own = {"classify": _MODELS, "detect": _DETECTORS, **_RESTORATION}
+    return sorted(own[task])
 
 
 def build(
@@ -149,14 +154,14 @@ def build(
         274042
     """
     is_file = names_file(spec)
-    if not (is_file or ":" in spec or spec in {**_MODELS, **_RESTORERS}):
+    if not (is_file or ":" in spec or spec in _BY_NAME):
         if not spec.startswith(_APPLICATIONS):
             raise ModelError(_unknown(spec))
     restores = spec in _RESTORERS or (":" in spec and num_classes is None)
     if not is_file or image_shape is not None:
         image_shape = _checked_shape(image_shape, any_size=restores or is_file)
     if not (is_file or restores):
-        _check_classes(num_classes)
+        _check_classes(num_classes, 1 if spec in _DETECTORS else 2)
     if spec in _RESTORERS and num_classes is not None:
         raise ModelError(
             f"{spec} restores images and has no classes; choose a classifier, one of "
@@ -189,7 +194,7 @@ def names_file(spec: str) -> bool:
         is a name of the package's own networks; also for paths that do not exist, if
         they have a folder in them and cannot be an import path.
     """
-    if spec in {**_MODELS, **_RESTORERS} or spec.startswith(_APPLICATIONS):
+    if spec in _BY_NAME or spec.startswith(_APPLICATIONS):
         return False
     return (
         files.is_keras_file(spec)
@@ -199,13 +204,13 @@ def names_file(spec: str) -> bool:
 
 
 def _own_model(spec, image_shape, num_classes, model_args, scale):
-    if spec in _MODELS:
+    if spec in _MODELS or spec in _DETECTORS:
         arguments = {
             **(model_args or {}),
             "image_shape": image_shape,
             "num_classes": num_classes,
         }
-        return sources.call(_MODELS[spec], arguments, spec)
+        return sources.call(_BY_NAME[spec], arguments, spec)
     if spec in _RESTORERS:
         arguments = {**(model_args or {}), "image_shape": image_shape}
         if scale is not None and spec in _RESTORATION["sr"]:
@@ -226,7 +231,7 @@ def _unknown(spec):
     applications = [_APPLICATIONS + name for name in list_applications()]
     # A bare "ResNet50" is nearer to the application than its full name shows.
     short = did_you_mean(spec, list_applications(), prefix=_APPLICATIONS)
-    own = sorted([*_MODELS, *_RESTORERS])
+    own = sorted(_BY_NAME)
     hint = did_you_mean(spec, [*own, *applications]) or short
     return (
         f"Unknown model {spec!r}.{hint} Known are: {', '.join(own)}, "
@@ -261,10 +266,10 @@ def _checked_shape(image_shape, any_size=False):
     return shape
 
 
-def _check_classes(num_classes):
-    if not isinstance(num_classes, int) or num_classes < 2:
+def _check_classes(num_classes, least):
+    if not isinstance(num_classes, int) or num_classes < least:
         raise ModelError(
-            f"num_classes must be an integer of at least 2; got {num_classes!r}."
+            f"num_classes must be an integer of at least {least}; got {num_classes!r}."
         )
 
 

@@ -17,7 +17,7 @@ from hh_keras.flag import Flag, set_defaults
 if TYPE_CHECKING:
     from hh_keras.tasks.application import Application
 
-FOLDERS = ("classification", "restoration", "tracking")
+FOLDERS = ("classification", "restoration", "tracking", "detection")
 """The folders of `hh_keras.tasks`; a task is added here."""
 
 

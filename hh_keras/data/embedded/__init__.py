@@ -1,5 +1,5 @@
-"""Real images inside the package: a part of Fashion-MNIST, nine photographs, videos made
-of their parts, and blood cells with boxes."""
+"""Real images inside the package: a part of Fashion-MNIST, nine photographs, videos
+made of their parts, and blood cells with boxes."""
 
 import pathlib
 

@@ -2,8 +2,8 @@
 
     python -m hh_keras.data.embedded.prepare_blood_cells --source DIR --output DIR
 
-The source is a folder with `images/` and `boxes.csv` (file, width, height, split, class,
-xmin, ymin, xmax, ymax; pixels from 0). The result is a folder as COCO has them.
+The source is a folder with `images/` and `boxes.csv` (file, width, height, split,
+class, xmin, ymin, xmax, ymax; pixels from 0). The result is a folder as COCO has them.
 """
 
 import argparse
