@@ -19,7 +19,9 @@ def picture(rng, size=(48, 64), count=2):
         left = place * width // count + int(rng.integers(0, width // count - side))
         top = int(rng.integers(0, height - side))
         box = [left, top, left + side, top + side]
-        ImageDraw.Draw(image).rectangle([*box[:2], box[2] - 1, box[3] - 1], COLORS[name])
+        ImageDraw.Draw(image).rectangle(
+            [*box[:2], box[2] - 1, box[3] - 1], COLORS[name]
+        )
         objects.append((name, box))
     return image, objects
 

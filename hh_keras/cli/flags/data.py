@@ -21,7 +21,9 @@ DATA = (
         "The images: embedded (12,000 + 2,000 real images of clothes, in the "
         "package), tfds:NAME[/CONFIG] (TensorFlow Datasets), or an image folder "
         "with train/CLASS/ and val/CLASS/. To denoise and sr: embedded is 6 + 3 "
-        "photographs, and a folder needs no classes, nor train/ and val/.",
+        "photographs, and a folder needs no classes, nor train/ and val/. To detect: "
+        "embedded is 205 + 87 images of blood cells, a folder is as COCO or VOC have "
+        "it.",
     ),
     Flag(
         "image_size",

@@ -32,9 +32,7 @@ def test_suppression_is_greedy_and_by_class(classes, limit):
     rng = np.random.default_rng(0)
     places = places_of((64, 96), 126)
     output = rng.normal(0, 2, (3, 126, 4 + classes)).astype("float32")
-    boxes, kinds, scores = (
-        np.array(x) for x in detections(output, places, 50, limit)
-    )
+    boxes, kinds, scores = (np.array(x) for x in detections(output, places, 50, limit))
     assert boxes.shape == (3, 50, 4)
     for image in range(3):
         reach = np.log1p(np.exp(output[image, :, :4])) * places.strides[:, None]
@@ -50,6 +48,9 @@ def test_suppression_is_greedy_and_by_class(classes, limit):
 def test_places_are_found_by_their_number():
     places = places_of((96, 64), 12 * 8 + 6 * 4 + 3 * 2)
     assert sorted(set(places.strides)) == [8, 16, 32]
-    assert places.centres[0].tolist() == [4, 4] and places.centres[8].tolist() == [4, 12]
+    assert places.centres[0].tolist() == [4, 4] and places.centres[8].tolist() == [
+        4,
+        12,
+    ]
     assert places.centres[-1].tolist() == [48, 80]
     assert set(places_of((96, 64), 12 * 8).strides) == {8}
