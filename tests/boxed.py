@@ -27,7 +27,7 @@ def picture(rng, size=(48, 64), count=2):
 
 
 def coco(root, parts=(("train", 6), ("val", 3)), size=(48, 64), change=None):
-    """Writes a COCO folder; `change(content, part)` may spoil it. Returns the folder."""
+    """Writes a COCO folder, which `change(content, part)` may spoil; returns it."""
     rng = np.random.default_rng(0)
     for folder in ("images", "annotations"):
         (root / folder).mkdir(parents=True, exist_ok=True)

@@ -123,8 +123,8 @@ def _of_json(root: Path, path: Path, skipped: dict[str, str]) -> Iterable[Annota
 
 
 def _sides(image: Mapping) -> tuple[int, int] | None:
-    sides = image.get("height"), image.get("width")
-    return (int(sides[0]), int(sides[1])) if all(sides) else None
+    height, width = (int(image.get(key) or 0) for key in ("height", "width"))
+    return (height, width) if height and width else None
 
 
 def _corners(box):
@@ -168,7 +168,7 @@ def open_voc(root: Path, skipped: dict[str, str]) -> Found:
 
     Objects marked as difficult are crowds.
     """
-    parts = {}
+    parts: dict[str, str] = {}
     for part in PARTS[1:]:
         listed = root / "ImageSets" / "Main" / f"{part}.txt"
         if listed.is_file():
@@ -191,7 +191,9 @@ def _of_xml(path: Path) -> tuple[str, tuple | None, list]:
     """File name, height and width, rows."""
     tree = ElementTree.parse(path).getroot()
     name = tree.findtext("filename") or f"{path.stem}.jpg"
-    sides = [int(tree.findtext(f"size/{key}") or 0) for key in ("height", "width")]
+    height, width = (
+        int(tree.findtext(f"size/{key}") or 0) for key in ("height", "width")
+    )
     rows = []
     for each in tree.iterfind("object"):
         hard = (each.findtext("difficult") or "0").strip() == "1"
@@ -201,4 +203,4 @@ def _of_xml(path: Path) -> tuple[str, tuple | None, list]:
         ]
         corners[:2] = corners[0] - 1, corners[1] - 1  # pixels, counted from 1
         rows.append((corners, (each.findtext("name") or "").strip(), hard))
-    return name, tuple(sides) if all(sides) else None, rows
+    return name, (height, width) if height and width else None, rows

@@ -7,6 +7,7 @@ such as coco and voc. All records are read once for their boxes.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def open_recorded(spec: str, skipped: dict[str, str]) -> Found:
     return found
 
 
-def _objects(spec, info) -> tuple[str, dict[str, Any]]:
+def _objects(spec: str, info: Any) -> tuple[str, dict[str, Any]]:
     """The feature with the boxes, its name and its parts."""
     for name, each in info.features.items():
         inner = getattr(each, "feature", None)
@@ -61,7 +62,9 @@ def _objects(spec, info) -> tuple[str, dict[str, Any]]:
     )
 
 
-def _image(place, read, name, objects, skipped) -> Annotated | None:
+def _image(
+    place: str, read: Callable, name: str, objects: dict, skipped: dict[str, str]
+) -> Annotated | None:
     content = functools.partial(encoded_image, read, "image")
     try:
         height, width, _ = native_shape(content())

@@ -111,7 +111,7 @@ def list_models(task: str = "classify") -> list[str]:
         >>> list_models("sr")
         ['edsr', 'edsr_large', 'edsr_small', 'srresnet']
     """
-    own = {"classify": _MODELS, "detect": _DETECTORS, **_RESTORATION}
+    own: dict[str, dict] = {"classify": _MODELS, "detect": _DETECTORS, **_RESTORATION}
     return sorted(own[task])
 
 

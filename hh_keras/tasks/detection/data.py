@@ -1,5 +1,7 @@
 """Detectors and images with boxes, as the flags ask for them, fitted to each other."""
 
+from collections.abc import Callable
+
 import keras
 from absl.flags import FlagValues
 
@@ -17,7 +19,9 @@ _USUAL = 256  # pixels of the longer side
 _CLASSES = 10  # of a head that is cut off
 
 
-def load(args: FlagValues, build, check: bool = True) -> tuple[keras.Model, ImageData]:
+def load(
+    args: FlagValues, build: Callable, check: bool = True
+) -> tuple[keras.Model, ImageData]:
     """Builds the detector of --model and loads --dataset as images that fit it.
 
     A network that is no detector becomes the backbone of one.
@@ -33,7 +37,7 @@ def load(args: FlagValues, build, check: bool = True) -> tuple[keras.Model, Imag
     return model, data
 
 
-def network(args: FlagValues, build, objects: Objects) -> keras.Model:
+def network(args: FlagValues, build: Callable, objects: Objects) -> keras.Model:
     """The detector of --model.
 
     Raises:
@@ -59,8 +63,8 @@ def usual_size(objects: Objects) -> tuple[int, int]:
     """
     sizes = (image.size for image in objects.train if image.size)
     height, width = next(sizes, (1, 1))
-    scale = _USUAL / max(height, width)
-    return tuple(max(32, 32 * round(side * scale / 32)) for side in (height, width))
+    cells = [32 * round(_USUAL / 32 * n / max(height, width)) for n in (height, width)]
+    return max(32, cells[0]), max(32, cells[1])
 
 
 def with_boxes(

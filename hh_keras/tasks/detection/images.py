@@ -150,10 +150,10 @@ def _decoded(image: Annotated, size: tuple[int, int]) -> tuple[np.ndarray, Annot
     corners = np.clip(image.corners, 0, np.tile(own[::-1], 2))
     image = dataclasses.replace(image, size=own, corners=corners)
     pixels = decode_image(encoded, (*own, 3))
-    kept = tuple(min(n, _DETAIL * wanted) for n, wanted in zip(own, size))
-    if kept == own:
+    height, width = (min(n, _DETAIL * wanted) for n, wanted in zip(own, size))
+    if (height, width) == own:
         return pixels, image
-    smaller = Image.fromarray(pixels).resize(kept[::-1], Image.Resampling.BILINEAR)
+    smaller = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(smaller), image
 
 
