@@ -20,6 +20,7 @@ def test_the_embedded_cells_have_the_original_parts_and_are_small():
     assert "MIT" in (BLOOD_CELLS / "LICENSE").read_text()
 
 
+@pytest.mark.filterwarnings("ignore:blue")
 def test_coco_and_voc_give_the_same_kind_of_boxes(tmp_path):
     for root in (boxed.coco(tmp_path / "coco"), boxed.voc(tmp_path / "voc")):
         found = open_objects(str(root))

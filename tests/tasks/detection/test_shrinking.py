@@ -48,6 +48,15 @@ def test_our_detectors_shrink_exactly(make):
     shrinks_exactly(model)
 
 
+def test_the_small_detector_costs_what_it_says():
+    model = models.build("detector_small", (192, 256, 3), 3)
+    found = hh.cost(model)
+    assert found.macs == pytest.approx(239e6, rel=0.005)
+    assert found.params == pytest.approx(1.15e6, rel=0.005)
+    assert "detector_small" in models.list_models("detect")
+    assert "detector_small" not in models.list_models()
+
+
 def test_sides_that_are_no_multiples_of_32():
     model = detector_small((72, 104, 3), 1, widths=(4, 4, 4, 4, 4), neck=4)
     assert model.output_shape == (None, 9 * 13 + 5 * 7 + 3 * 4, 5)
