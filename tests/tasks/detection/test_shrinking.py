@@ -1,5 +1,6 @@
 """Detectors shrink exactly: ours, on other networks' features, and other packages'."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -36,8 +37,6 @@ def shrinks_exactly(model, least=0.5):
 
 
 def outputs(model, x):
-    import keras
-
     return [np.asarray(y) for y in keras.tree.flatten(model(x, training=False))]
 
 
@@ -81,7 +80,5 @@ def test_detectors_of_keras_cv_shrink_exactly():
     )
     detector = cv.YOLOV8Detector(3, "xyxy", backbone=backbone, fpn_depth=1)
     inner = getattr(detector, "_functional", None)
-    import keras
-
     inner = inner or keras.Model(detector.inputs, detector.outputs)
     shrinks_exactly(inner)
