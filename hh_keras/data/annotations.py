@@ -1,4 +1,4 @@
-"""Images with boxes, as detection sets have them: COCO, VOC, tensorflow-datasets.
+"""Images with boxes, in folders as COCO and VOC have them.
 
 COCO: `annotations/*.json` (`instances_*.json`, if there are any); images in the folder
 itself, in `images/`, or in the part's, such as `train2017/`. "val" or "test" in a name
@@ -52,33 +52,6 @@ class Annotated:
 
 Found = dict[str, list[Annotated]]
 """Part → its images, those without boxes, too; some parts may be missing."""
-
-
-def open_boxes(spec: str, skipped: dict[str, str]) -> Found:
-    """Lists the images of a data set and their boxes; decodes nothing.
-
-    Args:
-        spec: a folder as COCO or VOC have it, or "tfds:NAME".
-        skipped: gets the images that are missing, place to reason.
-
-    Raises:
-        DataError: there is no such set, or it holds no boxes.
-    """
-    if spec.startswith("tfds:"):
-        # tensorflow-datasets takes seconds to import; folders do without.
-        from hh_keras.data.recorded_boxes import open_recorded
-
-        return open_recorded(spec, skipped)
-    root = Path(spec).expanduser()
-    if any(root.glob("annotations/*.json")):
-        return open_coco(root, skipped)
-    if (root / "Annotations").is_dir():
-        return open_voc(root, skipped)
-    raise DataError(
-        f"data set '{spec}' holds no boxes: give a folder with annotations/*.json as "
-        "COCO has them, one with Annotations/*.xml and JPEGImages/ as VOC has them, "
-        "tfds:NAME, or embedded."
-    )
 
 
 def open_coco(root: Path, skipped: dict[str, str]) -> Found:

@@ -63,7 +63,7 @@ def augmented(
     image, found = _part(pixels, corners, size, rng)
     mirrored = rng.random(2) < 0.5
     mirrored[1] &= augment == "detect_any_way_up"
-    for axis in np.flatnonzero(mirrored):  # 0 across, 1 down
+    for axis in np.flatnonzero(mirrored).tolist():  # 0 across, 1 down
         image = np.flip(image, 1 - axis)
         end = size[1 - axis]
         found[:, [axis, axis + 2]] = end - found[:, [axis + 2, axis]]

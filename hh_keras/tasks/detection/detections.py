@@ -84,7 +84,7 @@ class Detections(keras.layers.Layer):
         self, size: tuple[int, int], most: int = MOST, **settings: Any
     ) -> None:
         super().__init__(**settings)
-        self.size, self.most = tuple(size), most
+        self.size, self.most = (size[0], size[1]), most
 
     def get_config(self) -> dict:
         return {**super().get_config(), "size": self.size, "most": self.most}

@@ -8,7 +8,8 @@ import warnings
 
 import numpy as np
 
-from hh_keras.data.annotations import Annotated, Found, open_boxes
+from hh_keras.data.annotations import Annotated, Found
+from hh_keras.data.box_sets import open_boxes
 from hh_keras.data.embedded import BLOOD_CELLS
 from hh_keras.errors import DataError
 
@@ -49,7 +50,7 @@ def open_objects(
     left out where they are measured on, with a line for each class.
 
     Args:
-        spec: "embedded", or what `hh_keras.data.annotations.open_boxes` takes.
+        spec: "embedded", or what `hh_keras.data.box_sets.open_boxes` takes.
         held_out: the part to measure on, "val" or "test". Of a set without it every
             tenth image is held out.
         class_names: the classes, if they are known; None are those to learn from.

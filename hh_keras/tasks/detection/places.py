@@ -45,9 +45,9 @@ def places_of(size: tuple[int, int], number: int) -> Places:
         ModelError: no maps of strides that double have so many cells together.
     """
     for strides in _STRIDES:
-        cells = [tuple(-(-side // stride) for side in size) for stride in strides]
+        cells = [(-(-size[0] // s), -(-size[1] // s)) for s in strides]
         if sum(down * across for down, across in cells) == number:
-            maps = [_map(*each, stride) for each, stride in zip(cells, strides)]
+            maps = [_map(*each, s) for each, s in zip(cells, strides)]
             spread = [np.full(len(m), s) for m, s in zip(maps, strides)]
             return Places(
                 np.concatenate(maps).astype("float32"),
