@@ -4,9 +4,9 @@
     python benchmarks/peer_detectors.py --seconds=430
     python benchmarks/peer_detectors.py --summary
 
-Each is trained from scratch on the 205 images at 192x256, for as many epochs as fit into
-so many seconds of the processor (timed first; of all cores together, so that a busy
-machine is the same for all), with a cosine and a warm-up of one epoch: ours by its
+Each is trained from scratch on the 205 images at 192x256, for as many epochs as fit
+into so many seconds of the processor (timed first; of all cores together, so that a
+busy machine is the same for all), with a cosine and a warm-up of one epoch: ours by its
 defaults, kyolo's by its own loss and AdamW at 0.001. AP50 and AP on the 87 validation
 and the 72 test images, by the same code. One line of JSON a network in
 `results/peer_detectors.jsonl`; rows there are not made again.

@@ -23,7 +23,7 @@ DEFAULTS = {
     "optimizer": "adam",
     "learning_rate": 2e-3,
     "weight_decay": 1e-4,
-    "epochs": 40,
+    "epochs": 50,
     "schedule": "cosine",
     "warmup_epochs": 1,
     "batch_size": 16,
