@@ -44,11 +44,9 @@ def network(args: FlagValues, build: Callable, objects: Objects) -> keras.Model:
         ModelError: it cannot be had, or has no features to detect on.
     """
     own = (*(args.image_size or usual_size(objects)), 3)
-    detector = args.model in models.list_models("detect")
-    unsized = models.names_file(args.model)
-    classes = len(objects.class_names) if detector else max(_CLASSES, 2)
-    if ":" in args.model and not unsized:
-        classes = len(objects.class_names)
+    ours = args.model in models.list_models("detect")
+    theirs = ":" in args.model and not models.names_file(args.model)
+    classes = len(objects.class_names) if ours or theirs else _CLASSES
     model = build(args, own, classes)
     if len(model.outputs) == 1 and len(model.outputs[0].shape) == 3:
         check_model(model)

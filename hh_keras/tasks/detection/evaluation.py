@@ -1,6 +1,7 @@
 """Average precision, by pycocotools."""
 
 import contextlib
+import functools
 import importlib.util
 import io
 from collections.abc import Callable, Sequence
@@ -156,7 +157,7 @@ def detect(
     for images, rows in dataset:
         if not len(images):
             continue
-        output = tf.convert_to_tensor(run(images))
+        output = tf.cast(run(images), tf.float32)
         if not np.isfinite(output).all():
             raise HHError(
                 "evaluation: the network's outputs are not all finite (NaN or infinite "
@@ -164,7 +165,7 @@ def detect(
             )
         told(rows, output)
         classes = output.shape[-1] - 4
-        found = _answer(output, size)
+        found = _answering(size, *output.shape[1:])(output)
         every.append([np.asarray(x) for x in (rows, *found)])
     if not every:
         raise DataError("evaluation: the data set holds not a single image.")
@@ -172,6 +173,9 @@ def detect(
     return rows, (boxes, kinds, scores), classes
 
 
-@tf.function(reduce_retracing=True)
-def _answer(output, size):
-    return detections(output, places_of(size, output.shape[1]))
+@functools.cache
+def _answering(size, number, width):
+    """`detections` for batches of any size, traced once."""
+    places = places_of(size, number)
+    spec = tf.TensorSpec((None, number, width))
+    return tf.function(lambda output: detections(output, places), [spec])

@@ -96,10 +96,20 @@ def file_scores(path: pathlib.Path | str, data: ImageData) -> dict:
 
 
 def runner(path: pathlib.Path | str) -> Callable:
-    """A file as a function of images, float32 `(n, h, w, 3)`, to its one output."""
+    """A file as a function of images, float32 `(n, h, w, 3)`, to its one output.
+
+    Raises:
+        ModelError: it cannot be loaded; or, when it is run, it is no detector's.
+    """
     opened = exporting.open_model(path)
 
     def run(images):
-        return tf.constant(exporting.predict(opened, np.asarray(images)))
+        output = exporting.predict(opened, np.asarray(images))
+        if isinstance(output, list) or output.ndim != 3:
+            raise ModelError(
+                f"{path} does not put out (places, 4 + classes) alone, as a detector "
+                f"does; of a file NAME{BOXES}.tflite, give NAME.tflite beside it."
+            )
+        return tf.constant(output)
 
     return run
