@@ -11,6 +11,7 @@ from hh_keras.models import files, sources
 from hh_keras.models.applications import application, list_applications
 from hh_keras.models.denoising import dncnn_b, dncnn_s, dncnn_small, unet
 from hh_keras.models.densenet import densenet40, densenet_bc100
+from hh_keras.models.detection import detector_small
 from hh_keras.models.imagenet_resnet import (
     resnet18,
     resnet34,
@@ -78,6 +79,8 @@ _MODELS = {
         wrn28_10,
     )
 }
+# From images to the boxes of their places; one class is enough.
+_DETECTORS = {"detector_small": detector_small}
 # From images to images: these have no classes, and their input may be of any size.
 _RESTORATION: dict[str, dict[str, Callable]] = {
     "denoise": {
@@ -100,7 +103,7 @@ _SEGMENTERS: dict[str, Callable] = {
     "unet_bn": unet_bn,
     "unet_bn_small": unet_bn_small,
 }
-_WITH_CLASSES: dict[str, Callable] = {**_MODELS, **_SEGMENTERS}
+_WITH_CLASSES: dict[str, Callable] = {**_MODELS, **_DETECTORS, **_SEGMENTERS}
 _RESTORERS = {name: f for found in _RESTORATION.values() for name, f in found.items()}
 _OWN = {**_WITH_CLASSES, **_RESTORERS}
 _APPLICATIONS = "keras.applications."
@@ -110,7 +113,7 @@ def list_models(task: str = "classify") -> list[str]:
     """Names of the package's own networks.
 
     Args:
-        task: what they are for: "classify", "denoise", "sr" or "segment".
+        task: what they are for: "classify", "detect", "denoise", "sr" or "segment".
 
     Returns:
         A sorted list of names that `build` takes. It also takes
@@ -122,7 +125,12 @@ def list_models(task: str = "classify") -> list[str]:
         >>> list_models("sr")
         ['edsr', 'edsr_large', 'edsr_small', 'srresnet']
     """
-    known = {"classify": _MODELS, **_RESTORATION, "segment": _SEGMENTERS}
+    known: dict[str, dict] = {
+        "classify": _MODELS,
+        "detect": _DETECTORS,
+        "segment": _SEGMENTERS,
+        **_RESTORATION,
+    }
     return sorted(known[task])
 
 
@@ -173,7 +181,7 @@ def build(
     if not is_file or image_shape is not None:
         image_shape = _checked_shape(image_shape, any_size)
     if not (is_file or restores):
-        _check_classes(num_classes)
+        _check_classes(num_classes, 1 if spec in _DETECTORS else 2)
     if spec in _RESTORERS and num_classes is not None:
         raise ModelError(
             f"{spec} restores images and has no classes; choose a classifier, one of "
@@ -278,10 +286,10 @@ def _checked_shape(image_shape, any_size=False):
     return shape
 
 
-def _check_classes(num_classes):
-    if not isinstance(num_classes, int) or num_classes < 2:
+def _check_classes(num_classes, least):
+    if not isinstance(num_classes, int) or num_classes < least:
         raise ModelError(
-            f"num_classes must be an integer of at least 2; got {num_classes!r}."
+            f"num_classes must be an integer of at least {least}; got {num_classes!r}."
         )
 
 

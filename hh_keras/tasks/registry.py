@@ -18,7 +18,14 @@ from hh_keras.flag import Choice, Flag, set_defaults
 if TYPE_CHECKING:
     from hh_keras.tasks.application import Application
 
-FOLDERS = ("classification", "restoration", "segmentation", "tracking", "own")
+FOLDERS = (
+    "classification",
+    "restoration",
+    "segmentation",
+    "detection",
+    "tracking",
+    "own",
+)
 """The folders of `hh_keras.tasks`; a task is added here."""
 
 

@@ -21,9 +21,10 @@ def model_flag(default: str | None) -> Flag:
         default,
         "The network: a name of the package's registry (resnet20, resnet56, "
         "mobilenetv2_tiny, ...; dncnn_small, unet, edsr_small, srresnet, ... for "
-        "--task=denoise and sr), keras.applications.NAME, an import path "
-        "module:function (it may take image_shape, num_classes and scale), or a "
-        ".keras or .h5 file with the whole model, of Keras 3, tf_keras or Keras 2.",
+        "--task=denoise and sr; detector_small for detect), keras.applications.NAME, "
+        "an import path module:function (it may take image_shape, num_classes and "
+        "scale), or a .keras or .h5 file with the whole model, of Keras 3, tf_keras or "
+        "Keras 2.",
         required=default is None,
     )
 

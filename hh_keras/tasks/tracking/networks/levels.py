@@ -16,27 +16,29 @@ def levels(model: keras.Model) -> dict[int, keras.KerasTensor]:
     shortcut), the last that has at most twice the channels of the narrowest.
 
     Args:
-        model: functional, from square images of a known size to anything.
+        model: functional, from images of a known size to anything.
 
     Returns:
-        Stride → symbolic tensor `(batch, side, side, channels)`, in increasing order.
+        Stride → symbolic tensor `(batch, height, width, channels)`, increasing.
 
     Raises:
-        ModelError: it does not take one square image.
+        ModelError: it does not take one image of a known size.
     """
     shape = tuple(model.inputs[0].shape)
     if len(model.inputs) != 1 or len(shape) != 4 or None in shape[1:]:
         raise ModelError(
-            f"model '{model.name}' takes inputs of shape {shape}; a tracker's features "
-            "are of one image of a known size."
+            f"model '{model.name}' takes inputs of shape {shape}; features can be "
+            "taken of one image of a known size."
         )
     found: dict[int, list] = {}
     for tensor in _passages(model):
         sides = tuple(tensor.shape[1:3])
-        square = len(tensor.shape) == 4 and sides[0] == sides[1] and sides[0]
-        fits = square and sides[0] >= _LEAST and shape[1] % sides[0] == 0
-        if fits and tensor.shape[-1] > shape[-1]:
-            found.setdefault(shape[1] // sides[0], []).append(tensor)
+        if len(tensor.shape) != 4 or None in sides or min(sides) < _LEAST:
+            continue
+        strides = {own // side for own, side in zip(shape[1:3], sides)}
+        exact = all(own % side == 0 for own, side in zip(shape[1:3], sides))
+        if len(strides) == 1 and exact and tensor.shape[-1] > shape[-1]:
+            found.setdefault(strides.pop(), []).append(tensor)
     return {stride: _last_narrow(found[stride]) for stride in sorted(found)}
 
 

@@ -43,9 +43,15 @@ def features(backbone: keras.Model, strides: Sequence[int]) -> keras.Model:
         A model of one output or several, in the order of strides.
 
     Raises:
-        ModelError: the network has no features of a stride.
+        ModelError: its images are not square, or it has no features of a stride.
     """
     known = levels(backbone)
+    height, width = backbone.input_shape[1:3]
+    if height != width:
+        raise ModelError(
+            f"model '{backbone.name}' takes images of {height}x{width}; a tracker sees "
+            "squares: build it for those."
+        )
     missing = [s for s in strides if s not in known]
     if missing:
         raise ModelError(

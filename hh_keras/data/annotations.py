@@ -1,0 +1,179 @@
+"""Images with boxes, in folders as COCO and VOC have them.
+
+COCO: `annotations/*.json` (`instances_*.json`, if there are any); images in the folder
+itself, in `images/`, or in the part's, such as `train2017/`. "val" or "test" in a name
+tells the part.
+
+VOC: `Annotations/*.xml`, `JPEGImages/`; `ImageSets/Main/val.txt` and `test.txt`, where
+they are, name the images of those parts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from hh_keras.data.folders import read_file
+from hh_keras.errors import DataError
+
+PARTS = ("train", "val", "test")
+_MISSING = "there is no such file"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Annotated:
+    """An image and what is in it.
+
+    Attributes:
+        place: its path, or the record's; unique in its data set.
+        read: returns the content of its file; raises OSError.
+        corners: float `(n, 4)`: left, top, right, bottom in pixels, the image's left
+            upper corner is (0, 0). As the data have them, NaN where they are not four
+            numbers.
+        names: the class of each box.
+        crowd: bool `(n,)`: boxes around many objects, or hard to tell: neither to learn
+            nor to be counted as missed.
+        size: height and width that the boxes are for; None if the data do not tell.
+    """
+
+    place: str
+    read: Callable[[], bytes]
+    corners: np.ndarray
+    names: tuple[str, ...]
+    crowd: np.ndarray
+    size: tuple[int, int] | None = None
+
+
+Found = dict[str, list[Annotated]]
+"""Part → its images, those without boxes, too; some parts may be missing."""
+
+
+def open_coco(root: Path, skipped: dict[str, str]) -> Found:
+    """Reads the boxes of a COCO folder.
+
+    Args:
+        root: see above.
+        skipped: gets the images that are missing, place to reason.
+
+    Raises:
+        DataError: a file of annotations that is none.
+    """
+    files = sorted(root.glob("annotations/*.json"))
+    found: Found = {}
+    for path in [f for f in files if f.stem.startswith("instances")] or files:
+        found.setdefault(_part(path.stem), []).extend(_of_json(root, path, skipped))
+    return found
+
+
+def _part(name):
+    return next((part for part in PARTS[1:] if part in name), "train")
+
+
+def _of_json(root: Path, path: Path, skipped: dict[str, str]) -> Iterable[Annotated]:
+    try:
+        content = json.loads(path.read_bytes())
+        names = {each["id"]: str(each["name"]) for each in content["categories"]}
+        rows: dict = {each["id"]: [] for each in content["images"]}
+        for each in content["annotations"]:
+            crowd, name = bool(each.get("iscrowd")), names[each["category_id"]]
+            rows[each["image_id"]].append((_corners(each.get("bbox")), name, crowd))
+        files = [(e["id"], str(e["file_name"]), _sides(e)) for e in content["images"]]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"'{path}' holds no boxes as COCO has them: an object with `images`, "
+            f"`categories` and `annotations` ({type(error).__name__}: {error})."
+        ) from error
+    folders = [root, root / "images"]
+    folders += [each / path.stem.rpartition("_")[2] for each in folders]
+    for number, name, size in files:
+        yield from _image(folders, name, rows[number], size, skipped)
+
+
+def _sides(image: Mapping) -> tuple[int, int] | None:
+    height, width = (int(image.get(key) or 0) for key in ("height", "width"))
+    return (height, width) if height and width else None
+
+
+def _corners(box):
+    """Corners of left, top, width, height; where they are no numbers, NaN."""
+    if not (isinstance(box, list) and len(box) == 4):
+        return [float("nan")] * 4
+    left, top, width, height = map(float, box)
+    return [left, top, left + width, top + height]
+
+
+def _image(folders, name, rows, size, skipped):
+    """The image of a file in the first folder that has it, a list of one or none."""
+    paths = [folder / name for folder in folders if (folder / name).is_file()]
+    if not paths:
+        skipped[name] = _MISSING
+        return []
+    path = str(paths[0])
+    return [annotated(path, functools.partial(read_file, path.encode()), rows, size)]
+
+
+def annotated(
+    place: str,
+    read: Callable[[], bytes],
+    rows: Iterable[tuple],
+    size: tuple[int, int] | None,
+) -> Annotated:
+    """An `Annotated` of rows `(corners, class name, whether a crowd)`."""
+    corners, names, crowd = zip(*rows) if rows else ((), (), ())
+    return Annotated(
+        place,
+        read,
+        np.array(corners, float).reshape(-1, 4),
+        tuple(names),
+        np.array(crowd, bool),
+        size,
+    )
+
+
+def open_voc(root: Path, skipped: dict[str, str]) -> Found:
+    """Reads the boxes of a VOC folder; arguments and result as of `open_coco`.
+
+    Objects marked as difficult are crowds.
+    """
+    parts: dict[str, str] = {}
+    for part in PARTS[1:]:
+        listed = root / "ImageSets" / "Main" / f"{part}.txt"
+        if listed.is_file():
+            lines = listed.read_text().splitlines()
+            parts |= {line.split()[0]: part for line in lines if line.strip()}
+    found: Found = {}
+    for path in sorted((root / "Annotations").glob("**/*.xml")):
+        try:
+            name, size, rows = _of_xml(path)
+        except (OSError, ValueError, ElementTree.ParseError) as error:
+            skipped[str(path)] = f"it holds no boxes as VOC has them ({error})"
+            continue
+        folder = root / "JPEGImages" / path.parent.relative_to(root / "Annotations")
+        images = _image([folder], name, rows, size, skipped)
+        found.setdefault(parts.get(path.stem, "train"), []).extend(images)
+    return found
+
+
+def _of_xml(path: Path) -> tuple[str, tuple | None, list]:
+    """File name, height and width, rows."""
+    tree = ElementTree.parse(path).getroot()
+    name = tree.findtext("filename") or f"{path.stem}.jpg"
+    height, width = (
+        int(tree.findtext(f"size/{key}") or 0) for key in ("height", "width")
+    )
+    rows = []
+    for each in tree.iterfind("object"):
+        hard = (each.findtext("difficult") or "0").strip() == "1"
+        corners = [
+            float(each.findtext(f"bndbox/{key}", ""))
+            for key in ("xmin", "ymin", "xmax", "ymax")
+        ]
+        corners[:2] = corners[0] - 1, corners[1] - 1  # pixels, counted from 1
+        rows.append((corners, (each.findtext("name") or "").strip(), hard))
+    return name, (height, width) if height and width else None, rows

@@ -1,0 +1,1 @@
+"""Detection: where in an image which things are."""
