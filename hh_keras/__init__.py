@@ -21,6 +21,7 @@ _REGISTERING = (
     "models.legacy.activations",
     "search.regularizers",
     "surgery.scales",
+    "tasks.detection.detections",
     "tasks.tracking.descent",
     "tasks.tracking.filters",
     "tasks.tracking.pixelwise",
