@@ -22,6 +22,7 @@ _REGISTERING = (
     "search.regularizers",
     "surgery.channel_scale",
     "surgery.stand_ins",
+    "tasks.detection.detections",
     "tasks.tracking.networks.descent",
     "tasks.tracking.networks.filters",
     "tasks.tracking.networks.pixelwise",

@@ -87,7 +87,7 @@ def with_boxes(
             "by --image_size."
         )
     output = boxes_of_places(known, num_classes, neck, depth)
-    return keras.Model(backbone.inputs, output, name=f"{backbone.name}_detector")
+    return keras.Model(backbone.inputs[0], output, name=f"{backbone.name}_detector")
 
 
 def load_data(args: FlagValues, objects: Objects, size: tuple[int, int]) -> ImageData:

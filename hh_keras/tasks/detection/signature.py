@@ -67,5 +67,5 @@ def with_detections(model: keras.Model) -> keras.Model:
     """
     last = Detections(model.inputs[0].shape[1:3], name="detections")
     return keras.Model(
-        model.inputs, last(model.outputs[0]), name=f"{model.name}_detections"
+        model.inputs[0], last(model.outputs[0]), name=f"{model.name}_detections"
     )

@@ -78,7 +78,7 @@ def test_detectors_of_keras_cv_shrink_exactly():
         input_shape=(64, 64, 3),
         include_rescaling=False,
     )
-    detector = cv.YOLOV8Detector(3, "xyxy", backbone=backbone, fpn_depth=1)
-    inner = getattr(detector, "_functional", None)
-    inner = inner or keras.Model(detector.inputs, detector.outputs)
-    shrinks_exactly(inner)
+    detector = cv.YOLOV8Detector(
+        backbone=backbone, num_classes=3, bounding_box_format="xyxy", fpn_depth=1
+    )
+    shrinks_exactly(keras.Model(detector.inputs[0], detector.outputs))
