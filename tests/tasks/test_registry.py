@@ -45,3 +45,14 @@ def test_names_and_flags_are_nobody_elses():
 def test_flags_of_other_tasks_are_refused(given, message):
     with pytest.raises(HHError, match=message):
         registry.prepare(parsed(*given))
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_weights_to_start_from_are_for_every_task(name):
+    """A flag of all tasks must not be called one task's own."""
+    args = parsed(f"--task={name}")
+    for flag in flags.MODEL_ARGS:
+        flag.define(args)
+    args(["test", f"--task={name}", "--pretrained=mine.weights.h5"])
+    registry.prepare(args)
+    assert args.pretrained == "mine.weights.h5"

@@ -7,7 +7,7 @@ FLAGS = TaskFlags(
     about="detect: find things of several classes and the boxes around them "
     "(docs/detection.md)",
     augmentations=("none", "detect", "detect_any_way_up"),
-    own=("image_size", "pretrained"),
+    own=("image_size",),
     why="it is for --task=detect",
     smoke={"limit": 4, "batch_size": 2, "check_images": 2},
 )
