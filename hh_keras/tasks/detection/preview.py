@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from hh_keras.report.style import GREY, NAMES
 from hh_keras.tasks.detection.evaluation import detect
 
-FINDING = "Validation images with the boxes whose score is above 0.3"
+FINDING = "Validation images with the boxes whose score is above 30 of 100"
 SHOWN = 0.3  # score
 TRUTH = "truth"
 _COLORS = ("#ffb000", "#2f86c9", "#e0457b", "#1bb37c", "#9b6fd3", "#f2f2f2")
@@ -126,7 +126,12 @@ def _box(axes, row, scored):
     outline.set_path_effects(shade)
     axes.add_patch(outline)
     if scored:
-        text = axes.text(
-            left, top, f"{score:.2f}"[1:] if score < 1 else "1", color=color, fontsize=7
+        axes.text(
+            left,
+            top,
+            f"{100 * score:.0f}",
+            va="top",
+            fontsize=7,
+            color="white",
+            bbox={"facecolor": color, "edgecolor": "none", "pad": 0.8},
         )
-        text.set_path_effects(shade)
