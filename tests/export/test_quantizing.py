@@ -17,6 +17,7 @@ from hh_keras.models import build
 from hh_keras.tasks.classification.quantization import quantization_aware
 from hh_keras.training import Recipe
 from tests.zoo import ZOO, example, randomize
+from tests.zoo_attention import ATTENTION
 from tests.zoo_users import USERS
 
 # The layer that the message must name.
@@ -49,7 +50,7 @@ def listed(outputs):
     return outputs if isinstance(outputs, list) else [outputs]
 
 
-@pytest.mark.parametrize("name", sorted(set(ZOO) - set(REFUSED) - set(USERS)))
+@pytest.mark.parametrize("name", sorted(set(ZOO) - {*REFUSED, *USERS, *ATTENTION}))
 def test_carried_networks_say_the_same(name):
     model = randomize(ZOO[name]())
     carried = export.carry(model, example(model))
@@ -59,7 +60,7 @@ def test_carried_networks_say_the_same(name):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", USERS)
+@pytest.mark.parametrize("name", [*USERS, *ATTENTION])
 def test_networks_of_users_say_the_same_or_are_refused_by_name(name):
     model = randomize(ZOO[name]())
     try:
