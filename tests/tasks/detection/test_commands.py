@@ -128,7 +128,10 @@ def test_what_does_not_fit_is_one_line(data, tmp_path, capsys):
     for number, (flags, said) in enumerate(
         (
             ([f"--model={tmp_path / 'flat.keras'}", data], "no features of stride 8"),
-            ([f"--model={tmp_path / 'two_classes.keras'}", "--limit=2"], "2 classes"),
+            (
+                [f"--model={tmp_path / 'two_classes.keras'}", "--criterion=fisher"],
+                "2 classes",
+            ),
             (["--model=detector_small", "--augment=flip", data], "none, detect"),
             (["--model=detector_small", f"--dataset={tmp_path}"], "holds no boxes"),
         )
