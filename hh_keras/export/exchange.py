@@ -75,9 +75,11 @@ def open_onnx(path: Path, threads: int | None) -> Callable:
     wanted = session.get_inputs()
 
     def run(arrays):
-        given = [np.asarray(a, _dtype(i.type)) for i, a in zip(wanted, arrays)]
-        names = [each.name for each in wanted]
-        return session.run(None, dict(zip(names, given, strict=True)))
+        given = {
+            each.name: np.asarray(array, _dtype(each.type))
+            for each, array in zip(wanted, arrays, strict=True)
+        }
+        return session.run(None, given)
 
     return run
 

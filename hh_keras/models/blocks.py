@@ -1,6 +1,7 @@
 """The pieces that networks of the registry share: entry, layers, exit."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -193,3 +194,30 @@ def classifier(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
     return layers.Dense(
         num_classes, kernel_initializer="he_normal", dtype="float32", name="logits"
     )(x)
+
+
+def u_shape(
+    x: keras.KerasTensor, width: int, levels: int, pair: Callable
+) -> keras.KerasTensor:
+    """A U-Net between its input and its output, arXiv:1505.04597.
+
+    Args:
+        x: features.
+        width: channels of the first level; each further one has twice as many.
+        levels: how often maps are halved.
+        pair: `pair(x, filters, name)`, the two convolutions of a level.
+    """
+    skips = []
+    for level in range(levels):
+        x = pair(x, width * 2**level, f"down{level + 1}")
+        skips.append(x)
+        x = layers.MaxPooling2D(2, name=f"down{level + 1}_pool")(x)
+    x = pair(x, width * 2**levels, "bottom")
+    for level in reversed(range(levels)):
+        name, filters = f"up{level + 1}", width * 2**level
+        x = layers.Conv2DTranspose(
+            filters, 2, 2, kernel_initializer="he_normal", name=f"{name}_transposed"
+        )(x)
+        x = layers.Concatenate(name=f"{name}_skip")([x, skips[level]])
+        x = pair(x, filters, name)
+    return x

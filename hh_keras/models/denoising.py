@@ -8,6 +8,8 @@ multiples of 16.
 import keras
 from keras import layers
 
+from hh_keras.models.blocks import u_shape
+
 
 def dncnn_s(
     image_shape: tuple = (None, None, 1), depth: int = 17, width: int = 64
@@ -77,19 +79,7 @@ def unet(
     Learning to See in the Dark, CVPR 2018, arXiv:1805.01934.
     """
     inputs, x = _rescaled(image_shape)
-    skips = []
-    for level in range(levels):
-        x = _pair(x, width * 2**level, f"down{level + 1}")
-        skips.append(x)
-        x = layers.MaxPooling2D(2, name=f"down{level + 1}_pool")(x)
-    x = _pair(x, width * 2**levels, "bottom")
-    for level in reversed(range(levels)):
-        name, filters = f"up{level + 1}", width * 2**level
-        x = layers.Conv2DTranspose(
-            filters, 2, 2, kernel_initializer="he_normal", name=f"{name}_transposed"
-        )(x)
-        x = layers.Concatenate(name=f"{name}_skip")([x, skips[level]])
-        x = _pair(x, filters, name)
+    x = u_shape(x, width, levels, _pair)
     noise = _faint(image_shape[-1], 1, "noise")(x)
     return keras.Model(inputs, _without(inputs, noise), name="unet")
 

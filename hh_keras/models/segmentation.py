@@ -14,6 +14,7 @@ from hh_keras.models.blocks import (
     depthwise,
     pixels,
     round_to_8,
+    u_shape,
 )
 from hh_keras.models.mobilenet import V2, inverted_residuals
 
@@ -38,19 +39,7 @@ def unet_bn(
     Reference: Ronneberger et al., U-Net, MICCAI 2015, arXiv:1505.04597.
     """
     inputs, x = pixels(image_shape)
-    skips = []
-    for level in range(levels):
-        x = _pair(x, width * 2**level, f"down{level + 1}")
-        skips.append(x)
-        x = layers.MaxPooling2D(2, name=f"down{level + 1}_pool")(x)
-    x = _pair(x, width * 2**levels, "bottom")
-    for level in reversed(range(levels)):
-        name, filters = f"up{level + 1}", width * 2**level
-        x = layers.Conv2DTranspose(
-            filters, 2, 2, kernel_initializer="he_normal", name=f"{name}_transposed"
-        )(x)
-        x = layers.Concatenate(name=f"{name}_skip")([x, skips[level]])
-        x = _pair(x, filters, name)
+    x = u_shape(x, width, levels, _pair)
     return keras.Model(inputs, _logits(x, num_classes), name="unet_bn")
 
 

@@ -6,7 +6,7 @@ Every batch is a function of a seed and of its number, see `hh_keras.data.seeded
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,32 @@ import tensorflow as tf
 
 from hh_keras.data.pipeline import answer, ready
 from hh_keras.data.seeded import anew, called, numbered, own_seed
+from hh_keras.errors import DataError
 
 SEARCH, VALIDATION = -1, -2
 """In place of an epoch's number, for `hh_keras.data.seeded.own_seed`."""
+
+
+def check_patches(
+    counts: Mapping[str, Any], channels: Any, augment: str, known: Sequence[str]
+) -> None:
+    """Checks what patches are asked for.
+
+    Args:
+        counts: names of arguments to values that must be whole numbers from 1 on.
+        channels: of the patches.
+        augment: one of `known`.
+
+    Raises:
+        DataError: one of them is not what it must be.
+    """
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise DataError(f"{name}={value!r}: use a whole number of at least 1.")
+    if channels not in (1, 3):
+        raise DataError(f"channels={channels!r}: use 1 (grey) or 3 (RGB).")
+    if augment not in known:
+        raise DataError(f"augment '{augment}' is none of {', '.join(known)}.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

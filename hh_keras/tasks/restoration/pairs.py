@@ -17,7 +17,7 @@ from hh_keras.data.loading import ImageData
 from hh_keras.data.pipeline import answer, end_decoding, left_out, ready
 from hh_keras.data.seeded import called, numbered, own_seed
 from hh_keras.errors import DataError
-from hh_keras.tasks.patches import VALIDATION, Patches
+from hh_keras.tasks.patches import VALIDATION, Patches, check_patches
 from hh_keras.tasks.restoration.degradation import Degradation
 from hh_keras.tasks.restoration.opening import opened
 from hh_keras.tasks.restoration.photographs import open_photographs
@@ -133,19 +133,14 @@ def load_pairs(
 
 
 def _check(patch, channels, batch_size, augment, patches_per_image, multiple, limit):
-    for name, value in (
-        ("patch", patch),
-        ("batch_size", batch_size),
-        ("patches_per_image", patches_per_image),
-        ("multiple", multiple),
-        ("limit", 1 if limit is None else limit),
-    ):
-        if not isinstance(value, int) or value < 1:
-            raise DataError(f"{name}={value!r}: use a whole number of at least 1.")
-    if channels not in (1, 3):
-        raise DataError(f"channels={channels!r}: use 1 (grey) or 3 (RGB).")
-    if augment not in AUGMENTATIONS:
-        raise DataError(f"augment '{augment}' is none of {', '.join(AUGMENTATIONS)}.")
+    counts = {
+        "patch": patch,
+        "batch_size": batch_size,
+        "patches_per_image": patches_per_image,
+        "multiple": multiple,
+        "limit": 1 if limit is None else limit,
+    }
+    check_patches(counts, channels, augment, AUGMENTATIONS)
     if patch % multiple:
         raise DataError(
             f"patch={patch}: the network takes multiples of {multiple} only, such as "

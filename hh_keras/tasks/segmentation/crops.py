@@ -17,7 +17,7 @@ from hh_keras.data import ImageData
 from hh_keras.data.pipeline import answer, end_decoding, left_out, ready
 from hh_keras.data.seeded import called, numbered, own_seed
 from hh_keras.errors import DataError
-from hh_keras.tasks.patches import VALIDATION, Patches
+from hh_keras.tasks.patches import VALIDATION, Patches, check_patches
 from hh_keras.tasks.segmentation.classes import IGNORED
 from hh_keras.tasks.segmentation.cutting import AUGMENTATIONS, cut
 from hh_keras.tasks.segmentation.folders import MaskedImages, open_masked
@@ -122,19 +122,14 @@ def load_crops(
 
 
 def _check(size, channels, batch_size, augment, times, multiple, limit):
-    for name, value in (
-        ("size", size),
-        ("batch_size", batch_size),
-        ("times", times),
-        ("multiple", multiple),
-        ("limit", 1 if limit is None else limit),
-    ):
-        if not isinstance(value, int) or value < 1:
-            raise DataError(f"{name}={value!r}: use a whole number of at least 1.")
-    if channels not in (1, 3):
-        raise DataError(f"channels={channels!r}: use 1 (grey) or 3 (RGB).")
-    if augment not in AUGMENTATIONS:
-        raise DataError(f"augment '{augment}' is none of {', '.join(AUGMENTATIONS)}.")
+    counts = {
+        "size": size,
+        "batch_size": batch_size,
+        "times": times,
+        "multiple": multiple,
+        "limit": 1 if limit is None else limit,
+    }
+    check_patches(counts, channels, augment, AUGMENTATIONS)
     if size % multiple:
         raise DataError(
             f"pieces of {size} pixels: the network takes multiples of {multiple} only, "
