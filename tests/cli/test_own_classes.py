@@ -139,7 +139,7 @@ def test_files_with_classes_want_their_module(module, file, capsys):
     assert shrink.entry([*flags, "--import=own_classes"]) == 0
     assert "opened: Known" in capsys.readouterr().out
     small = keras.models.load_model(module / "out" / "lw_dna.keras")
-    assert small.get_layer("known.conv").filters == 8  # its maximum is over channels
+    assert small.get_layer("known.conv").filters < 8  # the maximum is of those kept
     assert small.get_layer("behind").filters < 6
     assert np.isfinite(small(np.ones((1, 28, 28, 1)))).all()
 
