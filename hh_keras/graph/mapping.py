@@ -82,9 +82,9 @@ def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMa
     done: dict = {}  # by identity: layers one after another have the same array
     inputs, outputs = (
         {
-            p: _renamed(e[k], rename, done)
+            p: numbers
             for p, e in ends.items()
-            if e[k] is not None and (rename[e[k]] >= 0).all()
+            if (numbers := _all_known(e[k], rename, done)) is not None
         }
         for k in (0, 1)
     )
@@ -140,6 +140,16 @@ class Names:
         return channels[hits].tolist(), places[hits].tolist()
 
 
+def _all_known(ids, rename, done):
+    """Channels of ids; None where there are none, or one is none of a channel."""
+    if ids is None:
+        return None
+    if id(ids) not in done:
+        numbers = rename[ids]
+        done[id(ids)] = numbers if (numbers >= 0).all() else None
+    return done[id(ids)]
+
+
 def _renamed(ids, rename, done):
     if id(ids) not in done:
         done[id(ids)] = rename[ids]
@@ -168,19 +178,21 @@ def _hold_shared_weights(book, effects):
     Raises:
         ModelError: layers share a variable, but no layer that holds it.
     """
-    first: dict = {}  # id of a variable → (path, holder, variable)
-    owners: dict = {}  # the same, all of those that are met again
-    for path, entries in effects.items():
-        op = entries[0].call.op
-        if not calls.is_layer(op):
-            continue
-        for holder in calls.layers_in(op):
-            own = (*holder._trainable_variables, *holder._non_trainable_variables)
-            for variable in own:
-                one = path, holder, variable
-                before = first.setdefault(id(variable), one)
-                if before is not one:
-                    owners.setdefault(id(variable), [before]).append(one)
+    held = [
+        (path, holder, variable)
+        for path, entries in effects.items()
+        if calls.is_layer(entries[0].call.op)
+        for holder in calls.layers_in(entries[0].call.op)
+        for variable in (
+            *holder._trainable_variables,
+            *holder._non_trainable_variables,
+        )
+    ]
+    if len({id(variable) for *_, variable in held}) == len(held):
+        return
+    owners = collections.defaultdict(list)  # by identity of the variable
+    for each in held:
+        owners[id(each[2])].append(each)
     for shared in owners.values():
         paths = list(dict.fromkeys(path for path, _, _ in shared))
         if len(paths) < 2:
