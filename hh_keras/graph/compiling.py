@@ -1,5 +1,6 @@
-"""Functions of a model's inputs, compiled once for batches of every size."""
+"""Functions of a model's inputs, compiled if there are many batches of them."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,11 +9,15 @@ import tensorflow as tf
 
 from hh_keras.graph.calls import as_graph
 
+EAGER = 4
+"""Calls before a function is compiled, which takes longer than some batches do."""
+
 
 def compiled(model: keras.Model, function: Callable) -> Callable:
     """Compiles what runs a model on batches, of which the last is smaller.
 
-    TensorFlow would trace it for the first batch's size, and anew for any: twice.
+    TensorFlow would trace it for the first batch's size, and anew for any: twice. The
+    first `EAGER` calls run as they are.
 
     Args:
         model: whose inputs the function takes.
@@ -24,8 +29,11 @@ def compiled(model: keras.Model, function: Callable) -> Callable:
     """
     run = tf.function(function, autograph=False, reduce_retracing=True)
     sizes = [tensor.shape[0] for tensor in as_graph(model).inputs]
+    calls = itertools.count()
 
     def call(inputs: list, *more: Any) -> Any:
+        if next(calls) < EAGER:
+            return function(inputs, *more)
         specs = [
             tf.TensorSpec((size, *x.shape[1:]), x.dtype)
             for size, x in zip(sizes, inputs, strict=True)
