@@ -1,7 +1,8 @@
 """Images with boxes in the on-disk format of tensorflow-datasets.
 
-Sets with a feature `image` and a sequence of objects that have a `bbox` and a `label`,
-such as coco and voc. All records are read once for their boxes.
+Sets with a feature `image` and a sequence of objects that have a `bbox`, and a `label`
+if there are several kinds, such as coco and wider_face. All records are read once for
+their boxes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def open_recorded(spec: str, skipped: dict[str, str]) -> Found:
         skipped: gets records whose image cannot be read, place to reason.
 
     Raises:
-        DataError: no such set, or not one of boxes with classes.
+        DataError: no such set, or not one of boxes.
     """
     info = prepared.prepared_builder(spec).info
     name, objects = _objects(spec, info)
@@ -52,12 +53,11 @@ def _objects(spec: str, info: Any) -> tuple[str, dict[str, Any]]:
             continue
         parts = dict(inner.items())
         boxes = isinstance(parts.get("bbox"), tfds.features.BBoxFeature)
-        classes = isinstance(parts.get("label"), tfds.features.ClassLabel)
-        if boxes and classes and "image" in info.features:
+        if boxes and "image" in info.features:
             return name, parts
     raise DataError(
         f"data set '{spec}' has no images with boxes: a feature 'image', and a "
-        f"sequence of objects with 'bbox' and 'label' (it has "
+        f"sequence of objects with a 'bbox' (it has "
         f"{', '.join(info.features)})."
     )
 
@@ -75,10 +75,13 @@ def _image(
     # ymin, xmin, ymax, xmax as shares of the image
     shares = np.array(values[f"{name}/bbox"].float_list.value).reshape(-1, 4)
     corners = shares[:, [1, 0, 3, 2]] * ([width, height] * 2)
-    labels = values[f"{name}/label"].int64_list.value
     crowd = np.zeros(len(corners), bool)
     for key in _CROWDS:
         if key in objects:
             crowd |= np.array(values[f"{name}/{key}"].int64_list.value, bool)
-    names = tuple(objects["label"].int2str(int(k)) for k in labels)
+    if isinstance(objects.get("label"), tfds.features.ClassLabel):
+        labels = values[f"{name}/label"].int64_list.value
+        names = tuple(objects["label"].int2str(int(k)) for k in labels)
+    else:  # all are of one kind, such as "faces"
+        names = (name,) * len(corners)
     return Annotated(place, content, corners, names, crowd, (height, width))

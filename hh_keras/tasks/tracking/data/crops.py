@@ -14,6 +14,7 @@ measure on.
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -22,7 +23,7 @@ import numpy as np
 from hh_keras.data.decoding import native_shape
 from hh_keras.data.folders import HELD_OUT, read_file
 from hh_keras.errors import DataError
-from hh_keras.tasks.tracking.data.pictures import Picture, reader
+from hh_keras.tasks.tracking.data.pictures import Picture, decoded
 from hh_keras.tasks.tracking.data.regions import unusable
 from hh_keras.tasks.tracking.data.sequence import Video
 
@@ -102,4 +103,8 @@ def _placed(root: Path, rows: list, skipped: dict) -> Iterator[tuple[Callable, l
         if reason:
             skipped[str(path)] = reason
         else:
-            yield reader(path), box
+            yield functools.partial(_decoded, str(path).encode()), box
+
+
+def _decoded(path):
+    return decoded(read_file(path))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 
 from hh_keras.data.decoding import decode_image, native_shape
-from hh_keras.data.folders import read_file
 from hh_keras.tasks.tracking.data.cropping import target_side
 from hh_keras.tasks.tracking.data.regions import unusable
 from hh_keras.tasks.tracking.data.sequence import Video
@@ -51,15 +48,6 @@ def picture(
     if not good:
         return []
     return [Picture(name, (read,) * len(good), np.array(good, float))]
-
-
-def reader(path: Path) -> Callable[[], np.ndarray]:
-    """A function that decodes an image file to uint8 `(height, width, 3)`."""
-    return functools.partial(_decoded, str(path).encode())
-
-
-def _decoded(path):
-    return decoded(read_file(path))
 
 
 def decoded(content: bytes) -> np.ndarray:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hh_keras.errors import DataError
-from hh_keras.tasks.tracking.data import crops, stills
+from hh_keras.tasks.tracking.data import crops
 from hh_keras.tasks.tracking.data.pictures import Picture
 from hh_keras.tasks.tracking.data.sequence import Video
+from hh_keras.tasks.tracking.data.stills import open_stills
 
 _HELD_OUT_SHARE = 10  # of a set without parts, every tenth sequence is held out
 
@@ -44,8 +45,8 @@ def open_targets(spec: str | Path | Sequence[Video]) -> Targets:
 
     Args:
         spec: a folder of ready crops (see `.crops`), of images
-            with COCO or VOC boxes (`.stills`); "tfds:NAME", a detection set of
-            tensorflow-datasets (`.recorded`); what else
+            with COCO or VOC boxes, or "tfds:NAME", a detection set of
+            tensorflow-datasets (`.stills`); what else
             `.sequences.open_videos` takes, such as "embedded";
             or a list of `Video`.
 
@@ -56,26 +57,21 @@ def open_targets(spec: str | Path | Sequence[Video]) -> Targets:
     if not isinstance(spec, (str, Path)):
         return _parted("videos", {"train": list(spec)}, skipped)
     name = os.fspath(spec)
-    if name.startswith("tfds:"):
-        # tensorflow-datasets takes seconds to import; folders do without.
-        from hh_keras.tasks.tracking.data.recorded import open_recorded
-
-        return _parted(name, open_recorded(name, skipped), skipped)
     root = Path(name).expanduser()
-    opener = _opener(root) if root.is_dir() else None
-    found = opener(root, skipped) if opener else _videos(name)
+    if crops.parts(root):
+        found = crops.open_crops(root, skipped)
+    elif name.startswith("tfds:") or _has_boxes(root):
+        found = open_stills(name, skipped)
+    else:
+        found = _videos(name)
     return _parted(name, found, skipped)
 
 
-def _opener(root: Path) -> Callable[[Path, dict], Found] | None:
-    """What reads the layout of a folder; None if it is one of videos."""
-    if crops.parts(root):
-        return crops.open_crops
+def _has_boxes(root: Path) -> bool:
+    """Whether a folder is one of COCO or VOC."""
     if any(root.glob("annotations/*.json")):
-        return stills.open_coco
-    if (root / "Annotations").is_dir() and (root / "JPEGImages").is_dir():
-        return stills.open_voc
-    return None
+        return True
+    return (root / "Annotations").is_dir() and (root / "JPEGImages").is_dir()
 
 
 def _videos(spec: str) -> Found:

@@ -95,11 +95,14 @@ def coco(root, name, boxes, folder="images"):
         sides = {"height": 30, "width": 40}
         images.append({"id": number, "file_name": file, **sides})
         rows += [
-            {"image_id": number, "bbox": box, "iscrowd": crowd} for box, crowd in each
+            {"image_id": number, "category_id": 1, "bbox": box, "iscrowd": crowd}
+            for box, crowd in each
         ]
     path = root / "annotations" / f"instances_{name}2017.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"images": images, "annotations": rows}))
+    kinds = [{"id": 1, "name": "thing"}]
+    content = {"images": images, "annotations": rows, "categories": kinds}
+    path.write_text(json.dumps(content))
     return path
 
 
@@ -121,7 +124,7 @@ def test_coco(tmp_path):
         "train2.png": [good[0]],
     }
     assert [v.name.split("/")[-1] for v in targets.validation] == ["val0.png"]
-    assert [(k.split("/")[-1], v) for k, v in targets.skipped.items()] == [
+    assert sorted((k.split("/")[-1], v) for k, v in targets.skipped.items()) == [
         ("train2.png#0", "its box has no size"),
         ("train2.png#1", "the middle of its box lies outside of the image"),
         ("train2.png#2", "its box has no size"),
@@ -168,7 +171,7 @@ def test_voc(tmp_path):
         [[10, 5, 20, 10]],
     ]
     assert [v.boxes.tolist() for v in targets.validation] == [[[0, 0, 10, 10]]]
-    assert [k.split("/")[-1] for k in targets.skipped] == ["b.png#0", "d.xml", "f.xml"]
+    assert [k.split("/")[-1] for k in targets.skipped] == ["d.xml", "f.xml", "b.png#0"]
     listed.unlink()
     assert len(open_targets(tmp_path).train) == 2
 
