@@ -16,6 +16,7 @@ from hh_keras.graph.left_alone import Patterns, leave_alone, left_alone
 from hh_keras.graph.opening.inline import inline
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.correcting import keep_to_latency
+from hh_keras.progress import Verbose, shown
 from hh_keras.search.calibration import calibrate
 from hh_keras.search.candidates import best, candidates
 from hh_keras.search.inheriting import inherit
@@ -75,6 +76,7 @@ def shrink(
     calibration: Any = None,
     only: Patterns = None,
     freeze: Patterns = None,
+    verbose: Verbose = "auto",
 ) -> ShrinkResult:
     """Widens a network, scores its channels, and shrinks it to a budget.
 
@@ -107,6 +109,8 @@ def shrink(
         only, freeze: patterns of layers, groups or nested models: these alone shrink,
             or these stay as they are, see `hh_keras.leave_alone`. `plan.notes` says
             which groups were left alone.
+        verbose: 0 is silent, 1 draws bars, 2 prints lines; "auto" draws bars on
+            terminals and in notebooks, and prints lines in files and pipes.
 
     Returns:
         A `ShrinkResult`.
@@ -117,26 +121,27 @@ def shrink(
 
     Reference: Li et al., The Heterogeneity Hypothesis, CVPR 2021, arXiv:2006.16242.
     """
-    (found,) = shrink_each(
-        model,
-        [budget],
-        data,
-        loss,
-        width,
-        criterion,
-        batches,
-        min_keep,
-        round_to,
-        per_cost,
-        weights,
-        seed,
-        prepare,
-        measure_latency,
-        input_shape,
-        calibration,
-        only,
-        freeze,
-    )
+    with shown(verbose):
+        (found,) = shrink_each(
+            model,
+            [budget],
+            data,
+            loss,
+            width,
+            criterion,
+            batches,
+            min_keep,
+            round_to,
+            per_cost,
+            weights,
+            seed,
+            prepare,
+            measure_latency,
+            input_shape,
+            calibration,
+            only,
+            freeze,
+        )
     return found
 
 
@@ -145,6 +150,7 @@ def sweep(
     data: Any = None,
     shares: Sequence[float] = (0.9, 0.8, 0.7, 0.6),
     loss: Any = None,
+    verbose: Verbose = "auto",
     **settings: Any,
 ) -> list[ShrinkResult]:
     """Shrinks a trained network to several shares of its MACs, to choose among.
@@ -155,6 +161,7 @@ def sweep(
     Args:
         model, data, loss: as for `shrink`.
         shares: of the model's multiply-accumulates, each above 0 and at most 1.
+        verbose: as for `shrink`.
         **settings: of `shrink`, such as `calibration`; but for budgets and weights.
 
     Returns:
@@ -187,7 +194,8 @@ def sweep(
     whole = cost(inline(model, leaves=False), settings.get("input_shape"))
     budgets = [Budget(share * whole.macs, whole.params) for share in shares]
     settings["weights"] = "inherit"
-    return shrink_each(model, budgets, data, loss, **settings)
+    with shown(verbose):
+        return shrink_each(model, budgets, data, loss, **settings)
 
 
 def shrink_each(

@@ -15,6 +15,7 @@ import tensorflow as tf
 from hh_keras.data.batches import as_dataset
 from hh_keras.errors import HHError
 from hh_keras.graph.heads import known_outputs
+from hh_keras.progress import Verbose, shown, verbosity
 from hh_keras.training import pace
 from hh_keras.training.averaging import swap
 from hh_keras.training.features import images_of
@@ -72,6 +73,7 @@ def train(
     steps_per_execution: int = 1,
     jit_compile: bool | None = None,
     to_go: Callable[[float, float], float] | None = None,
+    verbose: Verbose = "auto",
     task: Task,
 ) -> Trained:
     """Trains a model by a recipe, on one device, many, or many machines.
@@ -121,6 +123,9 @@ def train(
             is False on CPUs, where XLA takes longer to compile and to run.
         to_go: what the screen tells as the time to go: a function of the seconds left
             of this training and of those from its start to its end. None: the former.
+        verbose: 0 is silent, 1 draws bars, 2 prints lines, one per epoch and of
+            long ones one every ten seconds; "auto" draws bars on
+            terminals and in notebooks, and prints lines in files and pipes.
         task: a `Task`, such as `hh_keras.tasks.classification.task.TASK`.
 
     Returns:
@@ -150,7 +155,7 @@ def train(
         in_units_of_statistics(network)
     steps = steps_per_epoch(data.train)
     changes = for_recipe(network, recipe, _compile_by(jit_compile))
-    with changed(changes) as plain, termination() as asked_to_stop:
+    with shown(verbose), changed(changes) as plain, termination() as asked_to_stop:
         trainee = compiled(
             network,
             recipe,
@@ -174,7 +179,7 @@ def train(
             asked_to_stop,
             until,
             task.goal,
-            not sys.stdout.isatty(),
+            verbosity(sys.stdout),
             max(0, int(data.validation.cardinality())) if data.validation else 0,
             to_go,
         )
@@ -324,7 +329,7 @@ def _fit(trainee, data, keeper, callbacks, resume, on_nan, never_worse, started)
     """Calls `fit` once per epoch: each has data of its own."""
     strategy = trainee.distribute_strategy
     replicas = strategy.num_replicas_in_sync
-    verbose = 1 if sys.stdout.isatty() and keeper.writes else 0
+    verbose = 1 if keeper.verbosity == 1 and keeper.writes else 0
     every = _OneTraining(
         [*callbacks, keeper],
         add_history=True,
