@@ -95,6 +95,10 @@ def _overview():
     for page, (title, rooms) in ROOMS.items():
         names = ", ".join(f"`{name}`" for name in _names(rooms))
         lines.append(f"- [{title}]({page}.md): {names}")
+    setting = (ROOT / "docs/examples.py").read_text("utf-8").split('"""\n\n', 1)[1]
+    lines += ["", "## What the examples start from", "", "```python", setting + "```"]
+    told = "`phone.json` is a latency table of `model`, as `hh_keras.latency.measure` "
+    lines += ["", f"{told}makes one on a device."]
     return "\n".join(lines) + "\n"
 
 
@@ -117,9 +121,10 @@ def on_files(files: Files, config: Any) -> Files:
         text = _reference(title, rooms)
         files.append(File.generated(config, f"api/{page}.md", content=text))
     files.append(File.generated(config, "api/index.md", content=_overview()))
-    hooks = files.get_file_from_path("hooks.py")
-    if hooks:
-        files.remove(hooks)
+    for code in ("hooks.py", "examples.py"):
+        found = files.get_file_from_path(code)
+        if found:
+            files.remove(found)
     return files
 
 

@@ -44,6 +44,13 @@ class ShrinkResult:
             `predicted` by the table, and `measured` (if it was).
         kept: with inherited weights and data, a `Kept`: how much of the wide network's
             outputs is left before any training; else None.
+
+    Examples:
+        >>> found = hh_keras.shrink(model, budget=budget)
+        >>> found.cost_before.macs, found.cost_wide.macs, found.cost_after.macs
+        (52576, 178880, 25726)
+        >>> found.wide.get_layer("conv_1").filters, len(found.plan.kept["conv_1"])
+        (32, 9)
     """
 
     model: Any
@@ -119,6 +126,22 @@ def shrink(
         BudgetError: no plan fits the budget.
         ModelError: the model takes any size, and `input_shape` is missing.
 
+    Examples:
+        A trained network, to half of its multiply-accumulates:
+
+        >>> found = hh_keras.shrink(
+        ...     model, budget=budget, weights="inherit", calibration=images, verbose=0
+        ... )
+        >>> found.cost_after.macs <= 0.5 * found.cost_before.macs
+        True
+        >>> found.model.save("small.keras")
+
+        A network to be trained from scratch, of the cost of this one:
+
+        >>> fresh = hh_keras.shrink(model).model
+        >>> hh_keras.cost(fresh).macs <= hh_keras.cost(model).macs
+        True
+
     Reference: Li et al., The Heterogeneity Hypothesis, CVPR 2021, arXiv:2006.16242.
     """
     with shown(verbose):
@@ -173,8 +196,12 @@ def sweep(
             has been computed then.
 
     Examples:
-        >>> for each in hh_keras.sweep(model, calibration=images):  # doctest: +SKIP
-        ...     print(each.cost_after.macs, each.kept.share)
+        >>> found = hh_keras.sweep(
+        ...     model, calibration=images, shares=[0.8, 0.6], verbose=0
+        ... )
+        >>> [round(each.cost_after.macs / each.cost_before.macs, 1) for each in found]
+        [0.8, 0.6]
+        >>> kept = [each.kept.share for each in found]  # which of them is good enough?
     """
     given = isinstance(shares, (Sequence, np.ndarray)) and len(shares) > 0
     if not given or not all(0 < share <= 1 for share in shares):

@@ -47,6 +47,19 @@ class Trained:
             learning_rate (at the epoch's first step), seconds.
         discarded: whether the model has the weights of before, as `never_worse` wants
             where training did not make it better.
+
+    Examples:
+        >>> import types, tensorflow as tf
+        >>> batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+        >>> trained = hh_keras.training.train(
+        ...     model,
+        ...     types.SimpleNamespace(train=batches, validation=batches),
+        ...     hh_keras.training.Recipe(epochs=1, learning_rate=0.01),
+        ...     task=hh_keras.training.Task(loss=loss),
+        ...     verbose=0,
+        ... )
+        >>> trained.model is model, sorted(trained.history[0])
+        (True, ['epoch', 'learning_rate', 'loss', 'seconds', 'val_loss'])
     """
 
     model: keras.Model
@@ -138,6 +151,15 @@ def train(
         ModelError: the model has no known outputs, or the teacher does not fit.
         Stopped: SIGTERM came; a checkpoint has been written.
         WorkdirError: checkpoints cannot be written, or are of another training.
+
+    Examples:
+        >>> from hh_keras.tasks.classification.task import TASK
+        >>> data = hh_keras.data.load("embedded", (8, 8, 3), batch_size=8, limit=20)
+        >>> recipe = hh_keras.training.Recipe(epochs=1, learning_rate=0.01)
+        >>> trained = hh_keras.training.train(model, data, recipe, task=TASK, verbose=0)
+        >>> sorted(trained.history[0])
+        ['accuracy', 'epoch', 'learning_rate', 'loss', 'seconds', 'val_accuracy',
+        'val_loss']
     """
     started = pace.clock()
     if on_nan not in ON_NAN:

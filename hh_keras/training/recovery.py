@@ -32,7 +32,12 @@ RECOVERY = Recipe(
     distill="match",
     frozen_statistics=True,
 )
-"""What `recover` trains by: gentle to weights that were inherited."""
+"""What `recover` trains by: gentle to weights that were inherited.
+
+Examples:
+    >>> hh_keras.training.RECOVERY.distill, hh_keras.training.RECOVERY.learning_rate
+    ('match', 0.0002)
+"""
 
 _MOST = 2000  # images of a folder
 _HELD_OUT = 0.1  # of the images, if none are given to validate on
@@ -86,7 +91,14 @@ def recover(
         ModelError: the networks do not belong together, or take several images.
 
     Examples:
-        >>> recover(result.model, model, photographs, minutes=10)  # doctest: +SKIP
+        >>> from dataclasses import replace
+        >>> recipe = replace(hh_keras.training.RECOVERY, epochs=1)
+        >>> small = hh_keras.rebuild(model, plan)
+        >>> trained = hh_keras.recover(
+        ...     small, model, images, minutes=None, recipe=recipe, verbose=0
+        ... )
+        >>> trained.model is small, len(trained.history)
+        (True, 1)
     """
     if minutes is not None and not minutes > 0:
         raise HHError(
