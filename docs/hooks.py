@@ -128,6 +128,15 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
+def _in_colab(repository, path):
+    """A link that opens a notebook in Colab, which reads it from GitHub."""
+    _, _, project = repository.partition("github.com/")
+    if not (project and path.endswith(".ipynb")):
+        return ""
+    where = "https://colab.research.google.com/github"
+    return f" ([Colab]({where}/{project.rstrip('/')}/blob/main/{path}))"
+
+
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Has a page's links lead to where things are on the site; mkdocs calls it."""
     uri = page.file.src_uri
@@ -153,7 +162,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             raise ValueError(f"{own}: the link {target} leads nowhere")
         if not config.repo_url:
             return text
-        return f"{image}[{text}]({config.repo_url}/blob/main/{path}{anchor})"
+        found = f"{image}[{text}]({config.repo_url}/blob/main/{path}{anchor})"
+        return found + _in_colab(config.repo_url, path)
 
     parts = re.split(r"(```.*?```)", markdown, flags=re.S)
     return "".join(p if p.startswith("```") else _LINK.sub(lead, p) for p in parts)
