@@ -95,6 +95,10 @@ def _overview():
     for page, (title, rooms) in ROOMS.items():
         names = ", ".join(f"`{name}`" for name in _names(rooms))
         lines.append(f"- [{title}]({page}.md): {names}")
+    setting = (ROOT / "docs/examples.py").read_text("utf-8").split('"""\n\n', 1)[1]
+    lines += ["", "## What the examples start from", "", "```python", setting + "```"]
+    told = "`phone.json` is a latency table of `model`, as `hh_keras.latency.measure` "
+    lines += ["", f"{told}makes one on a device."]
     return "\n".join(lines) + "\n"
 
 
@@ -117,10 +121,20 @@ def on_files(files: Files, config: Any) -> Files:
         text = _reference(title, rooms)
         files.append(File.generated(config, f"api/{page}.md", content=text))
     files.append(File.generated(config, "api/index.md", content=_overview()))
-    hooks = files.get_file_from_path("hooks.py")
-    if hooks:
-        files.remove(hooks)
+    for code in ("hooks.py", "examples.py"):
+        found = files.get_file_from_path(code)
+        if found:
+            files.remove(found)
     return files
+
+
+def _in_colab(repository, path):
+    """A link that opens a notebook in Colab, which reads it from GitHub."""
+    _, _, project = repository.partition("github.com/")
+    if not (project and path.endswith(".ipynb")):
+        return ""
+    where = "https://colab.research.google.com/github"
+    return f" ([Colab]({where}/{project.rstrip('/')}/blob/main/{path}))"
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
@@ -148,7 +162,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             raise ValueError(f"{own}: the link {target} leads nowhere")
         if not config.repo_url:
             return text
-        return f"{image}[{text}]({config.repo_url}/blob/main/{path}{anchor})"
+        found = f"{image}[{text}]({config.repo_url}/blob/main/{path}{anchor})"
+        return found + _in_colab(config.repo_url, path)
 
     parts = re.split(r"(```.*?```)", markdown, flags=re.S)
     return "".join(p if p.startswith("```") else _LINK.sub(lead, p) for p in parts)

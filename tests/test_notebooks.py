@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -19,6 +21,23 @@ def test_a_notebook_has_the_cells_of_its_script(script):
         for path in (script, script.with_suffix(".ipynb"))
     ]
     assert cells[0] == cells[1] and len(cells[0]) > 8
+
+
+def test_the_site_opens_them_in_colab():
+    """From the repository that it is built in: `HH_KERAS_REPOSITORY`."""
+    hooks = runpy.run_path(str(ROOT / "docs/hooks.py"))
+    page = types.SimpleNamespace(file=types.SimpleNamespace(src_uri="index.md"))
+    none = types.SimpleNamespace(get_file_from_path=lambda path: None)
+    links = "".join(f"[it](notebooks/{path.stem}.ipynb)" for path in SCRIPTS)
+
+    def led(repository):
+        config = types.SimpleNamespace(repo_url=repository)
+        return hooks["on_page_markdown"](links, page, config, none)
+
+    colab = "https://colab.research.google.com/github/me/mine/blob/main/notebooks/"
+    made = led("https://github.com/me/mine")
+    assert all(f"[Colab]({colab}{path.stem}.ipynb)" in made for path in SCRIPTS)
+    assert "colab" not in led("https://example.org/me/mine") + led(None)
 
 
 @pytest.mark.slow

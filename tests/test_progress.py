@@ -1,15 +1,28 @@
 import io
 import sys
+import types
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
+import hh_keras
+from hh_keras import HHError
 from hh_keras import progress as module
-from hh_keras.progress import duration, progress
+from hh_keras.progress import duration, progress, redraws, shown
+from hh_keras.training import Recipe, Task, train
 
 
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+class Notebook(io.StringIO):
+    """As what a kernel of Jupyter or Colab has for standard output and error."""
+
+    __module__ = "ipykernel.iostream"
 
 
 @pytest.fixture
@@ -21,15 +34,69 @@ def moving(monkeypatch):
     return now
 
 
-@pytest.mark.parametrize("screen", [Terminal(), io.StringIO()])
-def test_what_is_short_shows_on_a_terminal_only(monkeypatch, screen):
+@pytest.mark.parametrize("screen", [Terminal(), Notebook(), io.StringIO()])
+def test_what_is_short_shows_where_a_bar_is_redrawn(monkeypatch, screen):
     monkeypatch.setattr(sys, "stderr", screen)
     assert list(progress(range(3), "counting")) == [0, 1, 2]
     with progress(None, "moving", 2) as bar:
         bar.update(1.5)
-    shown = screen.getvalue()
-    assert ("counting" in shown and "moving" in shown) == screen.isatty()
-    assert screen.isatty() or not shown
+    seen = screen.getvalue()
+    assert ("counting" in seen and "moving" in seen) == redraws(screen)
+    assert seen.endswith("\r") if redraws(screen) else not seen  # and it goes
+
+
+@pytest.mark.parametrize("verbose, bars", [(0, False), (1, True), (2, False)])
+@pytest.mark.parametrize("screen", [Terminal, io.StringIO])
+def test_what_is_asked_for_is_shown_anywhere(monkeypatch, screen, verbose, bars):
+    monkeypatch.setattr(sys, "stderr", screen())
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    with shown(verbose), shown("auto"):  # which leaves it to what is around
+        assert list(progress(range(3), "counting")) == [0, 1, 2]
+    seen = sys.stderr.getvalue()
+    assert ("|" in seen) == bars and len(seen.splitlines()) >= 3 * (verbose > 0)
+    assert verbose or not seen
+    with pytest.raises(HHError, match="choose 0 .silent., 1 .bars., 2"), shown(3):
+        pass
+
+
+@pytest.fixture
+def network():
+    head = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    return keras.Sequential([keras.Input((4, 4, 1)), *head])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_a_training_is_as_loud_as_wanted(monkeypatch, network, verbose):
+    images = np.random.default_rng(0).normal(size=(16, 4, 4, 1)).astype("float32")
+    batches = tf.data.Dataset.from_tensor_slices((images, np.arange(16) % 2)).batch(8)
+    data = types.SimpleNamespace(train=batches, validation=None)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    screen = io.StringIO()
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, screen)
+    train(network, data, Recipe(epochs=1), verbose=verbose, task=Task(loss=loss))
+    seen = screen.getvalue()
+    assert (seen.count("2/2") >= 1 and "epoch 1/1" in seen) if verbose else not seen
+
+
+def test_so_is_all_else_that_takes_long(monkeypatch, network):
+    images, said = np.zeros((20, 4, 4, 1), "float32"), []
+
+    def shrink_each(*_, **__):
+        said.append(module.verbosity(sys.stderr))
+        return [None]
+
+    monkeypatch.setattr("hh_keras.search.shrink.shrink_each", shrink_each)
+    hh_keras.shrink(network, verbose=1)
+    hh_keras.sweep(network, calibration=images, verbose=0)
+
+    def training(*_, verbose, **__):
+        said.append(verbose)
+
+    monkeypatch.setattr("hh_keras.training.recovery.train", training)
+    hh_keras.recover(network, network, images, verbose=0)
+    assert said == [1, 0, 0]
 
 
 def test_a_line_every_ten_seconds_elsewhere(moving, capsys):

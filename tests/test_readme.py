@@ -1,7 +1,9 @@
 """The README's Python examples run, in order, in one namespace."""
 
+import contextlib
 import pathlib
 import re
+import sys
 import types
 
 import keras
@@ -52,8 +54,40 @@ def test_examples_of_guides_run(name, tmp_path, monkeypatch):
     assert 0.65 * macs[1] < macs[0] < macs[1]
 
 
+@pytest.fixture
+def trackers(monkeypatch):
+    """What the page uses of wandb and mlflow, by the same names: runs, and callbacks.
+
+    Returns a dict: name of a callback to the epochs that it was told of.
+    """
+    told = {}
+
+    def kind(name):
+        def on_epoch_end(self, epoch, logs=None):
+            assert {"loss", "val_loss", "val_accuracy"} <= set(logs)
+            told.setdefault(name, []).append(epoch)
+
+        made = {"on_epoch_end": on_epoch_end, "__init__": lambda self, run=None: None}
+        return type(name, (keras.callbacks.Callback,), made)
+
+    def run(**config):
+        return contextlib.nullcontext(config)
+
+    for name, content in {
+        "wandb": {"init": run},
+        "wandb.integration": {},
+        "wandb.integration.keras": {"WandbMetricsLogger": kind("WandbMetricsLogger")},
+        "mlflow": {"start_run": run},
+        "mlflow.keras": {"MlflowCallback": kind("MlflowCallback")},
+    }.items():
+        module = types.ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    return told
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_the_example_of_the_training_page_runs(tmp_path, monkeypatch, capsys):
+def test_the_examples_of_the_training_page_run(tmp_path, monkeypatch, capsys, trackers):
     page = README.parent / "docs" / "training.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S)
     monkeypatch.chdir(tmp_path)
@@ -61,6 +95,7 @@ def test_the_example_of_the_training_page_runs(tmp_path, monkeypatch, capsys):
         exec(compile(block, "training.md", "exec"), {})
     assert 0 <= float(capsys.readouterr().out.splitlines()[-1]) <= 1
     assert (tmp_path / "runs/doc/history/model.csv").exists()
+    assert trackers == {"WandbMetricsLogger": [0], "MlflowCallback": [0]}
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -5,6 +5,12 @@ from __future__ import annotations
 import tensorflow as tf
 
 AUGMENTATIONS = ("none", "crop_flip", "flip", "imagenet")
+"""Names of what `load` does to training images.
+
+Examples:
+    >>> hh_keras.data.AUGMENTATIONS
+    ('none', 'crop_flip', 'flip', 'imagenet')
+"""
 """Names that `load` takes as `augment`.
 
 `crop_flip` is the usual one for small photographs (He et al., arXiv:1512.03385, section

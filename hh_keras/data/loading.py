@@ -53,6 +53,14 @@ class ImageData:
         description: source, licence and the like.
         skipped: images that could not be read and were left out, place to reason.
             Filled when they are decoded.
+
+    Examples:
+        >>> data = hh_keras.data.load("embedded", batch_size=8, limit=20)
+        >>> data.num_train, data.image_shape, data.class_names[:2]
+        (20, (28, 28, 1), ('T-shirt/top', 'Trouser'))
+        >>> pixels, classes = next(iter(data.epoch(0)))
+        >>> tuple(pixels.shape), classes.dtype.name
+        ((8, 28, 28, 1), 'int32')
     """
 
     name: str
@@ -118,6 +126,12 @@ def load(
     Raises:
         DataError: unknown data set, shape or augmentation, or data that cannot be
             used; the message names the folder, file or record.
+
+    Examples:
+        >>> data = hh_keras.data.load("embedded", (32, 32, 3), batch_size=8, limit=20)
+        >>> pixels, classes = next(iter(data.train))
+        >>> tuple(pixels.shape), len(data.class_names)
+        ((8, 32, 32, 3), 10)
     """
     if augment not in AUGMENTATIONS:
         raise DataError(f"augment '{augment}' is none of {', '.join(AUGMENTATIONS)}.")
@@ -204,6 +218,11 @@ def open_source(spec: str | Path) -> Source:
 
     Raises:
         DataError: there is no such data set, or it cannot be used.
+
+    Examples:
+        >>> source = hh_keras.data.open_source("embedded")
+        >>> source.image_shape, source.class_names[:2]
+        ((28, 28, 1), ('T-shirt/top', 'Trouser'))
     """
     spec = os.fspath(spec)
     if spec != "embedded" and not spec.startswith("tfds:"):
@@ -243,6 +262,11 @@ def first_images(dataset: tf.data.Dataset, count: int) -> Any:
     """The first images of a dataset, float32 `(count, h, w, c)`; fewer if it ends.
 
     Of a network of several images, a tuple or dict of such arrays.
+
+    Examples:
+        >>> data = hh_keras.data.load("embedded", batch_size=8, limit=20)
+        >>> hh_keras.data.first_images(data.validation, 5).shape
+        (5, 28, 28, 1)
     """
     taken = dataset.map(lambda images, *_: images).unbatch().take(count)
     found = list(taken.as_numpy_iterator())
@@ -254,6 +278,10 @@ def example_shape(images: Any) -> tuple:
 
     Args:
         images: array, or a tuple, list or dict of arrays, with the examples first.
+
+    Examples:
+        >>> hh_keras.data.example_shape(images)
+        (8, 8, 3)
     """
     if isinstance(images, dict):
         images = tf.nest.flatten(images)

@@ -286,6 +286,12 @@ def as_data_error(error: Exception) -> DataError | None:
 
     Returns:
         A `DataError` to raise or print instead; None if the data are not to blame.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> cut_short = tf.errors.DataLossError(None, None, "truncated record at 42")
+        >>> hh_keras.data.as_data_error(cut_short)
+        DataError('a file of the data set is damaged (truncated record at ...
     """
     if not isinstance(error, tf.errors.OpError):
         return None

@@ -22,6 +22,10 @@ class Unlabelled:
         name: the folder.
         image_shape: `(height, width, channels)` that the network takes.
         search, validation: None, in place of labelled images.
+
+    Examples:
+        >>> hh_keras.data.Unlabelled("photographs", (224, 224, 3)).validation is None
+        True
     """
 
     name: str
@@ -54,6 +58,15 @@ def unlabelled(
 
     Raises:
         DataError: no such folder, or no image in it that can be read.
+
+    Examples:
+        >>> import os
+        >>> os.makedirs("photographs")
+        >>> for number, image in enumerate(images):
+        ...     keras.utils.save_img(f"photographs/{number}.png", image)
+        >>> calibration = hh_keras.data.unlabelled("photographs", (8, 8, 3), limit=10)
+        >>> calibration.shape, calibration.dtype.name
+        ((10, 8, 8, 3), 'uint8')
     """
     place = pathlib.Path(folder).expanduser()
     if not place.is_dir():

@@ -8,6 +8,12 @@ from collections.abc import Callable
 import numpy as np
 
 VIEWS = ("resize", "center", "five", "ten")
+"""Names of how `load` brings validation images to one shape.
+
+Examples:
+    >>> hh_keras.data.VIEWS
+    ('resize', 'center', 'five', 'ten')
+"""
 """Names that `load` takes as `view`.
 
 `resize` squashes the whole image to the wanted shape. `center` is the protocol of

@@ -29,6 +29,11 @@ def onnx(model: keras.Model, path: str | Path) -> Path:
         ModelError: the model is not built, or has an operation that ONNX lacks.
         HHError: tf2onnx is not installed.
         WorkdirError: the file cannot be written.
+
+    Examples:
+        >>> path = hh_keras.export.onnx(model, "model.onnx")
+        >>> hh_keras.export.parity(model, path, images).relative < 1e-4
+        True
     """
     _wanted("tf2onnx", "onnx")
     path = Path(path)
@@ -47,6 +52,11 @@ def openvino(model: keras.Model, path: str | Path) -> Path:
         ModelError: the model is not built, or has an operation that OpenVINO lacks.
         HHError: openvino is not installed.
         WorkdirError: the folder cannot be written.
+
+    Examples:
+        >>> path = hh_keras.export.openvino(model, "model_openvino")
+        >>> hh_keras.export.parity(model, path, images).relative < 1e-4
+        True
     """
     _wanted("openvino", "openvino")
     path = Path(path)

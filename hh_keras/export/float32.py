@@ -47,6 +47,10 @@ def rounding(model: keras.Model) -> float:
 
     Returns:
         The largest distance of 1 to the next number, over what its layers compute in.
+
+    Examples:
+        >>> f"{hh_keras.export.rounding(model):.1e}"
+        '1.2e-07'
     """
     dtypes = {layer.compute_dtype for layer in _layers(model)} & {*_FLOATS, "float32"}
     return max(float(ml_dtypes.finfo(each).eps) for each in dtypes | {"float32"})

@@ -25,6 +25,12 @@ from hh_keras.graph.heads import from_logits
 from hh_keras.graph.reach import reach
 
 QUANTIZE = ("float32", "float16", "dynamic", "int8")
+"""What `tflite` can make of weights and arithmetic.
+
+Examples:
+    >>> hh_keras.export.QUANTIZE
+    ('float32', 'float16', 'dynamic', 'int8')
+"""
 
 
 def tflite(
@@ -81,6 +87,13 @@ def tflite(
             representative images are missing or have another shape; labels and outputs
             differ in number.
         WorkdirError: `path` is not writable.
+
+    Examples:
+        >>> path = hh_keras.export.tflite(
+        ...     model, "model.tflite", quantize="int8", representative=images
+        ... )
+        >>> hh_keras.export.predict(path, images).shape
+        (16, 10)
     """
     path = Path(path)
     learnt = isinstance(model, QuantizationAware)

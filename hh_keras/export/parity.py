@@ -24,6 +24,12 @@ class Parity:
         top1_agreement: share of examples, 0 to 1, with the same largest output; None
             of images, grey or RGB.
         examples: number of images compared.
+
+    Examples:
+        >>> wanted, found = np.array([[0.1, 0.9]]), np.array([[0.1, 0.8]])
+        >>> near = hh_keras.export.agreement([wanted], [found])
+        >>> round(near.max_abs, 3), round(near.spread, 3), near.top1_agreement
+        (0.1, 0.8, 1.0)
     """
 
     max_abs: float
@@ -49,6 +55,12 @@ def parity(model: keras.Model, path: str | Path, images: Any) -> Parity:
 
     Raises:
         ModelError: the file cannot be loaded or run, or puts out other shapes.
+
+    Examples:
+        >>> path = hh_keras.export.tflite(model, "model.tflite", quantize="float16")
+        >>> found = hh_keras.export.parity(model, path, images)
+        >>> found.examples, found.relative < 0.01
+        (16, True)
     """
     wanted = _outputs(predict(model, images))
     found = _outputs(predict(path, images))
@@ -70,6 +82,12 @@ def agreement(wanted: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> Pari
 
     Returns:
         A `Parity`.
+
+    Examples:
+        >>> wanted = np.array([[0.1, 0.9], [0.6, 0.4]])
+        >>> found = np.array([[0.1, 0.8], [0.4, 0.6]])
+        >>> hh_keras.export.agreement([wanted], [found]).top1_agreement
+        0.5
     """
     differences = [np.abs(a - b) for a, b in zip(wanted, found, strict=True)]
     low, high = min(a.min() for a in wanted), max(a.max() for a in wanted)

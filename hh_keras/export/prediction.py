@@ -44,8 +44,9 @@ def predict(
         ModelError: no such file, a corrupt one, or one that takes other inputs.
 
     Examples:
-        >>> predict("model.tflite", images).shape    # doctest: +SKIP
-        (64, 10)
+        >>> path = hh_keras.export.tflite(model, "model.tflite")
+        >>> hh_keras.export.predict(path, images).shape
+        (16, 10)
     """
     inputs = [np.asarray(array) for array in tf.nest.flatten(images)]
     run = model if _is_opened(model) else open_model(model, threads)
@@ -72,6 +73,11 @@ def open_model(model: Any, threads: int | None = None) -> Callable:
 
     Raises:
         ModelError: no such file, or a corrupt one; the message names it.
+
+    Examples:
+        >>> run = hh_keras.export.open_model(model)
+        >>> [output.shape for output in run([images])]
+        [(16, 10)]
     """
     if _is_model(model):
         return _explained(_keras_runner(model), model.name)
@@ -95,6 +101,11 @@ def input_shape(path: str | Path) -> tuple:
 
     Raises:
         ModelError: no such file, a corrupt one, or one with several inputs.
+
+    Examples:
+        >>> path = hh_keras.export.tflite(model, "model.tflite")
+        >>> hh_keras.export.input_shape(path)
+        (8, 8, 3)
     """
     specs = input_specs(path)
     if len(specs) != 1:

@@ -77,8 +77,8 @@ def saved_model(
         WorkdirError: the version exists and is no SavedModel, or is not writable.
 
     Examples:
-        >>> saved_model(model, "models", "clothes")    # doctest: +SKIP
-        PosixPath('models/clothes/1')
+        >>> hh_keras.export.saved_model(model, "models", labels=list("ABCDEFGHIJ"))
+        PosixPath('models/net/1')
     """
     check_built(model)
     folder = Path(root) / _checked_name(name or model.name)

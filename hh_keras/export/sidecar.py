@@ -26,6 +26,12 @@ class About:
         images: names of the inputs that are images, to how a picture comes to their
             size; what is not named is none.
         sections: name to JSON values, put into the file's `.json`.
+
+    Examples:
+        >>> about = hh_keras.export.About({"image": "of a face"}, {"author": "me"})
+        >>> path = hh_keras.export.tflite(model, "model.tflite", about=about)
+        >>> hh_keras.export.told(path)["author"]
+        'me'
     """
 
     images: Mapping[str, str]
@@ -111,6 +117,12 @@ def told(path: str | Path) -> dict | None:
     Returns:
         What `sidecar` returned; None if there is no such file, or it is of another
         `.tflite` file.
+
+    Examples:
+        >>> path = hh_keras.export.tflite(model, "model.tflite")
+        >>> told = hh_keras.export.told(path)
+        >>> told["quantize"], told["input"]["shape"], told["output"]["logits"]
+        ('float32', [1, 8, 8, 3], True)
     """
     path = Path(path)
     try:
@@ -131,6 +143,12 @@ def tiles_of(path: str | Path) -> dict | None:
         Dict of overlap (pixels on each side), multiple (where tiles may start) and
         scale, see `hh_keras.graph.reach.Reach`; None if the file beside it does not
         tell, or is of another `.tflite` file.
+
+    Examples:
+        >>> denoiser = hh_keras.models.build("dncnn_small", (16, 16, 1))
+        >>> path = hh_keras.export.tflite(denoiser, "denoise.tflite")
+        >>> sorted(hh_keras.export.tiles_of(path))
+        ['multiple', 'overlap', 'scale']
     """
     try:
         tiles = (told(path) or {})["tiles"]

@@ -25,6 +25,18 @@ class Signature:
             output name to tensor.
         examples: requests to warm a server up with, each a dict of input name to
             array; may be empty.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> def brightness(pixels):
+        ...     return {"brightness": tf.reduce_mean(pixels, [1, 2, 3])}
+        >>> spec = tf.TensorSpec((None, 8, 8, 3), tf.float32, name="pixels")
+        >>> signature = hh_keras.export.Signature("brightness", (spec,), brightness)
+        >>> path = hh_keras.export.saved_model(
+        ...     model, "models", encoded=lambda model, image_shape: signature
+        ... )
+        >>> sorted(tf.saved_model.load(str(path)).signatures)
+        ['brightness', 'serve', 'serving_default']
     """
 
     name: str

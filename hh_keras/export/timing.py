@@ -26,6 +26,11 @@ class Latency:
         ratio: the median over the rounds of this model's time divided by that of the
             first model in the same round.
         ratio_p25, ratio_p75: the middle half of those ratios.
+
+    Examples:
+        >>> found = hh_keras.export.latency(model, runs=5)
+        >>> 0 < found.p10_ms <= found.median_ms <= found.p99_ms
+        True
     """
 
     median_ms: float
@@ -49,6 +54,10 @@ def latency(
 
     Returns:
         A `Latency`.
+
+    Examples:
+        >>> hh_keras.export.latency(model, runs=5).median_ms > 0
+        True
     """
     return latencies([path], image_shape, **settings)[0]
 
@@ -83,6 +92,11 @@ def latencies(
     Raises:
         ModelError: no such file, a corrupt one, or one whose input cannot be made up.
         ValueError: `runs` is not positive.
+
+    Examples:
+        >>> original, smaller = hh_keras.export.latencies([model, small], runs=5)
+        >>> original.ratio, smaller.runs
+        (1.0, 5)
     """
     runners = [timed_run(path, threads, batch, image_shape) for path in paths]
     milliseconds = in_turns(runners, runs, seconds, warmup)
@@ -195,6 +209,10 @@ def input_sizes(model: Any, batch: int = 1, image_shape: tuple | None = None) ->
 
     Raises:
         ModelError: a size is open and `image_shape` does not say what it is.
+
+    Examples:
+        >>> hh_keras.export.input_sizes(model)
+        [((1, 8, 8, 3), dtype('float32'))]
     """
     found, specs = [], input_specs(model)
     shapes: Any = [image_shape or ()] * len(specs)

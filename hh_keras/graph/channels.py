@@ -24,6 +24,13 @@ class Group:
         producers: names of the layers that make these channels.
         consumers: names of the layers that sum over them.
         frozen: why none of them can be removed, or None.
+
+    Examples:
+        >>> group = hh_keras.trace(model).group("conv_1")
+        >>> group.producers, group.consumers, len(group)
+        (('conv_1',), ('conv_2',), 16)
+        >>> [group.frozen for group in channels.groups]
+        ["model input 'image'", None, None, 'model output']
     """
 
     name: str
@@ -87,6 +94,18 @@ class ChannelMap:
         products: int array `(products, factors)`. In id arrays `size + k` stands for
             what is there as long as all the channels of row k are, such as a number of
             one head; -1 where a row has fewer.
+
+    Examples:
+        >>> channels = hh_keras.trace(model)
+        >>> channels.size, [group.name for group in channels.groups]
+        (45, ['input', 'conv_1', 'conv_2', 'logits'])
+        >>> channels.outputs["conv_1"][:4].tolist()
+        [3, 4, 5, 6]
+        >>> print(channels.explain("conv_*"))
+        layer   type    by    what it does to channels
+        ------  ------  ----  ---------------------------------------
+        conv_1  Conv2D  rule  makes 16; reads 3; kernel, bias follow
+        conv_2  Conv2D  rule  makes 16; reads 16; kernel, bias follow
     """
 
     size: int

@@ -37,6 +37,13 @@ class Cost:
 
     `uncounted` names the layers whose multiply-accumulates are not known, such as
     loops; `macs` is that of all others.
+
+    Examples:
+        >>> found = hh_keras.cost(model)
+        >>> found.macs, found.flops, found.params
+        (52576, 105152, 2938)
+        >>> [(layer.name, layer.macs) for layer in found.layers if layer.macs]
+        [('conv_1', 15552), ('conv_2', 36864), ('logits', 160)]
     """
 
     macs: int
@@ -86,6 +93,15 @@ def cost(model: keras.Model, input_shape: Any = None) -> Cost:
 
     Raises:
         ModelError: the spatial size is unknown and no `input_shape` is given.
+
+    Examples:
+        >>> print(hh_keras.cost(model))
+        layer   type    output        MACs  params
+        ------  ------  ----------  ------  ------
+        conv_1  Conv2D  (6, 6, 16)  15,552     448
+        conv_2  Conv2D  (4, 4, 16)  36,864   2,320
+        logits  Dense   (10,)          160     170
+        total                       52,576   2,938
     """
     model = ordinary(model)
     channel_map = trace(model, input_shape)

@@ -37,9 +37,10 @@ def leave_alone(
         HHError: a pattern that fits nothing, or nothing that makes channels; it gives
             the nearest names. Or nothing is left to shrink.
 
-    Example:
-        >>> channels = hh_keras.trace(model)    # doctest: +SKIP
-        >>> hh_keras.leave_alone(channels, only="backbone")    # doctest: +SKIP
+    Examples:
+        >>> channels = hh_keras.leave_alone(hh_keras.trace(model), freeze="conv_2")
+        >>> [group.name for group in channels.groups if not group.frozen]
+        ['conv_1']
     """
     only, freeze = _listed(only), _listed(freeze)
     if not (only or freeze):

@@ -29,6 +29,11 @@ def compare(
         `(milliseconds, ratios)`, float arrays `(models,)`: typical times, and these
         divided by the first model's. Where other programs break into many of the runs,
         ratios of typical times stay within 3 %, ratios of single rounds do not.
+
+    Examples:
+        >>> milliseconds, ratios = hh_keras.latency.compare([model, small], rounds=5)
+        >>> milliseconds.shape, float(ratios[0])
+        ((2,), 1.0)
     """
     contents = [m if isinstance(m, bytes) else convert(m, quantize) for m in models]
     found = typical(time_files(contents, threads, rounds, twice=True))

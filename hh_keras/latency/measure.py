@@ -59,6 +59,11 @@ def measure(
 
     Raises:
         LatencyError: unknown `quantize`, or a table of other settings.
+
+    Examples:
+        >>> head = keras.Sequential([keras.Input((64,)), keras.layers.Dense(8)])
+        >>> table = hh_keras.latency.measure([head], rounds=2)
+        >>> table.save("this_machine.json")
     """
     if quantize not in QUANTIZATIONS:
         raise LatencyError(f"quantize '{quantize}' is none of {QUANTIZATIONS}.")
@@ -230,7 +235,12 @@ def _nothing(quantize):
 
 
 def device() -> dict:
-    """What tells one device from another, a dict of plain values."""
+    """What tells one device from another, a dict of plain values.
+
+    Examples:
+        >>> sorted(hh_keras.latency.device())
+        ['cores', 'machine', 'processor', 'runtime']
+    """
     runtime = interpreter_class()
     return {
         "machine": platform.machine(),

@@ -18,6 +18,11 @@ def architecture(found: Sequence[Unit]) -> str:
 
     Args:
         found: the network's `units`.
+
+    Examples:
+        >>> one, other = (hh_keras.latency.units(network) for network in (model, small))
+        >>> hh_keras.latency.architecture(one) == hh_keras.latency.architecture(other)
+        True
     """
     text = "\n".join(unit.key for unit in found)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -36,6 +41,13 @@ class LatencyModel:
         counts: float array `(2, units, groups)`, how often a channel of a group stands
             in a unit's input and in its output.
         fixed: int array `(2, units)`, channels that no group has.
+
+    Examples:
+        >>> table = hh_keras.latency.LatencyTable.load("phone.json")
+        >>> milliseconds = hh_keras.latency.latency_model(model, table)
+        >>> whole = np.array([len(group) for group in channels.groups])
+        >>> milliseconds(whole) > milliseconds(np.maximum(1, whole // 2))
+        True
     """
 
     table: LatencyTable
@@ -97,6 +109,13 @@ def latency_model(
 
     Raises:
         LatencyError: the table lacks a kind of layer.
+
+    Examples:
+        >>> table = hh_keras.latency.LatencyTable.load("phone.json")
+        >>> milliseconds = hh_keras.latency.latency_model(model, table)
+        >>> whole = np.array([len(group) for group in channels.groups])
+        >>> milliseconds(whole) == hh_keras.latency.predict_latency(model, table)
+        True
     """
     channel_map = channel_map or trace(model, input_shape)
     found = units(model, channel_map, input_shape)
@@ -130,6 +149,12 @@ def predict_latency(
 
     Raises:
         LatencyError: the table lacks a kind of layer.
+
+    Examples:
+        >>> table = hh_keras.latency.LatencyTable.load("phone.json")
+        >>> before = hh_keras.latency.predict_latency(model, table)
+        >>> hh_keras.latency.predict_latency(small, table) < before
+        True
     """
     channel_map = trace(model, input_shape)
     model = latency_model(model, table, channel_map, input_shape)

@@ -59,6 +59,12 @@ class LatencyTable:
         grids: key of a unit → `Grid`.
         networks: architecture → `(factor, offset)`: a whole network takes factor times
             the sum of its units plus offset, in milliseconds.
+
+    Examples:
+        >>> table = hh_keras.latency.LatencyTable.load("phone.json")
+        >>> table.quantize, table.threads, len(table.grids)
+        ('float32', 1, 4)
+        >>> limit = hh_keras.Budget(latency_ms=0.5, latency_table=table)
     """
 
     device: dict

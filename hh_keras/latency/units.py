@@ -110,6 +110,10 @@ def units(
 
     Raises:
         ModelError: spatial sizes are unknown.
+
+    Examples:
+        >>> [unit.name for unit in hh_keras.latency.units(model)]
+        ['conv_1', 'conv_2', 'mean', 'logits']
     """
     model = ordinary(model)
     steps = _steps(model, channel_map or trace(model, input_shape), input_shape)

@@ -51,6 +51,10 @@ def list_applications() -> list[str]:
     Returns:
         A sorted list of names such as `"ResNet50"`, only those that the installed
         Keras has.
+
+    Examples:
+        >>> hh_keras.models.list_applications()[:2]
+        ['ConvNeXtBase', 'ConvNeXtLarge']
     """
     return sorted(name for name in _MODE if hasattr(keras.applications, name))
 

@@ -33,6 +33,13 @@ def is_keras_file(path: str | Path) -> bool:
     """Whether it is a file of Keras by its name, or by what is inside.
 
     SavedModel folders and `.tflite` files are not; nor is a folder.
+
+    Examples:
+        >>> model.save("model.keras")
+        >>> hh_keras.models.is_keras_file("model.keras")
+        True
+        >>> hh_keras.models.is_keras_file("model.tflite")
+        False
     """
     if str(path).lower().endswith(SUFFIXES):
         return True

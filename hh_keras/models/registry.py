@@ -120,9 +120,9 @@ def list_models(task: str = "classify") -> list[str]:
         `keras.applications.NAME`, `module:function`, and `.keras` and `.h5` files.
 
     Examples:
-        >>> "resnet20" in list_models()
+        >>> "resnet20" in hh_keras.models.list_models()
         True
-        >>> list_models("sr")
+        >>> hh_keras.models.list_models("sr")
         ['edsr', 'edsr_large', 'edsr_small', 'srresnet']
     """
     known: dict[str, dict] = {
@@ -169,7 +169,7 @@ def build(
             does not take, or weights that do not fit.
 
     Examples:
-        >>> build("resnet20", (32, 32, 3), 10).count_params()
+        >>> hh_keras.models.build("resnet20", (32, 32, 3), 10).count_params()
         274042
     """
     is_file = names_file(spec)
@@ -213,6 +213,12 @@ def names_file(spec: str) -> bool:
         True for what ends as a file of Keras and for every path that exists, unless it
         is a name of the package's own networks; also for paths that do not exist, if
         they have a folder in them and cannot be an import path.
+
+    Examples:
+        >>> hh_keras.models.names_file("runs/model.keras")
+        True
+        >>> hh_keras.models.names_file("resnet20")
+        False
     """
     if spec in _OWN or spec.startswith(_APPLICATIONS):
         return False

@@ -19,6 +19,10 @@ def plot_channels(models: Mapping) -> Figure:
 
     Args:
         models: `models` of the results, see `hh_keras.report`.
+
+    Examples:
+        >>> figure = hh_keras.report.plot_channels(networks)
+        >>> figure.savefig("channels.png")
     """
     names, before, after = channel_counts(models)
     figure = layer_rows(

@@ -15,6 +15,10 @@ def plot_cost(models: Mapping) -> Figure:
 
     Args:
         models: `models` of the results, see `hh_keras.report`.
+
+    Examples:
+        >>> figure = hh_keras.report.plot_cost(networks)
+        >>> figure.savefig("cost.png")
     """
     parts = [
         (f"{label} of each layer", *_layers(models, key))

@@ -17,6 +17,12 @@ def plot_curves(history: Mapping, goal: Goal) -> Figure:
     Args:
         history: `history` of the results, see `hh_keras.report`; may be empty.
         goal: the task's.
+
+    Examples:
+        >>> rows = [{"epoch": 1, "loss": 1.2, "val_loss": 1.3, "val_accuracy": 0.6}]
+        >>> history = {"original": rows, "lw_dna": rows}
+        >>> figure = hh_keras.report.plot_curves(history, goal)
+        >>> figure.savefig("curves.png")
     """
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     count = 1 if goal.key == "loss" else 2

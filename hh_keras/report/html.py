@@ -67,6 +67,11 @@ def write_report(
 
     Raises:
         WorkdirError: a file cannot be written; the message names it.
+
+    Examples:
+        >>> path = hh_keras.report.write_report("run", results, goal)
+        >>> path.name, sorted(file.name for file in path.parent.glob("pictures/*"))
+        ('report.html', ['channels.png', 'cost.png', 'curves.png', 'summary.png'])
     """
     workdir, models = pathlib.Path(workdir), results["models"]
     pictures = [*_inherited(results, goal), *pictures]
@@ -97,6 +102,13 @@ def render(
         results, goal, pictures: as for `write_report`.
         images: PNG bytes of "summary", "channels", "cost", "curves", and of the
             pictures by their names.
+
+    Examples:
+        >>> names = ("summary", "channels", "cost", "curves")
+        >>> drawn = hh_keras.report.png(hh_keras.report.plot_cost(networks))
+        >>> page = hh_keras.report.render(results, goal, dict.fromkeys(names, drawn))
+        >>> page.startswith("<!DOCTYPE html>")
+        True
     """
     models, title = results["models"], results.get("title") or "hh_keras report"
     captions = {

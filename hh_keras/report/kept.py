@@ -15,6 +15,11 @@ def plot_kept(kept: Mapping) -> Figure:
 
     Args:
         kept: `kept` of the results, see `hh_keras.report`.
+
+    Examples:
+        >>> kept = {"share": 0.9, "layers": {"conv_1": 0.97, "conv_2": 0.92}}
+        >>> figure = hh_keras.report.plot_kept(kept)
+        >>> figure.savefig("kept.png")
     """
     names, shares = list(kept["layers"]), list(kept["layers"].values())
     width = min(12.0, max(8.0, 3 + 0.3 * len(names)))

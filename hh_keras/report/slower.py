@@ -17,6 +17,11 @@ def lengthened(times: Mapping) -> bool:
 
     Args:
         times: its `latency_ms`, see `hh_keras.report`.
+
+    Examples:
+        >>> times = {"median": 1.3, "ratio_p25": 1.1, "ratio_p75": 1.2}
+        >>> hh_keras.report.lengthened(times)
+        True
     """
     return known(times.get("ratio_p25")) and times["ratio_p25"] > 1
 
@@ -36,6 +41,10 @@ def cause(results: Mapping) -> str:
 
     Args:
         results: see `hh_keras.report`.
+
+    Examples:
+        >>> hh_keras.report.cause(results)  # it is not slower
+        ''
     """
     if not lengthened(results["models"]["lw_dna"].get("latency_ms") or {}):
         return ""

@@ -35,6 +35,13 @@ class Picture:
         title: above it.
         caption: below it.
         figure: a matplotlib figure.
+
+    Examples:
+        >>> figure = hh_keras.report.plot_channels(networks)
+        >>> own = hh_keras.report.Picture("own", "Channels", "Of all layers.", figure)
+        >>> path = hh_keras.report.write_report("run", results, goal, [own])
+        >>> "Of all layers." in path.read_text("utf-8")
+        True
     """
 
     name: str
@@ -44,7 +51,13 @@ class Picture:
 
 
 def png(figure: Figure) -> bytes:
-    """The bytes of a figure as a PNG file."""
+    """The bytes of a figure as a PNG file.
+
+    Examples:
+        >>> figure = hh_keras.report.plot_cost(networks)
+        >>> hh_keras.report.png(figure)[1:4]
+        b'PNG'
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, facecolor="white")
     return buffer.getvalue()

@@ -26,6 +26,10 @@ def plot_summary(models: Mapping, goal: Goal, title: str = "") -> Figure:
         models: `models` of the results, see `hh_keras.report`.
         goal: the task's.
         title: of the run; stands in front of the finding.
+
+    Examples:
+        >>> figure = hh_keras.report.plot_summary(networks, goal, "net on my data")
+        >>> figure.savefig("summary.png")
     """
     figure = Figure(figsize=(14, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[2.2, 1])

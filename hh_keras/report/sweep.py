@@ -18,6 +18,14 @@ def plot_sweep(rows: Sequence[dict], goal: Goal) -> Figure:
     Args:
         rows: `sweep` of the results, see `hh_keras.report`; the original first.
         goal: the task's.
+
+    Examples:
+        >>> rows = [
+        ...     {"share": 1.0, "macs": 52480, "params": 2836, "kept": 1.0},
+        ...     {"share": 0.8, "macs": 41000, "params": 2100, "kept": 0.93},
+        ... ]
+        >>> figure = hh_keras.report.plot_sweep(rows, goal)
+        >>> figure.savefig("sweep.png")
     """
     scored = [row for row in rows if known(row.get("goal"))]
     figure = Figure(figsize=(12 if scored else 8, 4.4), layout="constrained")

@@ -11,3 +11,9 @@ CRITERIA = (
     "uniform",
     "random",
 )
+"""What can rank channels; `hh_keras.score_channels` says what each is.
+
+Examples:
+    >>> hh_keras.CRITERIA[:3]
+    ('gradient', 'taylor', 'fisher')
+"""

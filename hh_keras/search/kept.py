@@ -38,6 +38,15 @@ class Kept:
             that both networks have; in network order.
         examples: how many it was measured on.
         held_out: whether nothing was learnt from these.
+
+    Examples:
+        >>> found = hh_keras.shrink(
+        ...     model, budget=budget, weights="inherit", calibration=images, verbose=0
+        ... )
+        >>> found.kept.examples, list(found.kept.layers)
+        (3, ['conv_1', 'conv_2', 'logits'])
+        >>> 0 < found.kept.share <= 1  # of the variance of the outputs
+        True
     """
 
     outputs: dict[str, float]

@@ -84,6 +84,14 @@ def score_channels(
     Raises:
         HHError: unknown criterion, or missing data or loss.
         SearchError: the loss is NaN or infinite, or the data is empty.
+
+    Examples:
+        >>> batches = [(images[:8], labels[:8]), (images[8:], labels[8:])]
+        >>> scores = hh_keras.score_channels(model, batches, loss, "fisher")
+        >>> scores.shape, bool((scores >= 0).all())
+        ((45,), True)
+        >>> hh_keras.score_channels(model, criterion="weight_norm").shape  # no data
+        (45,)
     """
     if criterion not in CRITERIA:
         near = difflib.get_close_matches(str(criterion), CRITERIA, 1, 0.4)

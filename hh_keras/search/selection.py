@@ -27,6 +27,11 @@ class Budget:
         params: weights.
         latency_ms: milliseconds for one example, as `latency_table` predicts it.
         latency_table: a `hh_keras.latency.LatencyTable`.
+
+    Examples:
+        >>> whole = hh_keras.cost(model)
+        >>> hh_keras.Budget(macs=0.5 * whole.macs, params=0.8 * whole.params).limits
+        (26288.0, 2350.4, inf)
     """
 
     macs: float | None = None
@@ -102,6 +107,12 @@ def select_channels(
         BudgetError: no plan fits; the message gives the smallest reachable cost. Or
             MACs are limited, and the size of the model's input is unknown.
         HHError: scores of the wrong shape or not finite, or a bad `min_keep`.
+
+    Examples:
+        >>> budget = hh_keras.Budget(macs=20_000)
+        >>> plan = hh_keras.select_channels(channels, scores, budget)
+        >>> hh_keras.cost(hh_keras.rebuild(model, plan)).macs <= 20_000
+        True
     """
     scores = np.asarray(scores, float)
     if scores.shape != (channel_map.size,):

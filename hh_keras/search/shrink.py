@@ -16,6 +16,7 @@ from hh_keras.graph.left_alone import Patterns, leave_alone, left_alone
 from hh_keras.graph.opening.inline import inline
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.correcting import keep_to_latency
+from hh_keras.progress import Verbose, shown
 from hh_keras.search.calibration import calibrate
 from hh_keras.search.candidates import best, candidates
 from hh_keras.search.inheriting import inherit
@@ -43,6 +44,13 @@ class ShrinkResult:
             `predicted` by the table, and `measured` (if it was).
         kept: with inherited weights and data, a `Kept`: how much of the wide network's
             outputs is left before any training; else None.
+
+    Examples:
+        >>> found = hh_keras.shrink(model, budget=budget)
+        >>> found.cost_before.macs, found.cost_wide.macs, found.cost_after.macs
+        (52576, 178880, 25726)
+        >>> found.wide.get_layer("conv_1").filters, len(found.plan.kept["conv_1"])
+        (32, 9)
     """
 
     model: Any
@@ -75,6 +83,7 @@ def shrink(
     calibration: Any = None,
     only: Patterns = None,
     freeze: Patterns = None,
+    verbose: Verbose = "auto",
 ) -> ShrinkResult:
     """Widens a network, scores its channels, and shrinks it to a budget.
 
@@ -107,6 +116,8 @@ def shrink(
         only, freeze: patterns of layers, groups or nested models: these alone shrink,
             or these stay as they are, see `hh_keras.leave_alone`. `plan.notes` says
             which groups were left alone.
+        verbose: 0 is silent, 1 draws bars, 2 prints lines; "auto" draws bars on
+            terminals and in notebooks, and prints lines in files and pipes.
 
     Returns:
         A `ShrinkResult`.
@@ -115,28 +126,45 @@ def shrink(
         BudgetError: no plan fits the budget.
         ModelError: the model takes any size, and `input_shape` is missing.
 
+    Examples:
+        A trained network, to half of its multiply-accumulates:
+
+        >>> found = hh_keras.shrink(
+        ...     model, budget=budget, weights="inherit", calibration=images, verbose=0
+        ... )
+        >>> found.cost_after.macs <= 0.5 * found.cost_before.macs
+        True
+        >>> found.model.save("small.keras")
+
+        A network to be trained from scratch, of the cost of this one:
+
+        >>> fresh = hh_keras.shrink(model).model
+        >>> hh_keras.cost(fresh).macs <= hh_keras.cost(model).macs
+        True
+
     Reference: Li et al., The Heterogeneity Hypothesis, CVPR 2021, arXiv:2006.16242.
     """
-    (found,) = shrink_each(
-        model,
-        [budget],
-        data,
-        loss,
-        width,
-        criterion,
-        batches,
-        min_keep,
-        round_to,
-        per_cost,
-        weights,
-        seed,
-        prepare,
-        measure_latency,
-        input_shape,
-        calibration,
-        only,
-        freeze,
-    )
+    with shown(verbose):
+        (found,) = shrink_each(
+            model,
+            [budget],
+            data,
+            loss,
+            width,
+            criterion,
+            batches,
+            min_keep,
+            round_to,
+            per_cost,
+            weights,
+            seed,
+            prepare,
+            measure_latency,
+            input_shape,
+            calibration,
+            only,
+            freeze,
+        )
     return found
 
 
@@ -145,6 +173,7 @@ def sweep(
     data: Any = None,
     shares: Sequence[float] = (0.9, 0.8, 0.7, 0.6),
     loss: Any = None,
+    verbose: Verbose = "auto",
     **settings: Any,
 ) -> list[ShrinkResult]:
     """Shrinks a trained network to several shares of its MACs, to choose among.
@@ -155,6 +184,7 @@ def sweep(
     Args:
         model, data, loss: as for `shrink`.
         shares: of the model's multiply-accumulates, each above 0 and at most 1.
+        verbose: as for `shrink`.
         **settings: of `shrink`, such as `calibration`; but for budgets and weights.
 
     Returns:
@@ -166,8 +196,12 @@ def sweep(
             has been computed then.
 
     Examples:
-        >>> for each in hh_keras.sweep(model, calibration=images):  # doctest: +SKIP
-        ...     print(each.cost_after.macs, each.kept.share)
+        >>> found = hh_keras.sweep(
+        ...     model, calibration=images, shares=[0.8, 0.6], verbose=0
+        ... )
+        >>> [round(each.cost_after.macs / each.cost_before.macs, 1) for each in found]
+        [0.8, 0.6]
+        >>> kept = [each.kept.share for each in found]  # which of them is good enough?
     """
     given = isinstance(shares, (Sequence, np.ndarray)) and len(shares) > 0
     if not given or not all(0 < share <= 1 for share in shares):
@@ -187,7 +221,8 @@ def sweep(
     whole = cost(inline(model, leaves=False), settings.get("input_shape"))
     budgets = [Budget(share * whole.macs, whole.params) for share in shares]
     settings["weights"] = "inherit"
-    return shrink_each(model, budgets, data, loss, **settings)
+    with shown(verbose):
+        return shrink_each(model, budgets, data, loss, **settings)
 
 
 def shrink_each(

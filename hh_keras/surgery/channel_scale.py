@@ -22,6 +22,15 @@ class ChannelScale(keras.layers.Layer):
         constraint: of the scales.
         source: another `ChannelScale` whose scales to use. Nested models have a layer
             each, since Keras cannot load one layer that is called in two graphs.
+
+    Examples:
+        >>> scaled = hh_keras.add_scales(model)
+        >>> scale = scaled.get_layer("channel_scale")
+        >>> scale.size, tuple(scale.gamma.shape)
+        (45, (45,))
+        >>> _ = scale.gamma.assign(plan.keep)  # zero is removal
+        >>> np.allclose(scaled(images), small(images), atol=1e-5)
+        True
     """
 
     def __init__(

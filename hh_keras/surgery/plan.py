@@ -24,6 +24,18 @@ class Plan:
         sizes: group name → number of channels before.
         kept: group name → sorted tuple of positions within the group that are kept.
         notes: anything JSON can hold: how the plan was found.
+
+    Examples:
+        >>> len(plan.kept["conv_1"]), plan.keep.shape
+        (9, (45,))
+        >>> hh_keras.Plan.from_json(plan.to_json()) == plan
+        True
+        >>> print(plan.diff(model))
+        layer   before  after  kept
+        ------  ------  -----  ----
+        conv_1      16      9   56%
+        conv_2      16     13   81%
+        logits      10     10  100%
     """
 
     sizes: dict

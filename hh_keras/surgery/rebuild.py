@@ -45,6 +45,13 @@ def rebuild(
 
     Raises:
         PlanError: the plan was made for another model.
+
+    Examples:
+        >>> small = hh_keras.rebuild(model, plan)
+        >>> small.get_layer("conv_1").filters, small.get_layer("conv_2").filters
+        (9, 13)
+        >>> np.allclose(small(images), hh_keras.mask(model, plan)(images), atol=1e-5)
+        True
     """
     model = inline(model, leaves=False)
     if has_scales(model):
@@ -79,6 +86,13 @@ def widen(
 
     Raises:
         HHError: `factor` or `weights` is not allowed.
+
+    Examples:
+        >>> wide = hh_keras.widen(model, 2.0, weights="preserve")
+        >>> wide.get_layer("conv_1").filters
+        32
+        >>> np.allclose(wide(images), model(images), atol=1e-5)
+        True
     """
     if not factor >= 1:
         raise HHError(f"widen: factor must be at least 1, got {factor}.")

@@ -43,6 +43,13 @@ def add_scales(
         `channel_scale`, whose weight `gamma` is float `(channel_map.size,)`. With
         nested models it cannot be loaded from a `.keras` file (Keras does not restore
         a variable shared between graphs): save `fold_scales(model)` instead.
+
+    Examples:
+        >>> scaled = hh_keras.add_scales(model)
+        >>> np.allclose(scaled(images), model(images), atol=1e-5)
+        True
+        >>> tuple(scaled.get_layer("channel_scale").gamma.shape)
+        (45,)
     """
     model = ordinary(model)
     channel_map = channel_map or trace(model)
@@ -157,6 +164,13 @@ def mask(model: keras.Model, plan: Plan) -> keras.Model:
 
     Raises:
         PlanError: the plan was made for another model.
+
+    Examples:
+        >>> masked = hh_keras.mask(model, plan)
+        >>> masked.get_layer("conv_1").filters, small.get_layer("conv_1").filters
+        (16, 9)
+        >>> np.allclose(masked(images), small(images), atol=1e-5)
+        True
     """
     model = ordinary(model)
     channel_map = trace(model)
@@ -178,6 +192,14 @@ def fold_scales(model: keras.Model) -> keras.Model:
 
     Raises:
         ModelError: the model has none, see `add_scales`.
+
+    Examples:
+        >>> scaled = hh_keras.add_scales(model)
+        >>> factors = np.random.uniform(size=channels.size)
+        >>> _ = scaled.get_layer("channel_scale").gamma.assign(factors)
+        >>> folded = hh_keras.fold_scales(scaled)
+        >>> np.allclose(folded(images), scaled(images), atol=1e-5)
+        True
     """
     return folded(model, warn=True)
 

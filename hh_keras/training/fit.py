@@ -15,6 +15,7 @@ import tensorflow as tf
 from hh_keras.data.batches import as_dataset
 from hh_keras.errors import HHError
 from hh_keras.graph.heads import known_outputs
+from hh_keras.progress import Verbose, shown, verbosity
 from hh_keras.training import pace
 from hh_keras.training.averaging import swap
 from hh_keras.training.features import images_of
@@ -46,6 +47,19 @@ class Trained:
             learning_rate (at the epoch's first step), seconds.
         discarded: whether the model has the weights of before, as `never_worse` wants
             where training did not make it better.
+
+    Examples:
+        >>> import types, tensorflow as tf
+        >>> batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+        >>> trained = hh_keras.training.train(
+        ...     model,
+        ...     types.SimpleNamespace(train=batches, validation=batches),
+        ...     hh_keras.training.Recipe(epochs=1, learning_rate=0.01),
+        ...     task=hh_keras.training.Task(loss=loss),
+        ...     verbose=0,
+        ... )
+        >>> trained.model is model, sorted(trained.history[0])
+        (True, ['epoch', 'learning_rate', 'loss', 'seconds', 'val_loss'])
     """
 
     model: keras.Model
@@ -72,6 +86,7 @@ def train(
     steps_per_execution: int = 1,
     jit_compile: bool | None = None,
     to_go: Callable[[float, float], float] | None = None,
+    verbose: Verbose = "auto",
     task: Task,
 ) -> Trained:
     """Trains a model by a recipe, on one device, many, or many machines.
@@ -121,6 +136,9 @@ def train(
             is False on CPUs, where XLA takes longer to compile and to run.
         to_go: what the screen tells as the time to go: a function of the seconds left
             of this training and of those from its start to its end. None: the former.
+        verbose: 0 is silent, 1 draws bars, 2 prints lines, one per epoch and of
+            long ones one every ten seconds; "auto" draws bars on
+            terminals and in notebooks, and prints lines in files and pipes.
         task: a `Task`, such as `hh_keras.tasks.classification.task.TASK`.
 
     Returns:
@@ -133,6 +151,15 @@ def train(
         ModelError: the model has no known outputs, or the teacher does not fit.
         Stopped: SIGTERM came; a checkpoint has been written.
         WorkdirError: checkpoints cannot be written, or are of another training.
+
+    Examples:
+        >>> from hh_keras.tasks.classification.task import TASK
+        >>> data = hh_keras.data.load("embedded", (8, 8, 3), batch_size=8, limit=20)
+        >>> recipe = hh_keras.training.Recipe(epochs=1, learning_rate=0.01)
+        >>> trained = hh_keras.training.train(model, data, recipe, task=TASK, verbose=0)
+        >>> sorted(trained.history[0])
+        ['accuracy', 'epoch', 'learning_rate', 'loss', 'seconds', 'val_accuracy',
+        'val_loss']
     """
     started = pace.clock()
     if on_nan not in ON_NAN:
@@ -150,7 +177,7 @@ def train(
         in_units_of_statistics(network)
     steps = steps_per_epoch(data.train)
     changes = for_recipe(network, recipe, _compile_by(jit_compile))
-    with changed(changes) as plain, termination() as asked_to_stop:
+    with shown(verbose), changed(changes) as plain, termination() as asked_to_stop:
         trainee = compiled(
             network,
             recipe,
@@ -174,7 +201,7 @@ def train(
             asked_to_stop,
             until,
             task.goal,
-            not sys.stdout.isatty(),
+            verbosity(sys.stdout),
             max(0, int(data.validation.cardinality())) if data.validation else 0,
             to_go,
         )
@@ -324,7 +351,7 @@ def _fit(trainee, data, keeper, callbacks, resume, on_nan, never_worse, started)
     """Calls `fit` once per epoch: each has data of its own."""
     strategy = trainee.distribute_strategy
     replicas = strategy.num_replicas_in_sync
-    verbose = 1 if sys.stdout.isatty() and keeper.writes else 0
+    verbose = 1 if keeper.verbosity == 1 and keeper.writes else 0
     every = _OneTraining(
         [*callbacks, keeper],
         add_history=True,

@@ -40,7 +40,8 @@ def _is_plain(layer):
     # A subclass may take its statistics in its own way.
     if type(layer) is not _LAYER or "call" in vars(layer):
         return False
-    return not layer.renorm and layer.epsilon >= _LEAST
+    renorm = getattr(layer, "renorm", False)  # Keras 3.12 has none
+    return not renorm and layer.epsilon >= _LEAST
 
 
 def _call(

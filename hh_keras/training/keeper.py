@@ -41,7 +41,7 @@ class Keeper(keras.callbacks.Callback):
 
     Stops the training at the step at which the loss is no longer a number, or at which
     it was asked to stop. This prints a line per epoch with the time to go and, where
-    Keras draws no bar (a log file, a pipe, a notebook), one every ten seconds.
+    Keras draws no bar (a log file, a pipe), one every ten seconds.
     Of several workers, the chief alone writes and prints.
 
     Args:
@@ -52,7 +52,7 @@ class Keeper(keras.callbacks.Callback):
         asked_to_stop: a `threading.Event`.
         until: as of `train`.
         goal: the `Goal` that tells the best epoch.
-        lines: whether to print lines within an epoch.
+        verbosity: 2 also prints lines within an epoch, 0 prints nothing.
         tests, to_go: see `hh_keras.training.watch.Watch`.
     """
 
@@ -69,7 +69,7 @@ class Keeper(keras.callbacks.Callback):
         asked_to_stop: threading.Event,
         until: Callable[[list], bool] | None,
         goal: Goal,
-        lines: bool = True,
+        verbosity: int = 2,
         tests: int = 0,
         to_go: Callable[[float, float], float] | None = None,
     ) -> None:
@@ -81,7 +81,7 @@ class Keeper(keras.callbacks.Callback):
         self.checkpoint_steps, self.epoch_models = checkpoint_steps, epoch_models
         self.asked_to_stop, self.until = asked_to_stop, until
         self.measure, self.goal = goal, goal.key
-        self.lines, self.waiting = lines, Waiting()
+        self.verbosity, self.waiting = verbosity, Waiting()
         self.watch = Watch(steps, tests, to_go)
         self.identity = {"recipe": dataclasses.asdict(recipe), "steps": steps}
         self.folder = self.workdir and self.workdir / "checkpoints"
@@ -208,7 +208,7 @@ class Keeper(keras.callbacks.Callback):
 
     def _say_now(self, logs, tests=0):
         """A line on where the epoch is, if it is time for one."""
-        if not (self.lines and self.waiting.due()):
+        if self.verbosity < 2 or not self.waiting.due():
             return
         share = self.step / self.steps
         place = "validating" if tests else f"{share:.0%}".replace("%", " %")
@@ -325,7 +325,7 @@ class Keeper(keras.callbacks.Callback):
         )
 
     def say(self, text: str) -> None:
-        if self.writes:
+        if self.writes and self.verbosity:
             print(textwrap.fill(text, 88, **_WRAPPED), flush=True)
 
 

@@ -78,6 +78,11 @@ class CoupledSGD(_Coupled, keras.optimizers.SGD):
             and offsets of normalisations.
         summed_gradients: whether gradients come summed over the replicas already.
         **kwargs: of `keras.optimizers.SGD`.
+
+    Examples:
+        >>> sgd = hh_keras.training.CoupledSGD(0.01, momentum=0.9, coupled_decay=1e-4)
+        >>> model.compile(sgd, loss)
+        >>> _ = model.fit(images, labels, verbose=0)
     """
 
     def __init__(self, learning_rate: Any = 0.1, **kwargs: Any) -> None:
@@ -89,6 +94,11 @@ class CoupledAdam(_Coupled, keras.optimizers.Adam):
     """Adam whose weight decay is part of the gradient, as `torch.optim.Adam` has it.
 
     Arguments as of `CoupledSGD`, and those of `keras.optimizers.Adam`.
+
+    Examples:
+        >>> adam = hh_keras.training.CoupledAdam(1e-3, coupled_decay=1e-4)
+        >>> model.compile(adam, loss)
+        >>> _ = model.fit(images, labels, verbose=0)
 
     Reference: Kingma and Ba, arXiv:1412.6980.
     """
@@ -110,6 +120,11 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
     Attributes:
         pace: steps of the schedule that go by in one of the training; a variable where
             it is not known before the first steps are timed, else None.
+
+    Examples:
+        >>> rate = hh_keras.training.RecipeSchedule(0.1, steps=100, warmup_steps=10)
+        >>> [round(float(rate(step)), 3) for step in (0, 9, 55, 99)]
+        [0.01, 0.1, 0.05, 0.0]
     """
 
     def __init__(
@@ -160,6 +175,12 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.Optimizer:
 
     Raises:
         HHError: there is not a single batch to train on.
+
+    Examples:
+        >>> recipe = hh_keras.training.Recipe(optimizer="adam", learning_rate=1e-3)
+        >>> adam = hh_keras.training.optimizer(recipe, steps_per_epoch=100)
+        >>> type(adam).__name__
+        'CoupledAdam'
     """
     if steps_per_epoch < 1:
         raise HHError("training: the training data hold not a single batch.")

@@ -12,6 +12,12 @@ from hh_keras.errors import HHError
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "step", "constant")
+"""Shapes of the learning rate over the steps, see `Recipe`.
+
+Examples:
+    >>> hh_keras.training.SCHEDULES
+    ('cosine', 'step', 'constant')
+"""
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTILLATIONS = ("none", "kd", "sp", "match")
 
@@ -78,6 +84,13 @@ class Recipe:
 
     Raises:
         HHError: a field is out of its range; the message names it.
+
+    Examples:
+        >>> recipe = hh_keras.training.Recipe(epochs=150, batch_size=256, ema=0.99)
+        >>> recipe.schedule, recipe.peak_learning_rate
+        ('cosine', 0.1)
+        >>> hh_keras.training.Recipe.from_json(recipe.to_json()) == recipe
+        True
 
     Reference: Li et al., arXiv:2006.16242, section 4.
     """

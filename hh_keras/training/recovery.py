@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hh_keras.errors import DataError, HHError, ModelError
 from hh_keras.goal import Goal
 from hh_keras.graph.heads import gives_classes
 from hh_keras.graph.opening.inline import inline
+from hh_keras.progress import Verbose
 from hh_keras.training.features import Match
 from hh_keras.training.fit import Trained, train
 from hh_keras.training.recipes import Recipe
@@ -31,7 +32,12 @@ RECOVERY = Recipe(
     distill="match",
     frozen_statistics=True,
 )
-"""What `recover` trains by: gentle to weights that were inherited."""
+"""What `recover` trains by: gentle to weights that were inherited.
+
+Examples:
+    >>> hh_keras.training.RECOVERY.distill, hh_keras.training.RECOVERY.learning_rate
+    ('match', 0.0002)
+"""
 
 _MOST = 2000  # images of a folder
 _HELD_OUT = 0.1  # of the images, if none are given to validate on
@@ -50,6 +56,8 @@ def recover(
     strategy: tf.distribute.Strategy | None = None,
     workdir: str | Path | None = None,
     name: str = "recovered",
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    verbose: Verbose = "auto",
 ) -> Trained:
     """Trains a smaller network to answer as its original does, on unlabelled images.
 
@@ -71,8 +79,8 @@ def recover(
         augment: whether to cut out pieces at random and mirror them. Images that must
             not be: False.
         recipe: how; batches of a dataset stay as they are.
-        strategy, workdir, name: see `hh_keras.training.train`; with a `workdir`, it can
-            be stopped and goes on where it was.
+        strategy, workdir, name, callbacks, verbose: see `hh_keras.training.train`; with
+            a `workdir`, it can be stopped and goes on where it was.
 
     Returns:
         A `Trained`: the model, and a history with one row per epoch.
@@ -83,7 +91,14 @@ def recover(
         ModelError: the networks do not belong together, or take several images.
 
     Examples:
-        >>> recover(result.model, model, photographs, minutes=10)  # doctest: +SKIP
+        >>> from dataclasses import replace
+        >>> recipe = replace(hh_keras.training.RECOVERY, epochs=1)
+        >>> small = hh_keras.rebuild(model, plan)
+        >>> trained = hh_keras.recover(
+        ...     small, model, images, minutes=None, recipe=recipe, verbose=0
+        ... )
+        >>> trained.model is small, len(trained.history)
+        (True, 1)
     """
     if minutes is not None and not minutes > 0:
         raise HHError(
@@ -117,7 +132,9 @@ def recover(
         workdir,
         name,
         teacher=original,
+        callbacks=callbacks,
         never_worse=True,
+        verbose=verbose,
         task=_task(original, answers),
     )
 

@@ -36,8 +36,8 @@ def strategy(name: str = "auto", devices: int | None = None) -> tf.distribute.St
         HHError: no such strategy, too few devices, or a cluster that cannot be had.
 
     Examples:
-        >>> with strategy().scope():
-        ...     model = keras.applications.ResNet50(weights=None)
+        >>> with hh_keras.training.strategy().scope():
+        ...     net = hh_keras.models.build("resnet20", (32, 32, 3), 10)
     """
     if name not in STRATEGIES:
         raise HHError(f"strategy {name!r}: choose one of {', '.join(STRATEGIES)}.")

@@ -63,6 +63,11 @@ class Task:
             and the teacher alone teaches.
         data: of a task of your own, see docs/own-task.md: a function that returns
             `(train, validation)`. None: labelled images of --dataset.
+
+    Examples:
+        >>> task = hh_keras.training.Task(loss=loss, metrics=["accuracy"])
+        >>> task.name, task.goal.key, task.goal.lower  # what tells the best epoch
+        ('own', 'loss', True)
     """
 
     loss: Any

@@ -219,7 +219,7 @@ def _through(image, matrix, start):
     """What is at `matrix @ pixel + start` of an image, for each pixel of the canvas."""
     data = np.c_[matrix, start].ravel()
     return image.transform(
-        [_FINER * n for n in SIZE],
+        tuple(_FINER * n for n in SIZE),
         Image.Transform.AFFINE,
         tuple(data),
         Image.Resampling.BICUBIC,

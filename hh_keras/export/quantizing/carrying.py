@@ -29,6 +29,13 @@ class Carried:
         steps: tuple of `hh_keras.export.quantizing.tape.Step`.
         difference: largest difference of an output to the original's on the images
             it was tried on, as a share of the outputs' spread.
+
+    Examples:
+        >>> carried = hh_keras.export.carry(model)
+        >>> type(carried.model).__module__.split(".")[0], len(carried.steps)
+        ('tf_keras', 6)
+        >>> carried.difference < 1e-5
+        True
     """
 
     model: Any
@@ -46,6 +53,14 @@ class QuantizationAware:
         difference: of the tf_keras network to the Keras 3 one before training, as a
             share of the outputs' spread.
         history: list with one dict per epoch: epoch (from 1), loss, accuracy, seconds.
+
+    Examples:
+        >>> from hh_keras.tasks.classification.quantization import quantization_aware
+        >>> data = hh_keras.data.load("embedded", (8, 8, 3), batch_size=8, limit=20)
+        >>> aware = quantization_aware(model, data, epochs=1, calibration_images=8)
+        >>> aware.logits, sorted(aware.history[0])
+        (True, ['accuracy', 'epoch', 'loss', 'seconds'])
+        >>> path = hh_keras.export.tflite(aware, "model.tflite", quantize="int8")
     """
 
     model: Any
@@ -79,6 +94,12 @@ def carry(
             instead), or the two networks differ by more than 1e-5 of the outputs'
             spread.
         HHError: tf_keras is not installed.
+
+    Examples:
+        >>> carried = hh_keras.export.carry(model, images)
+        >>> found = carried.model.predict(images, verbose=0)
+        >>> np.allclose(found, model(images), atol=1e-5)
+        True
     """
     check_built(model)
     tape = Tape()

@@ -56,6 +56,19 @@ class Opening:
         notes: sentences on what is otherwise than in the class: a way of training that
             is lost, a `training` that its call did not take, why the numbers could not
             be compared.
+
+    Examples:
+        >>> class Block(keras.layers.Layer):
+        ...     def __init__(self, **kwargs):
+        ...         super().__init__(**kwargs)
+        ...         self.conv = keras.layers.Conv2D(3, 1, name="conv")
+        ...
+        ...     def call(self, x):
+        ...         return x + self.conv(x)
+        >>> x = keras.Input((8, 8, 3))
+        >>> found = hh_keras.opening(keras.Model(x, Block(name="block")(x)))
+        >>> found.opened, found.closed, found.notes
+        ((('block', 'Block'),), (), ())
     """
 
     model: Any
@@ -99,6 +112,19 @@ def inline(model: keras.Model, inputs: Any = None, leaves: bool = True) -> keras
     Raises:
         ModelError: a subclassed model cannot be followed; the message names the class
             and the line.
+
+    Examples:
+        >>> class Block(keras.layers.Layer):
+        ...     def __init__(self, **kwargs):
+        ...         super().__init__(**kwargs)
+        ...         self.conv = keras.layers.Conv2D(3, 1, name="conv")
+        ...
+        ...     def call(self, x):
+        ...         return x + self.conv(x)
+        >>> x = keras.Input((8, 8, 3))
+        >>> opened = hh_keras.inline(keras.Model(x, Block(name="block")(x)))
+        >>> [layer.name for layer in opened.layers if layer.weights]
+        ['block.conv']
     """
     found = opening(model, inputs, leaves)
     for note in found.notes:
@@ -116,6 +142,11 @@ def opening(model: Any, inputs: Any = None, leaves: bool = True) -> Opening:
 
     Returns:
         An `Opening`.
+
+    Examples:
+        >>> found = hh_keras.opening(model)
+        >>> found.model is model, found.opened  # there was nothing to open
+        (True, ())
     """
     if not isinstance(model, keras.Model):
         return Opening(model)

@@ -66,6 +66,19 @@ class Effect:
         stopped: why the call lets none of its channels leave, or None.
         held: why some of its channels stay while others leave, or None.
         uncounted: whether its multiply-accumulates are not known.
+
+    Examples:
+        >>> class Reverse(keras.layers.Layer):
+        ...     def call(self, x):
+        ...         return keras.ops.flip(x, -1)
+        >>> @hh_keras.register_rule(Reverse)
+        ... def reverse(layer, call):
+        ...     ids = call.along(call.x, -1)
+        ...     return hh_keras.Effect(call.produced(ids[::-1]))
+        >>> layers = [keras.layers.Conv2D(4, 3, name="conv"), Reverse(name="reverse")]
+        >>> found = hh_keras.trace(keras.Sequential([keras.Input((8, 8, 3)), *layers]))
+        >>> found.outputs["conv"].tolist(), found.outputs["reverse"].tolist()
+        ([3, 4, 5, 6], [6, 5, 4, 3])
     """
 
     outputs: Any
@@ -326,12 +339,25 @@ def register_rule(*kinds: Any) -> Callable:
     Returns:
         A decorator for `rule(layer, call) -> Effect`, see `RuleCall` and `Effect`.
 
-    Example: a layer with one learnt factor per channel of its last axis::
+    Examples:
+        A layer with one learnt factor per channel of its last axis:
 
-        @hh_keras.register_rule(Gain)
-        def gain(layer, call):
-            ids = call.along(call.x, -1)
-            return call.passes(weights={"gain": (ids,)})
+        >>> class Gain(keras.layers.Layer):
+        ...     def build(self, shape):
+        ...         self.gain = self.add_weight(shape=shape[-1:], name="gain")
+        ...
+        ...     def call(self, x):
+        ...         return x * self.gain
+        >>> @hh_keras.register_rule(Gain)
+        ... def gain(layer, call):
+        ...     ids = call.along(call.x, -1)
+        ...     return call.passes(weights={"gain": (ids,)})
+        >>> layers = [keras.layers.Conv2D(8, 3, name="conv"), Gain(name="gain")]
+        >>> net = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+        >>> print(hh_keras.trace(net).explain("gain"))
+        layer  type  by    what it does to channels
+        -----  ----  ----  ------------------------
+        gain   Gain  rule  passes them on
     """
 
     def decorate(rule):
