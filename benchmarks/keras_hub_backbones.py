@@ -6,13 +6,13 @@ something there: what a backbone puts out would otherwise have to stay.
 
 import keras
 
-_PYRAMID = {"min_level": 3, "max_level": 5, "use_p5": True}
+_TOKENS = 12
 _RESNET = {
     "input_conv_filters": [64],
     "input_conv_kernel_sizes": [7],
-    "stackwise_num_filters": [64, 64, 64],  # the first has to be 64
-    "stackwise_num_blocks": [2, 2, 2],
-    "stackwise_num_strides": [1, 2, 2],
+    "stackwise_num_filters": [64, 64, 64, 64],  # the first has to be 64
+    "stackwise_num_blocks": [1, 2, 1, 1],
+    "stackwise_num_strides": [1, 2, 2, 2],
     "block_type": "basic_block",
 }
 _RESNET_D = _RESNET | {
@@ -193,11 +193,18 @@ def _efficientnet(**config):
     return build
 
 
+def _shape(kind, size):
+    asked = kind in ("RetinaNetBackbone", "DeepLabV3Backbone")
+    return {"image_shape": (size, size, 3)} if asked else {}
+
+
 def _on(kind, encoder, **config):
     """Builds a class around an image encoder."""
 
     def build(models, size):
-        return getattr(models, kind)(image_encoder=encoder(models, size), **config)
+        return getattr(models, kind)(
+            image_encoder=encoder(models, size), **config, **_shape(kind, size)
+        )
 
     return build
 
@@ -254,13 +261,15 @@ BACKBONES = {
     ),
     "ViTDet": _image("ViTDetBackbone", **_VIT_DET),
     "SAM": _sam,
-    "RetinaNet": _on("RetinaNetBackbone", _resnet, **_PYRAMID | {"max_level": 6}),
+    "RetinaNet": _on(
+        "RetinaNetBackbone", _resnet, min_level=3, max_level=5, use_p5=True
+    ),
     "DeepLabV3": _on(
         "DeepLabV3Backbone",
         _resnet,
-        spatial_pyramid_pooling_key="P4",
+        spatial_pyramid_pooling_key="P5",
         low_level_feature_key="P2",
-        upsampling_size=4,
+        upsampling_size=8,
         dilation_rates=[2, 4],
         projection_filters=8,
     ),
@@ -298,13 +307,25 @@ BACKBONES = {
 
 
 def build(name, size):
-    """Makes a backbone for RGB images of `size` pixels, or for text."""
+    """Makes a backbone for RGB images of `size` pixels, or for texts of 12 tokens.
+
+    Causal masks are made of the number of tokens, so it has to be known.
+    """
     from keras_hub import models
 
     backbone = BACKBONES[name](models, size)
+    inputs, outputs = backbone.input, backbone.output
+    if any(None in x.shape[1:] for x in backbone.inputs):
+        inputs = keras.tree.map_structure(_sized, inputs)
+        outputs = backbone(inputs)
     heads = [
         keras.layers.Dense(10)(x)
-        for x in keras.tree.flatten(backbone.output)
+        for x in keras.tree.flatten(outputs)
         if keras.backend.is_float_dtype(x.dtype)
     ]
-    return keras.Model(backbone.input, heads, name=name.split(" ")[0].lower())
+    return keras.Model(inputs, heads, name=f"{backbone.name}_with_heads")
+
+
+def _sized(x):
+    shape = [n or _TOKENS for n in x.shape[1:]]
+    return keras.Input(shape, dtype=x.dtype, name=x.name)

@@ -394,3 +394,32 @@ def bert():
     inputs = {"token_ids": words, "segment_ids": parts, "padding_mask": there}
     outputs = {"sequence": L.Dense(20)(x), "pooled": L.Dense(3)(pooled)}
     return keras.Model(inputs, outputs)
+
+
+@pattern
+def rotary_by_a_table():
+    """Angles that differ from number to number, as arrays; halves stacked; norms of
+    queries and keys with gains of their own; groups of queries by einsum."""
+    i = keras.Input((6,), dtype="int32")
+    words = L.ReversibleEmbedding(20, 12, tie_weights=False)
+    x = words(i)
+    angles = np.arange(6)[:, None] * 0.1 ** np.arange(3)[None]
+    angles = np.tile(angles, 2)[None, :, None].astype("float32")
+
+    def turned(x):
+        a, b = ops.split(x, 2, axis=-1)
+        other = ops.reshape(ops.stack([-b, a], axis=-2), (-1, *x.shape[1:]))
+        return x * np.cos(angles) + other * np.sin(angles)
+
+    def normed(x):
+        return OwnNorms()(x * ops.rsqrt(ops.mean(x * x, axis=-1, keepdims=True) + 1e-3))
+
+    y = L.RMSNormalization()(x)
+    q = turned(normed(L.EinsumDense("abc,cde->abde", (6, 4, 6))(y)))
+    k = turned(normed(L.EinsumDense("abc,cde->abde", (6, 2, 6))(y)))
+    v = L.EinsumDense("abc,cde->abde", (6, 2, 5))(y)
+    q = ops.reshape(q, (-1, 6, 2, 2, 6))
+    scores = ops.softmax(ops.einsum("btkgh,bskh->bkgts", q, k))
+    y = ops.einsum("bkgts,bskh->btkgh", scores, v)
+    y = L.EinsumDense("abde,dec->abc", (6, 12))(ops.reshape(y, (-1, 6, 4, 5)))
+    return keras.Model(i, words(L.RMSNormalization()(x + y), reverse=True))
