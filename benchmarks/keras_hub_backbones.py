@@ -6,7 +6,7 @@ something there: what a backbone puts out would otherwise have to stay.
 
 import keras
 
-_TOKENS = 12
+TOKENS = 12
 _RESNET = {
     "input_conv_filters": [64],
     "input_conv_kernel_sizes": [7],
@@ -277,7 +277,7 @@ BACKBONES = {
         "DepthAnythingBackbone",
         _image(
             "DINOV2Backbone",
-            **_DINO | {"num_layers": 4},
+            **_DINO | {"num_layers": 4, "patch_size": 8},
             position_embedding_shape=(64, 64),
         ),
         **_DEPTH,
@@ -327,5 +327,5 @@ def build(name, size):
 
 
 def _sized(x):
-    shape = [n or _TOKENS for n in x.shape[1:]]
+    shape = [n or TOKENS for n in x.shape[1:]]
     return keras.Input(shape, dtype=x.dtype, name=x.name)

@@ -45,10 +45,12 @@ def residual_scale(layer: Any, call: RuleCall) -> Effect:
 @takes_grids
 def binary_operation(op: Any, call: RuleCall) -> Effect:
     """Of an array with a number for each channel those numbers stay whose channels do."""
+    if all(x.is_fixed for x in call.inputs):
+        return Effect(tie_broadcast(call, call.inputs))
     places = [*enumerate(call.args), *call.kwargs.items()]
     arrays = {place: np.asarray(a) for place, a in places if _is_array(a)}
     taken = {place: _taken(call, array) for place, array in arrays.items()}
-    if None in taken.values():
+    if any(x is None for x in taken.values()):
         return call.stops("combines channels with a constant array")
     taken = {place: x for place, x in taken.items() if isinstance(x, Take)}
     return Effect(tie_broadcast(call, call.inputs), arguments=taken)
