@@ -33,8 +33,11 @@ class LatencyModel:
         table: the `LatencyTable`.
         units: the network's units.
         architecture: see `architecture`.
-        counts: float array `(2, units, groups)`, how often a channel of a group stands
-            in a unit's input and in its output.
+        counts: float array `(2, units, factors)`, how many channels of a unit's input
+            and of its output are of one group, or products of those of several.
+        factors: int array `(factors, n)`: which groups' shares are multiplied; -1 is
+            none.
+        sizes: int array `(groups,)`, of whole groups.
         fixed: int array `(2, units)`, channels that no group has.
     """
 
@@ -42,6 +45,8 @@ class LatencyModel:
     units: list
     architecture: str
     counts: np.ndarray
+    factors: np.ndarray
+    sizes: np.ndarray
     fixed: np.ndarray
     _known: dict = dataclasses.field(default_factory=dict)
 
@@ -51,7 +56,8 @@ class LatencyModel:
 
     def per_unit(self, kept: Sequence[int] | np.ndarray) -> list[float]:
         """Milliseconds of each unit, a list."""
-        n_in, n_out = np.rint(self.counts @ np.asarray(kept, float)) + self.fixed
+        shares = np.append(np.asarray(kept, float) / self.sizes, 1)
+        n_in, n_out = np.rint(self.counts @ shares[self.factors].prod(1)) + self.fixed
         found = []
         for index, key in enumerate(zip(n_in.astype(int).tolist(), n_out.tolist())):
             where = (index, *key)
@@ -70,10 +76,11 @@ class LatencyModel:
         for unit, row in zip(self.units, self.counts[1]):
             step = self.table.steps.get(contraction(unit), (1, 1))[1]
             makes = {s.path for s in unit.steps}
-            for g in np.flatnonzero(row):
-                group = channel_map.groups[g]
-                if makes & set(group.producers):
-                    times = max(1, round(row[g]))
+            for term in np.flatnonzero(row):
+                for g in self.factors[term]:
+                    if g < 0 or not makes & set(channel_map.groups[g].producers):
+                        continue
+                    times = max(1, round(row[term] / self.sizes[g]))
                     steps[g] = max(steps[g], step // np.gcd(step, times))
         return [min(int(s), len(g)) for s, g in zip(steps, channel_map.groups)]
 
@@ -100,19 +107,48 @@ def latency_model(
     """
     channel_map = channel_map or trace(model, input_shape)
     found = units(model, channel_map, input_shape)
-    starts = np.array([g.ids.start for g in channel_map.groups], int)
-    sizes = np.array([len(g) for g in channel_map.groups], float)
-    rows = np.zeros((2, len(found), len(sizes)))
     fixed = np.zeros((2, len(found)), int)
+    sums: dict = {}  # (side, unit, groups whose channels are multiplied) → how many
     for u, unit in enumerate(found):
         for side, values in enumerate((unit.inputs, (unit.output,))):
-            for value in values:
+            for value in values if side or not unit.inner else ():
                 if value.ids is None:
                     fixed[side, u] += value.shape[-1] if value.shape else 1
-                    continue
-                group = np.searchsorted(starts, value.ids, side="right") - 1
-                rows[side, u] += np.bincount(group, minlength=len(sizes)) / sizes
-    return LatencyModel(table, found, architecture(found), rows, fixed)
+                else:
+                    _add(sums, (side, u), _groups_of(value.ids, channel_map), 1)
+        for heads, size in unit.inner:
+            rows = [_groups_of(ids, channel_map) for ids in (heads, size)]
+            pairs = [(*a, *b) for a in rows[0] for b in rows[1]]
+            _add(sums, (0, u), pairs, 1)
+    terms = list(dict.fromkeys(key[2] for key in sums))
+    rows = np.zeros((2, len(found), len(terms)))
+    for (side, u, groups), n in sums.items():
+        rows[side, u, terms.index(groups)] = n
+    longest = max(map(len, terms), default=1)
+    factors = np.array([[*t, *[-1] * (longest - len(t))] for t in terms], int)
+    sizes = np.array([len(g) for g in channel_map.groups], float)
+    return LatencyModel(
+        table, found, architecture(found), rows, factors.reshape(-1, longest), sizes,
+        fixed,
+    )  # fmt: skip
+
+
+def _groups_of(ids, channel_map):
+    """Of each id the groups that it, or what it is a product of, belongs to."""
+    starts = np.array([g.ids.start for g in channel_map.groups], int)
+    found = []
+    for i in ids.tolist():
+        product = i >= channel_map.size
+        of = channel_map.products[i - channel_map.size] if product else np.array([i])
+        groups = np.searchsorted(starts, of[of >= 0], side="right") - 1
+        found.append(tuple(groups.tolist()))
+    return found
+
+
+def _add(sums, place, rows, n):
+    for groups in rows:
+        key = (*place, tuple(sorted(groups)))
+        sums[key] = sums.get(key, 0) + n
 
 
 def predict_latency(
