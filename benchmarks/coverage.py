@@ -6,9 +6,9 @@
 
 For each network: the share of channels that can be removed, the largest difference
 between the masked and the rebuilt network relative to the spread of its output (all
-weights and statistics random), and times of trace, selection and rebuild; of keras-hub's,
-made small, what stays and whether the file is the model. With `--only` (names or
-patterns) the rows of all others stay in the page.
+weights and statistics random), and times of trace, selection and rebuild. keras-hub's are
+made small; their table says what stays, and whether a file holds the model. With `--only`
+(names or patterns) the rows of all others stay in the page.
 """
 
 import argparse
@@ -148,7 +148,9 @@ def example(model):
         if "mask" in name and len(shape) == 2:
             return (np.arange(shape[1]) < shape[1] - 3).astype(t.dtype)[None]
         if "int" in t.dtype:
-            return rng.integers(0, 2 if "segment" in name else 50, shape).astype(t.dtype)
+            return rng.integers(0, 2 if "segment" in name else 50, shape).astype(
+                t.dtype
+            )
         return rng.uniform(0, 255, shape).astype("float32")
 
     found = [one(*each) for each in keras.tree.flatten_with_path(model.input)]

@@ -225,8 +225,12 @@ BACKBONES = {
     "EfficientNetLite": _efficientnet(stackwise_block_types=["cba", "v1", "v1"]),
     "MobileNet": _image("MobileNetBackbone", **_MOBILENET),
     "MobileNetV5": _image("MobileNetV5Backbone", **_mobilenet_v5()),
-    "CSPNet": _image("CSPNetBackbone", **_CSPNET, stage_type="csp", block_type="bottleneck_block"),
-    "CSPDarkNet": _image("CSPNetBackbone", **_CSPNET, stage_type="cs3", block_type="dark_block"),
+    "CSPNet": _image(
+        "CSPNetBackbone", **_CSPNET, stage_type="csp", block_type="bottleneck_block"
+    ),
+    "CSPDarkNet": _image(
+        "CSPNetBackbone", **_CSPNET, stage_type="cs3", block_type="dark_block"
+    ),
     "HGNetV2": _image("HGNetV2Backbone", **_HGNET, use_learnable_affine_block=False),
     "HGNetV2 (affine)": _image(
         "HGNetV2Backbone", **_HGNET, use_learnable_affine_block=True

@@ -54,7 +54,9 @@ def _heads(op, n_in, n_out):
     shared = getattr(op, "num_key_value_heads", 1)
     count = max(1, min(getattr(op, heads), n_in // 2) // shared) * shared
     changed = {heads: count, **dict.fromkeys(sizes, max(1, round(n_in / 2 / count)))}
-    return changed if kind != "MultiHeadAttention" else {**changed, "output_shape": n_out}
+    if kind == "MultiHeadAttention":  # the other is as wide as what asks
+        changed["output_shape"] = n_out
+    return changed
 
 
 def _adds_planes(step):

@@ -1,7 +1,9 @@
 """The latency of a network as a function of its channel counts."""
 
+import collections
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Sequence
 
 import keras
@@ -108,47 +110,48 @@ def latency_model(
     channel_map = channel_map or trace(model, input_shape)
     found = units(model, channel_map, input_shape)
     fixed = np.zeros((2, len(found)), int)
-    sums: dict = {}  # (side, unit, groups whose channels are multiplied) → how many
+    # (side, unit, groups whose channels are multiplied) → how many there are
+    sums: collections.Counter = collections.Counter()
     for u, unit in enumerate(found):
         for side, values in enumerate((unit.inputs, (unit.output,))):
             for value in values if side or not unit.inner else ():
                 if value.ids is None:
                     fixed[side, u] += value.shape[-1] if value.shape else 1
-                else:
-                    _add(sums, (side, u), _groups_of(value.ids, channel_map), 1)
-        for heads, size in unit.inner:
-            rows = [_groups_of(ids, channel_map) for ids in (heads, size)]
-            pairs = [(*a, *b) for a in rows[0] for b in rows[1]]
-            _add(sums, (0, u), pairs, 1)
-    terms = list(dict.fromkeys(key[2] for key in sums))
-    rows = np.zeros((2, len(found), len(terms)))
+                    continue
+                for groups, n in _groups_of(value.ids, channel_map).items():
+                    sums[side, u, groups] += n
+        for pair in unit.inner:
+            heads, sizes = (_groups_of(ids, channel_map).items() for ids in pair)
+            for (a, n), (b, m) in itertools.product(heads, sizes):
+                sums[0, u, (*a, *b)] += n * m
+    terms = list(dict.fromkeys(groups for *_, groups in sums))
+    counts = np.zeros((2, len(found), len(terms)))
     for (side, u, groups), n in sums.items():
-        rows[side, u, terms.index(groups)] = n
+        counts[side, u, terms.index(groups)] = n
     longest = max(map(len, terms), default=1)
     factors = np.array([[*t, *[-1] * (longest - len(t))] for t in terms], int)
-    sizes = np.array([len(g) for g in channel_map.groups], float)
     return LatencyModel(
-        table, found, architecture(found), rows, factors.reshape(-1, longest), sizes,
-        fixed,
-    )  # fmt: skip
+        table=table,
+        units=found,
+        architecture=architecture(found),
+        counts=counts,
+        factors=factors.reshape(-1, longest),
+        sizes=np.array([len(g) for g in channel_map.groups], float),
+        fixed=fixed,
+    )
 
 
 def _groups_of(ids, channel_map):
-    """Of each id the groups that it, or what it is a product of, belongs to."""
+    """Groups → how many of the ids are channels of that group, or products of those."""
+    size, products = channel_map.size, channel_map.products
+    of = np.full((len(ids), max(1, products.shape[1])), -1)
+    of[:, 0] = ids
+    of[ids >= size] = products[ids[ids >= size] - size]
     starts = np.array([g.ids.start for g in channel_map.groups], int)
-    found = []
-    for i in ids.tolist():
-        product = i >= channel_map.size
-        of = channel_map.products[i - channel_map.size] if product else np.array([i])
-        groups = np.searchsorted(starts, of[of >= 0], side="right") - 1
-        found.append(tuple(groups.tolist()))
-    return found
-
-
-def _add(sums, place, rows, n):
-    for groups in rows:
-        key = (*place, tuple(sorted(groups)))
-        sums[key] = sums.get(key, 0) + n
+    groups = np.where(of < 0, -1, np.searchsorted(starts, of, side="right") - 1)
+    rows, numbers = np.unique(groups, axis=0, return_counts=True)
+    known = [tuple(g for g in row if g >= 0) for row in rows.tolist()]
+    return dict(zip(known, numbers.tolist()))
 
 
 def predict_latency(

@@ -97,7 +97,9 @@ class CountedRMSNormalization(keras.layers.RMSNormalization):
 class CountedLayerNorm(LayerNorm):
     """A `keras.ops.layer_normalization` over the channels that count."""
 
-    def call(self, x: Any, gamma: Any = None, beta: Any = None, counted: Any = 1) -> Any:
+    def call(
+        self, x: Any, gamma: Any = None, beta: Any = None, counted: Any = 1
+    ) -> Any:
         epsilon = _epsilon(self)
         gains = gamma, beta
         y = _layer_norm(x, counted, self.axis, epsilon, gains, self.rms_scaling)

@@ -44,7 +44,7 @@ def residual_scale(layer: Any, call: RuleCall) -> Effect:
 )
 @takes_grids
 def binary_operation(op: Any, call: RuleCall) -> Effect:
-    """Of an array with a number for each channel those numbers stay whose channels do."""
+    """Of an array with a number for each channel those stay whose channels do."""
     if all(x.is_fixed for x in call.inputs):
         return Effect(tie_broadcast(call, call.inputs))
     places = [*enumerate(call.args), *call.kwargs.items()]

@@ -86,17 +86,21 @@ def normalization_by_operation(op: Any, call: RuleCall) -> Effect:
     given = [*call.args, *call.kwargs.values()]
     if len(over) > 1 or any(np.ndim(a) for a in given if not isinstance(a, IdTensor)):
         return call.stops("normalises by an array, or over two axes of channels")
-    own = call.along(call.x, over[0]) if over else None
+    if not over:
+        for x in call.inputs[1:]:
+            call.freeze(x, f"{call.path}: has a number for each position")
+        return call.passes()
+    last = axes == list(range(call.x.rank - len(axes), call.x.rank))
+    if not last and not hasattr(op, "rms_scaling") and len(call.inputs) > 1:
+        return call.stops("multiplies gains along other axes than it normalises over")
+    own = call.along(call.x, over[0])
     for x in call.inputs[1:]:  # of the rank of the axes, or of the tensor's
-        place = axes.index(over[0]) - len(axes) if over else None
-        if x.rank == call.x.rank and over:
-            place = over[0]
-        if own is not None and x.rank >= len(axes) and x.shape[place] == len(own):
+        place = over[0] if x.rank == call.x.rank else axes.index(over[0]) - len(axes)
+        if -x.rank <= place < x.rank and x.shape[place] == len(own):
             call.tie(own, call.along(x, place))
         else:
             call.freeze(x, f"{call.path}: broadcast over channels")
-    counted = () if own is None else ((0, over[0], own, "counted"),)
-    return call.passes(statistics=counted)
+    return call.passes(statistics=((0, over[0], own, "counted"),))
 
 
 @register_rule(_L.UnitNormalization)
