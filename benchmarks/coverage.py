@@ -6,9 +6,9 @@
 
 For each network: the share of channels that can be removed, the largest difference
 between the masked and the rebuilt network relative to the spread of its output (all
-weights and statistics random), and times of trace, selection and rebuild. keras-hub's are
-made small; their table says what stays, and whether a file holds the model. With `--only`
-(names or patterns) the rows of all others stay in the page.
+weights and statistics random), and times of trace, selection and rebuild. Those of
+keras-hub are made small; their table says what stays, and whether a file is the model.
+With `--only` (names or patterns) the rows of all others stay in the page.
 """
 
 import argparse

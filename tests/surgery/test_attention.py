@@ -7,6 +7,7 @@ from keras import layers as L
 
 import hh_keras as hh
 from hh_keras.search.shrink import apply_plan
+from tests.surgery.test_invariants import assert_same, random_plan
 from tests.zoo import ZOO, example, randomize
 
 
@@ -20,6 +21,27 @@ def test_keys_shared_by_heads_leave_with_them_and_rotary_pairs_together():
     heads = [n for p, n in producers.items() if len(p) == 3]
     pairs = [n for p, n in producers.items() if len(p) == 2 and n == 3]
     assert heads == [2, 2] and pairs == [3, 3]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_table_that_is_read_both_ways_stays_one(tied):
+    i = keras.Input((5,), dtype="int32")
+    words = L.ReversibleEmbedding(20, 12, tie_weights=tied)
+    x = L.Dense(12, activation="relu")(words(i))
+    model = randomize(keras.Model(i, words(x, reverse=True)))
+    channels, x = hh.trace(model), example(model)
+    assert channels.removable_share == 1
+    plan = random_plan(channels)
+    small = hh.rebuild(model, plan)
+    assert_same(hh.mask(model, plan)(x), small(x))
+    assert_same(hh.fold_scales(hh.add_scales(model))(x), model(x))
+    assert len(small.weights) == len(model.weights)
+    assert hh.cost(small).params == small.count_params()
+
+
+def test_heads_of_a_group_leave_with_its_keys_or_one_of_every_group():
+    found = groups("rotary_by_a_table")
+    assert sorted(len(g) for g in found.values()) == [2, 2, 3, 5, 12]
 
 
 def kept_of(model, channels, group, count):
