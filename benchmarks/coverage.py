@@ -83,10 +83,10 @@ def median_seconds(function, *args, runs=5):
     return result, statistics.median(times)
 
 
-def measure(name, build, size):
+def measure(name, build, size, untimed=False):
     """One row of the table: keep 60 % of the MACs by weight norm."""
-    model = randomize(build(size))
-    channels, trace_time = median_seconds(hh.trace, model)
+    model, runs = randomize(build(size)), 1 if untimed else 5
+    channels, trace_time = median_seconds(hh.trace, model, runs=runs)
     row = (
         f"| {name} | {len(model.layers)} | {channels.size:,} "
         f"| {channels.removable_share:.0%} "
@@ -97,13 +97,17 @@ def measure(name, build, size):
         return f"{row}| frozen ({reason}) | | {trace_time * 1e3:.0f} ms | | |"
     scores = hh.score_channels(model, criterion="weight_norm")
     budget = hh.Budget(macs=0.6 * hh.cost(model).macs)
-    plan, select_time = median_seconds(hh.select_channels, channels, scores, budget)
+    plan, select_time = median_seconds(
+        hh.select_channels, channels, scores, budget, runs=runs
+    )
     small, rebuild_time = median_seconds(hh.rebuild, model, plan, runs=1)
     x = example(model)
     error = difference(hh.mask(model, plan), small, x)
+    row += f"| {error:.1e} | {hh.cost(small).macs / budget.macs:.4f} "
+    if untimed:
+        return f"{row}| | | |"
     return (
-        f"{row}| {error:.1e} | {hh.cost(small).macs / budget.macs:.4f} "
-        f"| {trace_time * 1e3:.0f} ms | {select_time * 1e3:.0f} ms "
+        f"{row}| {trace_time * 1e3:.0f} ms | {select_time * 1e3:.0f} ms "
         f"| {rebuild_time:.2f} s |"
     )
 
@@ -186,7 +190,8 @@ def page(rows, size):
         "relative to the spread of the output, with random weights and statistics. "
         "*used*: share of the budget. Times of trace and select are medians of five "
         "runs, that of rebuild is of one; other programs ran beside it: "
-        "benchmarks/trace.py times the trace alone.",
+        "benchmarks/trace.py times the trace alone. Rows without times were made "
+        "while the machine had too much to do for any.",
         "",
         "| network | layers | channels | removable | error | used | trace | select "
         "| rebuild |",
@@ -212,6 +217,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=None, help="network names")
     parser.add_argument("--size", type=int, default=96, help="image size, pixels")
+    parser.add_argument(
+        "--untimed", action="store_true", help="no times: other programs run"
+    )
     parser.add_argument("--output", default=None, help="markdown file to write")
     args = parser.parse_args()
     every = networks()
@@ -224,7 +232,10 @@ def main():
     for name, build in every.items():
         if args.only and not any(fnmatch.fnmatch(name, p) for p in args.only):
             continue
-        rows[name] = (measure_hub if _HUB in name else measure)(name, build, args.size)
+        if name.startswith(_HUB):
+            rows[name] = measure_hub(name, build, args.size)
+        else:
+            rows[name] = measure(name, build, args.size, args.untimed)
         print(rows[name], flush=True)
         keras.backend.clear_session()
         if path:

@@ -146,7 +146,8 @@ def _groups_of(ids, channel_map):
     size, products = channel_map.size, channel_map.products
     of = np.full((len(ids), max(1, products.shape[1])), -1)
     of[:, 0] = ids
-    of[ids >= size] = products[ids[ids >= size] - size]
+    if (ids >= size).any():
+        of[ids >= size] = products[ids[ids >= size] - size]
     starts = np.array([g.ids.start for g in channel_map.groups], int)
     groups = np.where(of < 0, -1, np.searchsorted(starts, of, side="right") - 1)
     rows, numbers = np.unique(groups, axis=0, return_counts=True)
