@@ -1127,6 +1127,32 @@ def keras_hub_convolutions():
     return _classifier(i, x)
 
 
+class DropPathOfNumpy(L.Layer):
+    """Its rate is what np.linspace gave; functions of old names and without any."""
+
+    def __init__(self, rate, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed = keras.random.SeedGenerator(1)
+        self.act = L.Activation(lambda x: ops.gelu(x, approximate=False))
+
+    def call(self, x, training=None):
+        if training:
+            shape = (ops.shape(x)[0], 1, 1, 1)
+            kept = keras.random.uniform(shape, seed=self.seed) > self.rate
+            x = x / (1.0 - self.rate) * ops.cast(kept, x.dtype)
+        x = self.act(x) * np.float64(0.5) + np.linspace(0, 1, 16).reshape(4, 4, 1)
+        return tf.compat.v1.image.resize(x, (6, 6), align_corners=True)
+
+
+@convolutional
+def numbers_of_numpy():
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(8, 3, 2, padding="same")(i)
+    x = DropPathOfNumpy(np.linspace(0, 0.2, 3)[1])(x)
+    return _classifier(i, L.Conv2D(6, 3, activation="relu")(x))
+
+
 class Repeated(L.Layer):
     """One block called twice, and a block within a block within a block."""
 

@@ -75,6 +75,30 @@ def normalised_by_hand():
     return keras.Model(i, L.Dense(3)(L.GlobalMaxPooling2D()(L.Conv2D(5, 1)(x))))
 
 
+@keras.saving.register_keras_serializable("zoo")
+class OwnNorms(L.Layer):
+    """Keras' operations with gains and offsets of its own."""
+
+    def build(self, shape):
+        names = ("gamma", "beta", "scale")
+        self.gains = [self.add_weight(shape[-1:], name=name) for name in names]
+
+    def call(self, x):
+        gamma, beta, scale = self.gains
+        x = ops.rms_normalization(x, scale, epsilon=1e-3)
+        return ops.layer_normalization(x, gamma, beta, axis=-1)
+
+
+@pattern
+def normalised_by_operations():
+    i = keras.Input((6, 6, 3))
+    x = ops.layer_normalization(L.Conv2D(8, 3)(i), axis=(1, 2, 3))
+    x = OwnNorms()(L.Conv2D(7, 1)(x))
+    x = ops.rms_normalization(L.Conv2D(9, 1)(x))
+    x = L.Conv2D(6, 1)(ops.layer_normalization(x, axis=(1, 2)))
+    return keras.Model(i, L.Dense(3)(L.GlobalMaxPooling2D()(x)))
+
+
 def _block(x, heads, size, hidden):
     y = L.LayerNormalization()(x)
     x = x + L.MultiHeadAttention(heads, size, dropout=0.1, seed=1)(y, y)
@@ -249,3 +273,153 @@ def einsum_heads():
     y = ops.einsum("bhts,bshd->bthd", scores, v)
     y = L.EinsumDense("abde,dec->abc", (6, 10), bias_axes="c")(y)
     return _head(i, L.Dense(7)(x + y))
+
+
+def _windows(x, size):
+    """Squares of pixels as sequences, each a row of the batch."""
+    _, h, w, c = x.shape
+    x = ops.reshape(x, (-1, h // size, size, w // size, size, c))
+    return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, size * size, c))
+
+
+def _whole(x, size, h, w):
+    c = x.shape[-1]
+    x = ops.reshape(x, (-1, h // size, w // size, size, size, c))
+    return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, h, w, c))
+
+
+@pattern
+def swin():
+    """Windows, shifted the second time, with a mask; a table of biases; merging."""
+    i = keras.Input((8, 8, 3))
+    x, size = L.LayerNormalization()(L.Conv2D(8, 2, 2)(i)), 2
+    regions = np.repeat([0, 0, 1, 2], 4) * 3 + np.tile([0, 0, 1, 2], 4)
+    regions = regions.reshape(2, 2, 2, 2).transpose(0, 2, 1, 3).reshape(4, 4)
+    apart = regions[:, :, None] != regions[:, None]
+    for shift in (0, 1):
+        y = ops.roll(L.LayerNormalization()(x), (-shift, -shift), axis=(1, 2))
+        y = L.Reshape((4, 3, 2, 5))(L.Dense(30)(_windows(y, size)))
+        q, k, v = ops.unstack(ops.transpose(y, (2, 0, 3, 1, 4)), axis=0)
+        scores = q * 5**-0.5 @ ops.transpose(k, (0, 1, 3, 2))
+        scores = scores + HeadBias()(scores)
+        if shift:
+            mask = np.where(apart, -100.0, 0.0).astype("float32")[None, :, None]
+            scores = ops.reshape(scores, (-1, 4, 2, 4, 4)) + mask
+            scores = ops.reshape(scores, (-1, 2, 4, 4))
+        y = ops.transpose(ops.softmax(scores) @ v, (0, 2, 1, 3))
+        y = _whole(L.Dense(8)(ops.reshape(y, (-1, 4, 10))), size, 4, 4)
+        x = x + ops.roll(y, (shift, shift), axis=(1, 2))
+        x = x + L.Dense(8)(L.Dense(12, "gelu")(L.LayerNormalization()(x)))
+    corners = [x[:, a::2, b::2] for b in (0, 1) for a in (0, 1)]
+    x = L.LayerNormalization()(ops.concatenate(corners, axis=-1))
+    x = L.Dense(10, use_bias=False)(x)
+    return keras.Model(i, L.Dense(4)(L.GlobalAveragePooling2D()(x)))
+
+
+@pattern
+def mobilevit():
+    """Pixels attend to those at the same place in other patches."""
+    i = keras.Input((4, 4, 3))
+    x = L.Conv2D(8, 3, padding="same", activation="silu")(i)
+    y = L.Conv2D(12, 1)(L.Conv2D(8, 3, padding="same")(x))
+    y = ops.reshape(y, (-1, 2, 2, 2, 2, 12))
+    y = ops.reshape(ops.transpose(y, (0, 2, 4, 1, 3, 5)), (-1, 4, 12))
+    y = L.LayerNormalization()(_block(y, 2, 3, 10))
+    y = ops.transpose(ops.reshape(y, (-1, 2, 2, 2, 2, 12)), (0, 3, 1, 4, 2, 5))
+    y = L.Conv2D(8, 1, activation="silu")(ops.reshape(y, (-1, 4, 4, 12)))
+    x = L.Conv2D(6, 3, padding="same")(ops.concatenate([x, y], axis=-1))
+    return keras.Model(i, L.Dense(4)(L.GlobalAveragePooling2D()(x)))
+
+
+@pattern
+def convmixer():
+    i = keras.Input((8, 8, 3))
+    x = L.BatchNormalization()(L.Conv2D(8, 2, 2, activation="gelu")(i))
+    for _ in range(2):
+        y = L.DepthwiseConv2D(3, padding="same", activation="gelu")(x)
+        x = L.Add()([x, L.BatchNormalization()(y)])
+        x = L.BatchNormalization()(L.Conv2D(8, 1, activation="gelu")(x))
+    return keras.Model(i, L.Dense(4)(L.GlobalAveragePooling2D()(x)))
+
+
+@pattern
+def gmlp():
+    """Half of the channels gates the other, mixed over positions."""
+    i = keras.Input((6, 5))
+    x = L.Dense(8)(i)
+    for _ in range(2):
+        y = L.Dense(12, activation="gelu")(L.LayerNormalization()(x))
+        u, v = ops.split(y, 2, axis=-1)
+        v = L.Permute((2, 1))(L.LayerNormalization()(v))
+        x = x + L.Dense(8)(u * L.Permute((2, 1))(L.Dense(6)(v)))
+    return _head(i, x)
+
+
+@pattern
+def conformer():
+    """Half-steps of hidden layers around attention and a gated convolution."""
+    i = keras.Input((8, 5))
+    x = L.Dense(10)(i)
+
+    def half(x):
+        y = L.Dense(14, activation="silu")(L.LayerNormalization()(x))
+        return x + 0.5 * L.Dropout(0.1, seed=3)(L.Dense(10)(y))
+
+    x = half(x)
+    y = L.LayerNormalization()(x)
+    x = x + L.MultiHeadAttention(2, 4)(y, y)
+    a, b = ops.split(L.Conv1D(16, 1)(L.LayerNormalization()(x)), 2, axis=-1)
+    y = L.DepthwiseConv1D(3, padding="same")(a * ops.sigmoid(b))
+    y = L.Activation("silu")(L.BatchNormalization()(y))
+    x = half(x + L.Conv1D(10, 1)(y))
+    return _head(i, L.LayerNormalization()(x))
+
+
+@pattern
+def bert():
+    """Words, places and segments; a mask of padding; the first token, tanh."""
+    words = keras.Input((6,), dtype="int32", name="token_ids")
+    parts = keras.Input((6,), dtype="int32", name="segment_ids")
+    there = keras.Input((6,), dtype="int32", name="padding_mask")
+    x = L.Embedding(20, 12)(words) + L.Embedding(5, 12)(parts)
+    x = x + L.Embedding(6, 12)(ops.cumsum(ops.ones_like(words), axis=1) - 1)
+    x = L.Dropout(0.1, seed=4)(L.LayerNormalization(epsilon=1e-5)(x))
+    mask = ops.cast(there, "bool")[:, None, :]
+    for _ in range(2):
+        y = L.MultiHeadAttention(3, 4)(x, x, attention_mask=mask)
+        x = L.LayerNormalization(epsilon=1e-5)(x + y)
+        y = L.Dense(12)(L.Dense(16, activation="gelu")(x))
+        x = L.LayerNormalization(epsilon=1e-5)(x + y)
+    pooled = L.Dense(12, activation="tanh")(x[:, 0])
+    inputs = {"token_ids": words, "segment_ids": parts, "padding_mask": there}
+    outputs = {"sequence": L.Dense(20)(x), "pooled": L.Dense(3)(pooled)}
+    return keras.Model(inputs, outputs)
+
+
+@pattern
+def rotary_by_a_table():
+    """Angles that differ from number to number, as arrays; halves stacked; norms of
+    queries and keys with gains of their own; groups of queries by einsum."""
+    i = keras.Input((6,), dtype="int32")
+    words = L.ReversibleEmbedding(20, 12, tie_weights=False)
+    x = words(i)
+    angles = np.arange(6)[:, None] * 0.1 ** np.arange(3)[None]
+    angles = np.tile(angles, 2)[None, :, None].astype("float32")
+
+    def turned(x):
+        a, b = ops.split(x, 2, axis=-1)
+        other = ops.reshape(ops.stack([-b, a], axis=-2), (-1, *x.shape[1:]))
+        return x * np.cos(angles) + other * np.sin(angles)
+
+    def normed(x):
+        return OwnNorms()(x * ops.rsqrt(ops.mean(x * x, axis=-1, keepdims=True) + 1e-3))
+
+    y = L.RMSNormalization()(x)
+    q = turned(normed(L.EinsumDense("abc,cde->abde", (6, 4, 6))(y)))
+    k = turned(normed(L.EinsumDense("abc,cde->abde", (6, 2, 6))(y)))
+    v = L.EinsumDense("abc,cde->abde", (6, 2, 5))(y)
+    q = ops.reshape(q, (-1, 6, 2, 2, 6))
+    scores = ops.softmax(ops.einsum("btkgh,bskh->bkgts", q, k))
+    y = ops.einsum("bkgts,bskh->btkgh", scores, v)
+    y = L.EinsumDense("abde,dec->abc", (6, 12))(ops.reshape(y, (-1, 6, 4, 5)))
+    return keras.Model(i, words(L.RMSNormalization()(x + y), reverse=True))

@@ -27,7 +27,7 @@ def clone_op(op: Any, changes: dict | None = None, kind: Any = None) -> Any:
     Args:
         op: a layer or a `keras.ops` operation; it is not changed.
         changes: argument name → new value.
-        kind: another class of layers with the same arguments, if it is to be of that.
+        kind: another class with the same arguments, if it is to be of that.
 
     Returns:
         The new operation; a layer is not built, unless it could only be copied as the
@@ -39,7 +39,7 @@ def clone_op(op: Any, changes: dict | None = None, kind: Any = None) -> Any:
     """
     changes = changes or {}
     if not isinstance(op, keras.Layer):
-        return _operation(op, changes)
+        return _operation(op, changes, kind or type(op))
     if hasattr(op, "adapt") and not op.variables:
         return op  # a table of words: nothing in it is trained or has a size
     try:
@@ -279,7 +279,7 @@ def _functions(op):
     }
 
 
-def _operation(op, changes):
+def _operation(op, changes, kind):
     """A `keras.ops` operation by its constructor, numpy's numbers made Python's.
 
     So it can be saved even if it was called with what Keras cannot write down.
@@ -293,10 +293,10 @@ def _operation(op, changes):
     if all(name in held for name in names):
         values = {name: _plain_value(held[name]) for name in names}
         try:
-            new = type(op)(**{**values, **changes}, name=op.name)
+            new = kind(**{**values, **changes}, name=op.name)
         except Exception:
             new = None
-        if new is not None and _alike(op, new, changes):
+        if new is not None and (kind is not type(op) or _alike(op, new, changes)):
             return new
     new = copy.copy(op)
     vars(new).update(changes, _inbound_nodes=[], _outbound_nodes=[])

@@ -11,8 +11,8 @@ import numpy as np
 class Take:
     """A config entry with one value per channel: `values[k]` goes with `ids[k]`.
 
-    Of nested lists `axis` is the one along which the channels lie. If `summed`, the
-    entry is the sum of the values.
+    Of an array or nested lists `axis` is the one along which the channels lie. If
+    `summed`, the entry is the sum of the values.
     """
 
     values: Any

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hh_keras.export.quiet import quiet
 from hh_keras.graph.cloning import clone_op
-from hh_keras.latency.units import Unit, Value
+from hh_keras.latency.units import ATTENTION, Unit, Value
 
 QUANTIZATIONS = ("float32", "int8")
 
@@ -29,6 +29,8 @@ def build(unit: Unit, n_in: int, n_out: int) -> keras.Model:
     for step in unit.steps:
         args, kwargs = keras.tree.map_structure(tensor, (step.args, step.kwargs))
         changed = _config(step.op, n_in, n_out)
+        if unit.inner:
+            changed = _heads(step.op, n_in, n_out)
         if _adds_planes(step):  # as many as are missing
             missing = n_out - tensor(step.inputs[0]).shape[-1]
             changed["pad_width"] = [*step.op.pad_width[:-1], (0, missing)]
@@ -45,6 +47,18 @@ def _config(op, n_in, n_out):
     return changed
 
 
+def _heads(op, n_in, n_out):
+    """As many heads as it has, or as there are numbers for, in a layer of attention."""
+    kind = type(op).__name__
+    heads, sizes = ATTENTION[kind]
+    shared = getattr(op, "num_key_value_heads", 1)
+    count = max(1, min(getattr(op, heads), n_in // 2) // shared) * shared
+    changed = {heads: count, **dict.fromkeys(sizes, max(1, round(n_in / 2 / count)))}
+    if kind == "MultiHeadAttention":  # the other is as wide as what asks
+        changed["output_shape"] = n_out
+    return changed
+
+
 def _adds_planes(step):
     before, after = step.inputs[0].shape, step.output.shape
     return hasattr(step.op, "pad_width") and before[-1:] != after[-1:]
@@ -52,7 +66,7 @@ def _adds_planes(step):
 
 def _input_shapes(unit, n_in, n_out):
     shapes = [v.shape for v in unit.inputs]
-    if unit.contracts:
+    if unit.contracts and not unit.inner:
         return [(*shapes[0][:-1], n_in)]
     before = unit.output.shape[-1]
     if len(shapes) > 1 and sum(s[-1] for s in shapes) == before:  # concatenation

@@ -118,9 +118,12 @@ def _points(members, steps, width):
 def _free(members, side):
     """1 if some unit's channels on that side can leave, else 0."""
     for unit, channel_map in members:
-        for value in (unit.output,) if side else unit.inputs:
-            if value.ids is not None and channel_map.may_leave[value.ids].any():
-                return 1
+        values = (unit.output,) if side else unit.inputs
+        arrays = [value.ids for value in values if value.ids is not None]
+        if not side:
+            arrays += [ids for each in unit.inner for ids in each]
+        if any(channel_map.may_leave[ids].any() for ids in arrays):
+            return 1
     return 0
 
 

@@ -1,7 +1,9 @@
 """The latency of a network as a function of its channel counts."""
 
+import collections
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Sequence
 
 import keras
@@ -38,8 +40,11 @@ class LatencyModel:
         table: the `LatencyTable`.
         units: the network's units.
         architecture: see `architecture`.
-        counts: float array `(2, units, groups)`, how often a channel of a group stands
-            in a unit's input and in its output.
+        counts: float array `(2, units, factors)`, how many channels of a unit's input
+            and of its output are of one group, or products of those of several.
+        factors: int array `(factors, n)`: which groups' shares are multiplied; -1 is
+            none.
+        sizes: int array `(groups,)`, of whole groups.
         fixed: int array `(2, units)`, channels that no group has.
 
     Examples:
@@ -54,6 +59,8 @@ class LatencyModel:
     units: list
     architecture: str
     counts: np.ndarray
+    factors: np.ndarray
+    sizes: np.ndarray
     fixed: np.ndarray
     _known: dict = dataclasses.field(default_factory=dict)
 
@@ -63,7 +70,8 @@ class LatencyModel:
 
     def per_unit(self, kept: Sequence[int] | np.ndarray) -> list[float]:
         """Milliseconds of each unit, a list."""
-        n_in, n_out = np.rint(self.counts @ np.asarray(kept, float)) + self.fixed
+        shares = np.append(np.asarray(kept, float) / self.sizes, 1)
+        n_in, n_out = np.rint(self.counts @ shares[self.factors].prod(1)) + self.fixed
         found = []
         for index, key in enumerate(zip(n_in.astype(int).tolist(), n_out.tolist())):
             where = (index, *key)
@@ -82,10 +90,11 @@ class LatencyModel:
         for unit, row in zip(self.units, self.counts[1]):
             step = self.table.steps.get(contraction(unit), (1, 1))[1]
             makes = {s.path for s in unit.steps}
-            for g in np.flatnonzero(row):
-                group = channel_map.groups[g]
-                if makes & set(group.producers):
-                    times = max(1, round(row[g]))
+            for term in np.flatnonzero(row):
+                for g in self.factors[term]:
+                    if g < 0 or not makes & set(channel_map.groups[g].producers):
+                        continue
+                    times = max(1, round(row[term] / self.sizes[g]))
                     steps[g] = max(steps[g], step // np.gcd(step, times))
         return [min(int(s), len(g)) for s, g in zip(steps, channel_map.groups)]
 
@@ -119,19 +128,50 @@ def latency_model(
     """
     channel_map = channel_map or trace(model, input_shape)
     found = units(model, channel_map, input_shape)
-    starts = np.array([g.ids.start for g in channel_map.groups], int)
-    sizes = np.array([len(g) for g in channel_map.groups], float)
-    rows = np.zeros((2, len(found), len(sizes)))
     fixed = np.zeros((2, len(found)), int)
+    # (side, unit, groups whose channels are multiplied) → how many there are
+    sums: collections.Counter = collections.Counter()
     for u, unit in enumerate(found):
         for side, values in enumerate((unit.inputs, (unit.output,))):
-            for value in values:
+            for value in values if side or not unit.inner else ():
                 if value.ids is None:
                     fixed[side, u] += value.shape[-1] if value.shape else 1
                     continue
-                group = np.searchsorted(starts, value.ids, side="right") - 1
-                rows[side, u] += np.bincount(group, minlength=len(sizes)) / sizes
-    return LatencyModel(table, found, architecture(found), rows, fixed)
+                for groups, n in _groups_of(value.ids, channel_map).items():
+                    sums[side, u, groups] += n
+        for pair in unit.inner:
+            heads, sizes = (_groups_of(ids, channel_map).items() for ids in pair)
+            for (a, n), (b, m) in itertools.product(heads, sizes):
+                sums[0, u, (*a, *b)] += n * m
+    terms = list(dict.fromkeys(groups for *_, groups in sums))
+    counts = np.zeros((2, len(found), len(terms)))
+    for (side, u, groups), n in sums.items():
+        counts[side, u, terms.index(groups)] = n
+    longest = max(map(len, terms), default=1)
+    factors = np.array([[*t, *[-1] * (longest - len(t))] for t in terms], int)
+    return LatencyModel(
+        table=table,
+        units=found,
+        architecture=architecture(found),
+        counts=counts,
+        factors=factors.reshape(-1, longest),
+        sizes=np.array([len(g) for g in channel_map.groups], float),
+        fixed=fixed,
+    )
+
+
+def _groups_of(ids, channel_map):
+    """Groups → how many of the ids are channels of that group, or products of those."""
+    size, products = channel_map.size, channel_map.products
+    of = np.full((len(ids), max(1, products.shape[1])), -1)
+    of[:, 0] = ids
+    if (ids >= size).any():
+        of[ids >= size] = products[ids[ids >= size] - size]
+    starts = np.array([g.ids.start for g in channel_map.groups], int)
+    groups = np.where(of < 0, -1, np.searchsorted(starts, of, side="right") - 1)
+    rows, numbers = np.unique(groups, axis=0, return_counts=True)
+    known = [tuple(g for g in row if g >= 0) for row in rows.tolist()]
+    return dict(zip(known, numbers.tolist()))
 
 
 def predict_latency(

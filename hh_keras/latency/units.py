@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 import keras
@@ -29,8 +30,14 @@ _NOT_OF_A_KIND = (
     "kernel_constraint", "bias_constraint", "depthwise_constraint", "momentum",
     "pointwise_constraint", "beta_constraint", "gamma_constraint", "rate",
     "noise_shape", "synchronized", "epsilon", "quantization_config", "lora_rank",
-    "lora_alpha",
+    "lora_alpha", "dropout", "num_heads", "num_query_heads", "num_key_value_heads",
+    "key_dim", "value_dim", "head_dim", "output_shape",
 )  # fmt: skip
+# Layers of attention → entries of the config: heads, and the numbers of each.
+ATTENTION = {
+    "MultiHeadAttention": ("num_heads", ("key_dim", "value_dim")),
+    "GroupedQueryAttention": ("num_query_heads", ("head_dim", "head_dim")),
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,11 +77,14 @@ class Unit:
         key: what it costs is the same for all units of this key and equal counts.
         contracts: whether it sums over channels, so that input and output counts
             both matter; otherwise the output's alone.
+        inner: what counts for the input of attention: tuples of id arrays, of heads and
+            of the numbers of each, whose counts are multiplied, and then added up.
     """
 
     steps: tuple
     key: str
     contracts: bool
+    inner: tuple = ()
 
     @property
     def name(self) -> str:
@@ -116,7 +126,8 @@ def units(
         ['conv_1', 'conv_2', 'mean', 'logits']
     """
     model = ordinary(model)
-    steps = _steps(model, channel_map or trace(model, input_shape), input_shape)
+    channel_map = channel_map or trace(model, input_shape)
+    steps = _steps(model, channel_map, input_shape)
     uses: dict[int, int] = {}
     for step in steps:
         for value in step.inputs:
@@ -134,7 +145,7 @@ def units(
         elif type(step.op).__name__ not in _FREE:
             unit_of[index] = len(found)
             found.append([index])
-    return [_unit([steps[i] for i in members]) for members in found]
+    return [_unit([steps[i] for i in members], channel_map) for members in found]
 
 
 def _joins(steps, members, step):
@@ -190,15 +201,27 @@ def _counted(op):
     return next((n for n in ("filters", "units") if hasattr(op, n)), None)
 
 
-def _unit(steps):
+def _inner(step, channel_map):
+    """See `Unit`."""
+    heads, sizes = ATTENTION.get(type(step.op).__name__, (None, ()))
+    config = channel_map.sites[step.path].config if sizes else {}
+    if not config:
+        return ()
+    return tuple((config[heads], config[size]) for size in sizes)
+
+
+def _unit(steps, channel_map):
     contracts = [s for s in steps if _counted(s.op)]
     one = contracts and getattr(contracts[0].op, "groups", 1) > 1
     kinds = [[type(s.op).__name__, _kind(s.op)] for s in steps]
-    unit = Unit(tuple(steps), "", bool(contracts) and not one)
+    inner = _inner(steps[0], channel_map)
+    summed = (bool(contracts) and not one) or bool(inner)
+    unit = Unit(tuple(steps), "", summed, inner)
     sizes = [list(v.shape[:-1]) for v in unit.inputs]
     last = unit.output.shape[-1:]
     wide = [v.shape[-1:] == last for v in unit.inputs]
-    key = json.dumps([kinds, sizes, wide if len(wide) > 1 else []], sort_keys=True)
+    wide = wide if len(wide) > 1 and not inner else []
+    key = json.dumps([kinds, sizes, wide], sort_keys=True)
     return dataclasses.replace(unit, key=key)
 
 
@@ -218,15 +241,24 @@ def counts(unit: Unit, kept: np.ndarray | None = None) -> tuple:
 
     Args:
         unit: a `Unit`.
-        kept: bool array `(channels of the network,)`; None keeps all.
+        kept: bool array over the network's channels and their products, as
+            `ChannelMap.whole` makes it; None keeps all.
 
     Returns:
-        `(input, output)`, of several inputs the sum.
+        `(input, output)`, of several inputs the sum; of attention what its heads hold,
+        for queries and for values.
     """
 
-    def count(value):
-        if kept is None or value.ids is None:
-            return value.shape[-1] if value.shape else 1
-        return int(np.count_nonzero(kept[value.ids]))
+    def number(ids):
+        return len(ids) if kept is None else int(np.count_nonzero(kept[ids]))
 
-    return sum(count(v) for v in unit.inputs), count(unit.output)
+    def count(value):
+        if value.ids is None:
+            return value.shape[-1] if value.shape else 1
+        return number(value.ids)
+
+    if unit.inner:
+        n_in = sum(math.prod(map(number, each)) for each in unit.inner)
+    else:
+        n_in = sum(count(v) for v in unit.inputs)
+    return n_in, count(unit.output)

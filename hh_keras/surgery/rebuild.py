@@ -268,7 +268,8 @@ def _counted(value, multiplicity, count):
     """Replaces id arrays by how many of their ids are kept."""
     if isinstance(value, Take):
         kept = np.repeat(value.values, multiplicity[value.ids], value.axis)
-        return (kept.sum(value.axis) if value.summed else kept).tolist()
+        kept = kept.sum(value.axis) if value.summed else kept
+        return kept if isinstance(value.values, np.ndarray) else kept.tolist()
     if isinstance(value, (dict, list, tuple)):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         out = {k: _counted(v, multiplicity, count) for k, v in items}

@@ -2,7 +2,8 @@
 
 Most layers read channels at their inputs, where scales are multiplied in. Of others the
 scaled network has a *stand-in*: the same layer, with the same weights, whose call takes
-the scales of its inner channels by name (see `Effect.inner`).
+the scales of its inner channels by name (see `Effect.inner`); so it has of operations
+that normalise over channels.
 """
 
 import math
@@ -10,7 +11,9 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.src.ops.nn import LayerNorm, RMSNorm  # which Keras does not export
 
+from hh_keras.graph.calls import op_key
 from hh_keras.graph.rules.registry import RULES, register_rule
 
 _L = keras.layers
@@ -38,10 +41,35 @@ def _in_float32(x):
 
 def _per_axis(weight, axes, rank, like):
     """A weight with an axis for each of the tensor's."""
+    axes = axes if isinstance(axes, (list, tuple)) else [axes]
+    if len(weight.shape) == rank > len(axes):
+        return ops.cast(weight, like.dtype)
     shape = [1] * rank
     for axis, n in zip(axes, weight.shape):
         shape[axis] = n
     return ops.cast(ops.reshape(weight, shape), like.dtype)
+
+
+def _layer_norm(x, counted, axes, epsilon, gains, rms_scaling):
+    x, counted = _in_float32(x), _in_float32(counted)
+    mean, variance = counted_moments(x, counted, axes)
+    gamma, beta = gains
+    if rms_scaling:  # by the variance, as Keras has it
+        mean = 0.0
+    x = (x - mean) * ops.rsqrt(variance + epsilon)
+    if gamma is not None:
+        x = x * _per_axis(gamma, axes, len(x.shape), x)
+    if beta is not None:
+        x = x + _per_axis(beta, axes, len(x.shape), x)
+    return x
+
+
+def _rms_norm(x, counted, axes, epsilon, scale):
+    x, counted = _in_float32(x), _in_float32(counted)
+    share = math.prod(counted.shape) / ops.sum(counted)
+    square = ops.mean(ops.square(x) * counted, axes, keepdims=True)
+    y = x * ops.rsqrt(square * share + epsilon)
+    return y if scale is None else y * _per_axis(scale, axes, len(x.shape), x)
 
 
 @_registered
@@ -49,16 +77,11 @@ class CountedLayerNormalization(keras.layers.LayerNormalization):
     """A `LayerNormalization` over the channels that count."""
 
     def call(self, inputs: Any, counted: Any) -> Any:
-        x, counted = _in_float32(inputs), _in_float32(counted)
-        mean, variance = counted_moments(x, counted, self.axis)
-        if self.rms_scaling:
-            mean = 0.0
-        x = (x - mean) * ops.rsqrt(variance + self.epsilon)
-        if self.gamma is not None:
-            x = x * _per_axis(self.gamma, self.axis, len(x.shape), x)
-        if self.beta is not None:
-            x = x + _per_axis(self.beta, self.axis, len(x.shape), x)
-        return ops.cast(x, self.compute_dtype)
+        gains = self.gamma, self.beta
+        y = _layer_norm(
+            inputs, counted, self.axis, self.epsilon, gains, self.rms_scaling
+        )
+        return ops.cast(y, self.compute_dtype)
 
 
 @_registered
@@ -66,12 +89,40 @@ class CountedRMSNormalization(keras.layers.RMSNormalization):
     """An `RMSNormalization` over the channels that count."""
 
     def call(self, x: Any, counted: Any) -> Any:
-        inputs, counted = _in_float32(x), _in_float32(counted)
-        share = math.prod(counted.shape) / ops.sum(counted)
-        square = ops.mean(ops.square(inputs) * counted, self.axis, keepdims=True)
-        scale = _per_axis(self.scale, self.axis, len(x.shape), inputs)
-        y = inputs * ops.rsqrt(square * share + self.epsilon) * scale
+        y = _rms_norm(x, counted, self.axis, self.epsilon, self.scale)
         return ops.cast(y, x.dtype)
+
+
+@_registered
+class CountedLayerNorm(LayerNorm):
+    """A `keras.ops.layer_normalization` over the channels that count."""
+
+    def call(
+        self, x: Any, gamma: Any = None, beta: Any = None, counted: Any = 1
+    ) -> Any:
+        epsilon = _epsilon(self)
+        gains = gamma, beta
+        y = _layer_norm(x, counted, self.axis, epsilon, gains, self.rms_scaling)
+        return ops.cast(y, x.dtype)
+
+    def compute_output_spec(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+@_registered
+class CountedRMSNorm(RMSNorm):
+    """A `keras.ops.rms_normalization` over the channels that count."""
+
+    def call(self, x: Any, scale: Any = None, counted: Any = 1) -> Any:
+        y = _rms_norm(x, counted, self.axis, _epsilon(self), scale)
+        return ops.cast(y, x.dtype)
+
+    def compute_output_spec(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+def _epsilon(op):
+    return keras.config.epsilon() if op.epsilon is None else op.epsilon
 
 
 @_registered
@@ -150,18 +201,20 @@ class ScaledGroupedQueryAttention(_ScaledAttention, keras.layers.GroupQueryAtten
     """A `GroupedQueryAttention` with scales inside."""
 
 
-# Layer → its stand-in.
+# Layer or operation → its stand-in.
 STAND_INS = {
     _L.LayerNormalization: CountedLayerNormalization,
     _L.RMSNormalization: CountedRMSNormalization,
     _L.GroupNormalization: CountedGroupNormalization,
     _L.MultiHeadAttention: ScaledMultiHeadAttention,
     _L.GroupQueryAttention: ScaledGroupedQueryAttention,
+    LayerNorm: CountedLayerNorm,
+    RMSNorm: CountedRMSNorm,
 }
 PLAIN = {stand_in: plain for plain, stand_in in STAND_INS.items()}
 
 for _plain, _stand_in in STAND_INS.items():
-    register_rule(_stand_in)(RULES[_plain])
+    register_rule(_stand_in)(RULES.get(_plain) or RULES[op_key(_plain)])
 
 
 def stand_in(op: Any) -> Any:

@@ -63,6 +63,31 @@ def test_layers_that_mix_channels_are_frozen_with_what_was_seen(name):
     assert "channels" in message and "register_rule" in message
 
 
+class Table(L.Layer):
+    """Looks integers up: as many channels as it is told."""
+
+    def __init__(self, width, **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+
+    def build(self, shape):
+        self.table = self.add_weight((9, self.width), name="table")
+
+    def call(self, x):
+        return ops.take(self.table, x, axis=0)
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width}
+
+
+def test_what_looks_integers_up_makes_channels():
+    i = keras.Input((5,), dtype="int32")
+    x = L.Dense(3)(Table(8, name="table")(i))
+    with all_closed():
+        group = hh.trace(keras.Model(i, x)).group("table")
+    assert group.frozen is None and len(group) == 8
+
+
 def test_random_layers_are_noticed():
     noisy = layer(lambda s, x: x + keras.random.normal(ops.shape(x)))
     assert "other numbers at every call" in traced(noisy)[0].frozen

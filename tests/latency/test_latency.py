@@ -84,13 +84,27 @@ def test_units_hold_what_a_runtime_fuses():
     assert len(flat) == len(set(flat)) and not any("dropout" in n for n in flat)
 
 
-def test_rebuilt_networks_have_the_units_and_the_counts_of_their_plan():
-    model = network()
+def sequences(heads=4):
+    """Dense, attention with heads of its own and with shared ones, on sequences."""
+    x = inputs = keras.Input((6, 8))
+    x = keras.layers.Dense(12, name="made")(x)
+    y = keras.layers.LayerNormalization(name="norm")(x)
+    x = x + keras.layers.MultiHeadAttention(heads, 6, name="heads")(y, y)
+    x = x + keras.layers.GroupQueryAttention(6, heads, 2, name="shared")(x, x)
+    y = keras.layers.Dense(24, activation="gelu", name="hidden")(x)
+    x = x + keras.layers.Dense(12, name="point")(y)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, keras.layers.Dense(5, name="head")(x))
+
+
+@pytest.mark.parametrize("build_network", [network, sequences])
+def test_rebuilt_networks_have_the_units_and_the_counts_of_their_plan(build_network):
+    model = build_network()
     plan = random_plan(model, 0)
     small = hh.rebuild(model, plan)
     whole, parts = latency.units(model), latency.units(small)
     assert latency.architecture(whole) == latency.architecture(parts)
-    keep = plan.keep
+    keep = hh.trace(model).whole(plan.keep)
     assert [counts(u, keep) for u in whole] == [counts(u) for u in parts]
 
 
@@ -113,7 +127,7 @@ def test_channels_of_operations_are_counted():
     assert all(u.output.ids is not None for u in whole)
 
 
-@pytest.mark.parametrize("build_network", [network, operations])
+@pytest.mark.parametrize("build_network", [network, operations, sequences])
 def test_a_unit_alone_has_the_shape_it_has_in_the_network(build_network):
     for unit in latency.units(build_network()):
         n_in, n_out = counts(unit)
@@ -124,9 +138,10 @@ def test_a_unit_alone_has_the_shape_it_has_in_the_network(build_network):
             assert build(unit, 0, 14).output_shape[-1] == 14
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_prediction_from_counts_is_that_of_the_rebuilt_network(seed):
-    model = network()
+@pytest.mark.parametrize("build_network", [network, sequences])
+@pytest.mark.parametrize("seed", range(2))
+def test_prediction_from_counts_is_that_of_the_rebuilt_network(seed, build_network):
+    model = build_network()
     table = table_of([model], product)
     channel_map = hh.trace(model)
     predict = latency.latency_model(model, table)

@@ -7,7 +7,9 @@ from keras import layers as L
 
 import hh_keras as hh
 from hh_keras.search.shrink import apply_plan
+from tests.surgery.test_invariants import assert_same, random_plan
 from tests.zoo import ZOO, example, randomize
+from tests.zoo_attention import Positions
 
 
 def groups(name):
@@ -20,6 +22,27 @@ def test_keys_shared_by_heads_leave_with_them_and_rotary_pairs_together():
     heads = [n for p, n in producers.items() if len(p) == 3]
     pairs = [n for p, n in producers.items() if len(p) == 2 and n == 3]
     assert heads == [2, 2] and pairs == [3, 3]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_table_that_is_read_both_ways_stays_one(tied):
+    i = keras.Input((5,), dtype="int32")
+    words = L.ReversibleEmbedding(20, 12, tie_weights=tied)
+    x = L.Dense(12, activation="relu")(words(i))
+    model = randomize(keras.Model(i, words(x, reverse=True)))
+    channels, x = hh.trace(model), example(model)
+    assert channels.removable_share == 1
+    plan = random_plan(channels)
+    small = hh.rebuild(model, plan)
+    assert_same(hh.mask(model, plan)(x), small(x))
+    assert_same(hh.fold_scales(hh.add_scales(model))(x), model(x))
+    assert len(small.weights) == len(model.weights)
+    assert hh.cost(small).params == small.count_params()
+
+
+def test_heads_of_a_group_leave_with_its_keys_or_one_of_every_group():
+    found = groups("rotary_by_a_table")
+    assert sorted(len(g) for g in found.values()) == [2, 2, 3, 5, 12]
 
 
 def kept_of(model, channels, group, count):
@@ -97,3 +120,26 @@ def test_what_left_is_made_up_for_within_attention():
         return float(np.abs(np.asarray(m(x)) - np.asarray(model(x))).mean())
 
     assert error(mended) < 0.05 * error(hh.rebuild(model, plan))
+
+
+@pytest.mark.parametrize("weights", ["fresh", "inherit"])
+def test_the_default_search_of_a_vit_removes_heads_and_channels(weights):
+    """Of the usual sizes: a head has 4 numbers or more, so that one can leave."""
+    keras.utils.set_random_seed(0)
+    i = keras.Input((12, 12, 3))
+    x = Positions()(L.Reshape((9, 32))(L.Conv2D(32, 4, 4)(i)))
+    for _ in range(2):
+        x = x + L.MultiHeadAttention(4, 8)(x, x)
+        y = L.Dense(64, activation="gelu")(L.LayerNormalization()(x))
+        x = x + L.Dense(32)(y)
+    model = keras.Model(i, L.Dense(4)(L.LayerNormalization()(x)[:, 0]))
+    data = [(example(model, 32), np.arange(32) % 4)]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    small = hh.shrink(
+        model, *((data, loss) if weights == "inherit" else (None, None)),
+        hh.Budget(macs=0.4 * hh.cost(model).macs), width=1, weights=weights,
+    ).model  # fmt: skip
+    heads = [x for x in small.layers if isinstance(x, L.MultiHeadAttention)]
+    hidden = [x.units for x in small.layers if isinstance(x, L.Dense)][::2]
+    assert min(x.num_heads for x in heads) < 4
+    assert min(hidden[:2]) < 64 and all(n % 8 == 0 for n in hidden[:2])

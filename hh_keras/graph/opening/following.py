@@ -32,6 +32,7 @@ from hh_keras.graph.opening.draws import (
     noted,
 )
 from hh_keras.graph.opening.dropping import as_dropout
+from hh_keras.graph.opening.numpy_numbers import as_tensorflow_takes_them
 from hh_keras.graph.opening.openable import (
     SEQUENTIAL,
     dense,
@@ -437,6 +438,7 @@ class Recording:
                 stack.callback(setattr, owner, name, getattr(owner, name))
                 setattr(owner, name, new)
             stack.enter_context(tensorflow_functions.accepted(lambda: not self.inside))
+            stack.enter_context(as_tensorflow_takes_them())
             yield
 
 

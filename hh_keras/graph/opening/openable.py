@@ -29,13 +29,16 @@ def opens(layer: Any, nested: Any, leaves: Any, wanted: Any) -> bool:
     Layers of Keras itself and those that have a rule are not. Functional and Sequential
     models are, if something in them is; a Sequential model in a class is in any case,
     for its input may have been fixed by whatever it was called on first, and so is a
-    Lambda, which is a part of the class's own code.
+    Lambda, which is a part of the class's own code, or an Activation of a lambda, which
+    no file could name.
 
     Args:
         nested: whether it stands in such a class.
         leaves: whether layers that hold no layers count.
         wanted: `wanted(layer, nested)` says the same of the layers in it.
     """
+    if nested and _has_a_nameless_function(layer):
+        return True
     if type(layer).__module__.startswith("keras."):
         if not isinstance(layer, (keras.Model, keras.layers.Lambda)):
             return False
@@ -50,6 +53,11 @@ def opens(layer: Any, nested: Any, leaves: Any, wanted: Any) -> bool:
         return False
     inner = list(layer._flatten_layers(include_self=False))
     return bool(inner) or leaves or isinstance(layer, keras.Model)
+
+
+def _has_a_nameless_function(layer):
+    name = getattr(getattr(layer, "activation", None), "__qualname__", "")
+    return type(layer) is keras.layers.Activation and "<" in name
 
 
 def drawing_together(model: Any) -> set:

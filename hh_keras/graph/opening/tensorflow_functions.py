@@ -227,7 +227,9 @@ def symbolic(op: Any, args: Any, kwargs: Any) -> Any:
 
 def public_name(op: Any) -> Any:
     """The name by which a function of TensorFlow is found in `tf`, or None."""
-    names = getattr(tf_decorator.unwrap(op)[1], "_tf_api_names", ())
+    plain = tf_decorator.unwrap(op)[1]
+    names = [*getattr(plain, "_tf_api_names", ())]
+    names += [f"compat.v1.{name}" for name in getattr(plain, "_tf_api_names_v1", ())]
     return next((name for name in names if public(name) is not None), None)
 
 

@@ -5,6 +5,7 @@ numbers in a head the same ones leave from every head. Scores are divided by the
 root of how many numbers there were: kernels that are inherited make up for it.
 """
 
+import dataclasses
 import inspect
 import itertools
 import math
@@ -88,17 +89,73 @@ def multi_head_attention(layer: Any, call: RuleCall) -> Effect:
     ends = _inputs(layer, call)
     if ends is None or len(layer._output_shape or (0,)) > 1:
         return call.stops("attends along an axis of channels")
+    heads = call.fresh(layer.num_heads)
+    keys, values = call.fresh(layer.key_dim), call.fresh(layer.value_dim)
+    outputs = call.fresh(call.shape[-1])
+    sizes = {
+        "num_heads": heads,
+        "key_dim": keys,
+        "value_dim": values,
+        "output_shape": (outputs,),
+    }
+    inside = _Inside(heads, heads, keys, values, outputs, layer._use_gate)
+    return _attends(layer, call, ends, inside, sizes, layer._attention_axes)
+
+
+@register_rule(_L.GroupQueryAttention)
+def grouped_query_attention(layer: Any, call: RuleCall) -> Effect:
+    """Heads that share keys and values leave together; the output is as wide as what
+    asks."""
+    ends = _inputs(layer, call)
+    if ends is None:
+        return call.stops("attends along an axis of channels")
+    (_, q, _), (_, v, _), _ = ends
+    call.tie(q, v)  # Keras wants them equally wide
+    shared, size = call.fresh(layer.num_key_value_heads), call.fresh(layer.head_dim)
+    outputs = call.fresh(call.shape[-1])
+    call.tie(q, outputs)
+    heads = np.repeat(shared, layer.num_repeats)
+    sizes = {
+        "num_query_heads": heads,
+        "num_key_value_heads": shared,
+        "head_dim": size,
+    }
+    inside = _Inside(heads, shared, size, size, outputs, layer.use_gate)
+    return _attends(layer, call, ends, inside, sizes, (1,))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Inside:
+    """Ids of what an attention layer makes; `shared` are the heads of keys and values,
+    `keys` and `values` the numbers of each head, which may be the same."""
+
+    heads: np.ndarray
+    shared: np.ndarray
+    keys: np.ndarray
+    values: np.ndarray
+    outputs: np.ndarray
+    gated: bool
+
+
+def _attends(layer, call, ends, inside, sizes, axes):
+    """The effect of attention with projections of its own.
+
+    Args:
+        ends: see `_inputs`.
+        sizes: the config's entries.
+        axes: that are attended, of the values.
+    """
     (query, q, at_q), (value, v, at_v), (key, k, at_k) = ends
-    heads, keys = call.fresh(layer.num_heads), call.fresh(layer.key_dim)
-    values, outputs = call.fresh(layer.value_dim), call.fresh(call.shape[-1])
+    heads, shared, outputs = inside.heads, inside.shared, inside.outputs
+    keys, values = inside.keys, inside.values
     of = _Parts(layer).of
     parts = {
         "q": (of(layer._query_dense), (q, heads, keys), (heads, keys)),
-        "k": (of(layer._key_dense), (k, heads, keys), (heads, keys)),
-        "v": (of(layer._value_dense), (v, heads, values), (heads, values)),
+        "k": (of(layer._key_dense), (k, shared, keys), (shared, keys)),
+        "v": (of(layer._value_dense), (v, shared, values), (shared, values)),
         "out": (of(layer._output_dense), (heads, values, outputs), (outputs,)),
     }
-    if layer._use_gate:
+    if inside.gated:
         gate = of(layer._gate_dense), (q, heads, values), (heads, values)
         parts["gate"] = gate
     named = {part: names for part, (names, *_) in parts.items()}
@@ -109,79 +166,29 @@ def multi_head_attention(layer: Any, call: RuleCall) -> Effect:
         _outputs(call, outputs, heads),
         produces=outputs,
         weights=_weights(parts.values()),
-        config={
-            "num_heads": heads,
-            "key_dim": keys,
-            "value_dim": values,
-            "output_shape": (outputs,),
-        },
+        config=sizes,
         contracts=_contracts(ends),
         kernels={named[part][0]: 0 for part in reads if part in named},
         reads={named[part][0]: at for part, at in reads.items() if part in named},
-        inner={
-            "heads": (heads, {named["out"][0]: 0}),
-            "keys": (keys, _query_axes(named["q"])),
-            "values": (values, {named["out"][0]: 1}),
-        },
-        inside=_inside(call, named, (q, k, v), heads, values),
+        inner=_scaled(inside, named),
+        inside=_kernels(call, named, (q, k, v), heads, values),
         gains={name: (keys, 0.5) for name in named["q"] if name},
         uses={names[0]: counts.get(part, asked) for part, names in named.items()},
-        products=_products(layer._attention_axes, value, asked, heads, (keys, values)),
+        products=_products(axes, value, asked, heads, (keys, values)),
         inputs=q,
     )
 
 
-@register_rule(_L.GroupQueryAttention)
-def grouped_query_attention(layer: Any, call: RuleCall) -> Effect:
-    """Heads that share keys and values leave together; the output is as wide as what
-    asks."""
-    ends = _inputs(layer, call)
-    if ends is None:
-        return call.stops("attends along an axis of channels")
-    (query, q, at_q), (value, v, at_v), (key, k, at_k) = ends
-    call.tie(q, v)  # Keras wants them equally wide
-    shared, size = call.fresh(layer.num_key_value_heads), call.fresh(layer.head_dim)
-    outputs = call.fresh(call.shape[-1])
-    call.tie(q, outputs)
-    heads = np.repeat(shared, layer.num_repeats)
-    of = _Parts(layer).of
-    parts = {
-        "q": (of(layer._query_dense), (q, heads, size), (heads, size)),
-        "k": (of(layer._key_dense), (k, shared, size), (shared, size)),
-        "v": (of(layer._value_dense), (v, shared, size), (shared, size)),
-        "out": (of(layer._output_dense), (heads, size, outputs), (outputs,)),
-    }
-    if layer.use_gate:
-        parts["gate"] = of(layer._gate_dense), (q, heads, size), (heads, size)
-    named = {part: names for part, (names, *_) in parts.items()}
-    reads = {"q": at_q, "gate": at_q, "k": at_k, "v": at_v}
-    asked = call.positions(query.shape, -1)
-    counts = {"k": call.positions(key.shape, -1), "v": call.positions(value.shape, -1)}
-    return Effect(
-        _outputs(call, outputs, heads),
-        produces=outputs,
-        weights=_weights(parts.values()),
-        config={
-            "num_query_heads": heads,
-            "num_key_value_heads": shared,
-            "head_dim": size,
-        },
-        contracts=_contracts(ends),
-        kernels={named[part][0]: 0 for part in reads if part in named},
-        reads={named[part][0]: at for part, at in reads.items() if part in named},
-        inner={
-            "heads": (heads, {named["out"][0]: 0}),
-            "values": (size, {named["out"][0]: 1, **_query_axes(named["q"])}),
-        },
-        inside=_inside(call, named, (q, k, v), heads, size),
-        gains={name: (size, 0.5) for name in named["q"] if name},
-        uses={names[0]: counts.get(part, asked) for part, names in named.items()},
-        products=_products((1,), value, asked, heads, (size, size)),
-        inputs=q,
-    )
+def _scaled(inside, named):
+    """See `Effect.inner`; the same numbers for keys and values have one scale."""
+    out, query = named["out"][0], _query_axes(named["q"])
+    inner = {"heads": (inside.heads, {out: 0})}
+    if inside.keys is inside.values:
+        return {**inner, "values": (inside.values, {out: 1, **query})}
+    return {**inner, "keys": (inside.keys, query), "values": (inside.values, {out: 1})}
 
 
-def _inside(call, named, inputs, heads, values):
+def _kernels(call, named, inputs, heads, values):
     """The kernels within, and the channels that they read."""
     carried = call.book.product([heads, values]).reshape(-1)
     rows = dict(zip("qkv", inputs))

@@ -1,5 +1,6 @@
 """Dense layers of all kinds, and embeddings."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,6 +74,29 @@ def embedding(layer: Any, call: RuleCall) -> Effect:
         weights={"embeddings": (None, outputs)},
         config={"output_dim": outputs},
     )
+
+
+@register_rule(_L.ReversibleEmbedding)
+def reversible_embedding(layer: Any, call: RuleCall) -> Effect:
+    """The table is also read the other way: channels in, a number for each word out."""
+    reverse = call.kwargs.get("reverse", call.args[1] if len(call.args) > 1 else False)
+    if not reverse:
+        effect = embedding(layer, call)
+        ids = effect.produces
+    else:
+        ids = call.along(call.x, -1)
+        each = call.positions(call.x.shape, -1)
+        macs = None if each is None else each * layer.input_dim
+        effect = Effect(
+            call.fixed(call.shape, "a number for each word"),
+            weights={"embeddings": (None, ids)},
+            config={"output_dim": ids},
+            contracts=((0, call.x.rank - 1, ids),),
+            products=((macs, (ids,)),),
+            inputs=ids,
+        )
+    own = {} if layer.tie_weights else {"reverse_embeddings": (ids, None)}
+    return dataclasses.replace(effect, weights={**effect.weights, **own})
 
 
 def expand(equation: str, ranks: Sequence) -> list:

@@ -9,6 +9,7 @@ from hh_keras.graph.ids import AS_BEFORE, IdTensor
 from hh_keras.graph.rules.registry import (
     Effect,
     RuleCall,
+    Take,
     register_rule,
     takes_grids,
 )
@@ -43,17 +44,34 @@ def residual_scale(layer: Any, call: RuleCall) -> Effect:
 )
 @takes_grids
 def binary_operation(op: Any, call: RuleCall) -> Effect:
-    constants = [a for a in [*call.args, *call.kwargs.values()] if _is_array(a)]
-    if constants and not _the_same_for_all(call, constants):
+    """Of an array with a number for each channel those stay whose channels do."""
+    if all(x.is_fixed for x in call.inputs):
+        return Effect(tie_broadcast(call, call.inputs))
+    places = [*enumerate(call.args), *call.kwargs.items()]
+    arrays = {place: np.asarray(a) for place, a in places if _is_array(a)}
+    taken = {place: _taken(call, array) for place, array in arrays.items()}
+    if any(x is None for x in taken.values()):
         return call.stops("combines channels with a constant array")
-    return Effect(tie_broadcast(call, call.inputs))
+    taken = {place: x for place, x in taken.items() if isinstance(x, Take)}
+    return Effect(tie_broadcast(call, call.inputs), arguments=taken)
 
 
-def _the_same_for_all(call, constants):
-    """Whether arrays have one number for all channels, as a mask of positions has."""
+def _taken(call, array):
+    """What of an array goes with the channels: a `Take`, or all that is there.
+
+    None if that cannot be told.
+    """
+    shape = array.shape
     axes = {a - x.rank for x in call.inputs for a in x.varying}
-    shapes = [np.shape(c) for c in constants]
-    return bool(axes) and all(-a > len(s) or s[a] == 1 for a in axes for s in shapes)
+    own = [a for a in axes if -a <= len(shape) and shape[a] > 1]
+    if not axes or len(own) > 1:
+        return None
+    if not own:
+        return array
+    (axis,) = own
+    x = next(x for x in call.inputs if axis + x.rank in x.varying)
+    ids = call.along(x, axis)
+    return Take(array, ids, axis) if len(ids) == shape[axis] else None
 
 
 def _is_array(a):
@@ -203,6 +221,7 @@ def _join_batches(call, parts, shape):
 
 
 @register_rule("keras.ops.Stack")
+@takes_grids
 def stack(op: Any, call: RuleCall) -> Effect:
     axis = op.axis % len(call.shape)
     parts = [

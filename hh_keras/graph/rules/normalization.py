@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from hh_keras.graph.ids import IdTensor
 from hh_keras.graph.rules.reductions import over_channels
 from hh_keras.graph.rules.registry import (
     Effect,
@@ -73,6 +74,33 @@ def layer_normalization(layer: Any, call: RuleCall) -> Effect:
     }
     counted = (0, over[-1], ids, "counted")
     return call.passes(weights=weights, statistics=(counted,))
+
+
+@register_rule("keras.ops.LayerNorm", "keras.ops.RMSNorm")
+@takes_grids
+def normalization_by_operation(op: Any, call: RuleCall) -> Effect:
+    """Gains and offsets are tensors beside the one that is normalised."""
+    axes = op.axis if isinstance(op.axis, (list, tuple)) else [op.axis]
+    axes = sorted(a % call.x.rank for a in axes)
+    over = [a for a in axes if a in call.x.varying]
+    given = [*call.args, *call.kwargs.values()]
+    if len(over) > 1 or any(np.ndim(a) for a in given if not isinstance(a, IdTensor)):
+        return call.stops("normalises by an array, or over two axes of channels")
+    if not over:
+        for x in call.inputs[1:]:
+            call.freeze(x, f"{call.path}: has a number for each position")
+        return call.passes()
+    last = axes == list(range(call.x.rank - len(axes), call.x.rank))
+    if not last and not hasattr(op, "rms_scaling") and len(call.inputs) > 1:
+        return call.stops("multiplies gains along other axes than it normalises over")
+    own = call.along(call.x, over[0])
+    for x in call.inputs[1:]:  # of the rank of the axes, or of the tensor's
+        place = over[0] if x.rank == call.x.rank else axes.index(over[0]) - len(axes)
+        if -x.rank <= place < x.rank and x.shape[place] == len(own):
+            call.tie(own, call.along(x, place))
+        else:
+            call.freeze(x, f"{call.path}: broadcast over channels")
+    return call.passes(statistics=((0, over[0], own, "counted"),))
 
 
 @register_rule(_L.UnitNormalization)

@@ -60,6 +60,6 @@ def _padded(
     planes = call.book.fresh(before + after, None)
     ids = np.concatenate([planes[:before], x.ids.ravel(), planes[before:]])
     sides = np.repeat(np.eye(2, dtype=int), (before, after), 0)
-    widths[padded[0]] = Take(sides, planes, 0, summed=True)
+    widths[padded[0]] = Take(sides.tolist(), planes, 0, summed=True)
     output = call.produced(ids, padded[0])
     return Effect(output, config=config(widths), adds=planes)

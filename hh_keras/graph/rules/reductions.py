@@ -34,10 +34,8 @@ def sum_(op: Any, call: RuleCall) -> Effect:
     over = axes & set(call.x.varying)
     if not over:
         return _reduced(op.keepdims, axes, call)
-    axis = over.pop()
-    ids = call.along(call.x, axis)
-    output = call.fixed(call.shape, "sum over channels")
-    return Effect(output, contracts=((0, axis, ids),))
+    summed = tuple((0, axis, call.along(call.x, axis)) for axis in sorted(over))
+    return Effect(_left(op, call, axes, "sum over channels"), contracts=summed)
 
 
 @register_rule(*(f"keras.ops.{name}" for name in _KINDS))
@@ -76,8 +74,18 @@ def _statistic(op, call, axes, kind):
     if not axes & set(call.x.varying):
         return _reduced(op.keepdims, axes, call)
     name = type(op).__name__.lower()
-    outputs = [call.fixed(s, f"{name} over channels") for s in call.shapes]
+    outputs = _left(op, call, axes, f"{name} over channels")
     return over_channels(call, axes, kind, Effect(outputs))
+
+
+def _left(op, call, axes, reason):
+    """Outputs with the channels of those axes that are not reduced, such as heads."""
+    left = {
+        a if op.keepdims else a - sum(b < a for b in axes): call.along(call.x, a)
+        for a in call.x.varying
+        if a not in axes
+    }
+    return [call.placed(left, tuple(shape), reason) for shape in call.shapes]
 
 
 def over_channels(call: RuleCall, axes: Iterable, kind: str, effect: Effect) -> Effect:

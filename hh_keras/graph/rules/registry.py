@@ -215,13 +215,8 @@ class RuleCall:
 
         Empty if it is none.
         """
-        factors = self.book.factors
-        flat = [factors.get(i, (i,)) for i in ids.reshape(-1).tolist()]
-        if len({len(each) for each in flat}) > 1:
-            return {}
         columns: dict = {}
-        for column in np.array(flat).T:
-            column = collapse(column.reshape(ids.shape))
+        for column in self._columns(ids):
             varying = [i for i, n in enumerate(column.shape) if n > 1]
             if len(varying) > 1:
                 return {}
@@ -232,19 +227,32 @@ class RuleCall:
             for axis, each in columns.items()
         }
 
+    def _columns(self, ids):
+        """The factors of ids that are products, an array for each; none if there are
+        more of some than of others."""
+        factors = self.book.factors
+        flat = [factors.get(i, (i,)) for i in ids.reshape(-1).tolist()]
+        if len({len(each) for each in flat}) > 1:
+            return []
+        return [collapse(c.reshape(ids.shape)) for c in np.array(flat).T]
+
     def grid(self, ids: np.ndarray) -> np.ndarray:
         """Has ids that vary along several axes be products of one id for each axis.
 
-        What is left after removing channels must again be a block of numbers. Ids that
-        are products already, of other axes, are tied as in `rectangle`.
+        What is left after removing channels must again be a block of numbers. So has
+        each factor of ids that are products already, such as heads that are split into
+        groups; those that cannot are tied as in `rectangle`.
         """
         ids = collapse(ids)
         varying = [i for i, n in enumerate(ids.shape) if n > 1]
         if len(varying) < 2 or self.axes_of(ids):
             return ids
         flat = ids.reshape(-1)
-        plain = (flat >= 0).all() and not any(i in self.book.factors for i in flat)
-        if not plain or len(np.unique(flat)) < len(flat):
+        if any(i in self.book.factors for i in flat.tolist()):
+            columns = [self.grid(c) for c in self._columns(ids)]
+            found = self.book.joint(np.broadcast_arrays(*columns)) if columns else ids
+            return found if self.axes_of(found) else self.rectangle(ids)
+        if not (flat >= 0).all() or len(np.unique(flat)) < len(flat):
             return self.rectangle(ids)
         vectors = {i: self.book.factor(ids.shape[i]) for i in varying}
         found = self.spanned(vectors, ids.ndim)

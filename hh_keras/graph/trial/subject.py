@@ -101,9 +101,12 @@ class Subject:
         ]
 
     def as_if_varying(self) -> bool:
-        """Takes the last axis of the first input for its channels, if it has some."""
+        """Takes the last axis of the first input for its channels, if it has some.
+
+        Integers are looked up in a table: they are positions.
+        """
         size = self.call.x.shape[-1] if self.call.x.rank > 1 else None
-        if not size or size < 2:
+        if not size or size < 2 or self.values[0].dtype.kind in "iu":
             return False
         self.size, self.axis = size, [v.ndim - 1 for v in self.values]
         self.varying = [
