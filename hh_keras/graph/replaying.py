@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import keras
 
+from hh_keras.graph.biases import as_meant
 from hh_keras.graph.calls import as_graph, calls, is_graph, is_layer, match_inputs
 from hh_keras.graph.sharing import sharing
 from hh_keras.graph.subclasses import keep_attributes, model_like, sequence_like
@@ -43,7 +44,7 @@ def replay(
 
     def make_call(path, old, new_op, args, kwargs):
         if call is None:
-            return new_op(*args, **kwargs)
+            return new_op(*as_meant(new_op, args), **kwargs)
         return call(paths[id(old.op)], old, new_op, args, kwargs)
 
     def replay_graph(model, prefix, arguments=None):

@@ -10,6 +10,7 @@ import numpy as np
 
 from hh_keras.errors import HHError
 from hh_keras.graph import calls
+from hh_keras.graph.biases import as_meant
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cloning import clone_op
 from hh_keras.graph.left_alone import Patterns, leave_alone
@@ -238,7 +239,7 @@ def remake(
         values = {key: _counted(v, multiplicity, count) for key, v in changes.items()}
         args = tuple(values.get(i, a) for i, a in enumerate(args))
         kwargs = {key: values.get(key, a) for key, a in kwargs.items()}
-        return new_op(*args, **kwargs)
+        return new_op(*as_meant(new_op, args), **kwargs)
 
     with seeded(seed if weights == "fresh" else 0):
         return replay(model, make, call if edits else None, heirs)

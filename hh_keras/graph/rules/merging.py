@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from hh_keras.graph.biases import is_mistaken, is_sum
 from hh_keras.graph.ids import AS_BEFORE, IdTensor
 from hh_keras.graph.rules.registry import (
     Effect,
@@ -47,6 +48,11 @@ def binary_operation(op: Any, call: RuleCall) -> Effect:
     """Of an array with a number for each channel those stay whose channels do."""
     if all(x.is_fixed for x in call.inputs):
         return Effect(tie_broadcast(call, call.inputs))
+    if is_sum(op) and is_mistaken(*(np.shape(a) for a in _two(call))):
+        return call.stops(
+            "adds numbers to channels that broadcasting adds to positions, as Keras "
+            "does where there are as many"
+        )
     places = [*enumerate(call.args), *call.kwargs.items()]
     arrays = {place: np.asarray(a) for place, a in places if _is_array(a)}
     taken = {place: _taken(call, array) for place, array in arrays.items()}
@@ -54,6 +60,11 @@ def binary_operation(op: Any, call: RuleCall) -> Effect:
         return call.stops("combines channels with a constant array")
     taken = {place: x for place, x in taken.items() if isinstance(x, Take)}
     return Effect(tie_broadcast(call, call.inputs), arguments=taken)
+
+
+def _two(call):
+    """The operands of a sum."""
+    return [*call.args, *call.kwargs.values()][:2]
 
 
 def _taken(call, array):
