@@ -155,12 +155,9 @@ def main():
     videos = sequences(args.crops)
     if args.choose:
         model = keras.models.load_model(path, compile=False)
-        ways = itertools.product((1, 3), (0.2, 0.3, 0.45), (0.1, 0.2, 0.35))
-        for every, share, window in ways:
+        for every, share in itertools.product((1, 3), (0.2, 0.3, 0.45)):
             rate = 1 - (1 - Settings.rate) ** every
-            settings = Settings(
-                rate=rate, renew_every=every, sides_rate=share, window=window
-            )
+            settings = Settings(rate=rate, renew_every=every, sides_rate=share)
             measure("learnt", model, settings, videos)
         return
     plain = tracker(backbone(args.weights), strides=STRIDES, boxes=False)

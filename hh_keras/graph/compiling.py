@@ -13,15 +13,16 @@ EAGER = 4
 """Calls before a function is compiled, which takes longer than some batches do."""
 
 
-def compiled(model: keras.Model, function: Callable) -> Callable:
+def compiled(model: keras.Model, function: Callable, eager: int = EAGER) -> Callable:
     """Compiles what runs a model on batches, of which the last is smaller.
 
-    TensorFlow would trace it for the first batch's size, and anew for any: twice. The
-    first `EAGER` calls run as they are.
+    TensorFlow would trace it for the first batch's size, and anew for any: twice.
 
     Args:
         model: whose inputs the function takes.
         function: `function(inputs, *more)` of a flat list of tensors, and of more.
+        eager: calls that run as they are before it is compiled; 0 for what takes
+            slopes, as only a graph leaves out those that nobody asks for.
 
     Returns:
         A function of the same arguments. It runs as it is written: conditions and
@@ -32,7 +33,7 @@ def compiled(model: keras.Model, function: Callable) -> Callable:
     calls = itertools.count()
 
     def call(inputs: list, *more: Any) -> Any:
-        if next(calls) < EAGER:
+        if next(calls) < eager:
             return function(inputs, *more)
         specs = [
             tf.TensorSpec((size, *x.shape[1:]), x.dtype)
