@@ -138,9 +138,16 @@ def _without_counts(line):
 
 def test_links_lead_somewhere():
     pages = [*README.parent.glob("**/README.md"), *README.parent.glob("docs/*.md")]
-    for page in pages:
+    ours = [p for p in pages if not installed(p.relative_to(README.parent))]
+    assert len(ours) > 20
+    for page in ours:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def installed(page):
+    """Whether a page is of a package that was installed into the clone."""
+    return any(part.startswith(".") or part == "node_modules" for part in page.parts)
 
 
 @pytest.mark.filterwarnings("ignore")
