@@ -4,12 +4,15 @@
     python benchmarks/tracking_head.py --weights=efficientnet-lite0-57934424.pth \
         --crops=FOLDER --workdir=runs/head
     python benchmarks/tracking_head.py --crops=FOLDER --workdir=runs/head --choose
+    python benchmarks/tracking_head.py --crops=FOLDER --workdir=runs/head --share=0.5
 
 FOLDER holds crops around targets, see `hh_keras.tasks.tracking.data.crops`; every tenth
 sequence is held out. Writes `tracker.keras` into the work directory, goes on where it
 was when it is started again, and follows the held-out sequences, their crops moved and
 zoomed over a frame, and the package's embedded ones. `--choose` follows these with
-several settings of the tracker. Appends to `results/tracking_head.jsonl`.
+several settings of the tracker. `--share` removes channels of what was learnt until
+that share of its multiply-accumulates is left, with compensation, and trains it on;
+writes `tracker_SHARE.keras`. Appends to `results/tracking_head.jsonl`.
 """
 
 import argparse
@@ -28,7 +31,7 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from pretrained import pretrained  # noqa: E402
 
-from hh_keras import models  # noqa: E402
+from hh_keras import Budget, cost, models, shrink  # noqa: E402
 from hh_keras.tasks.tracking.data.cropping import mean_colour  # noqa: E402
 from hh_keras.tasks.tracking.data.pictures import Picture  # noqa: E402
 from hh_keras.tasks.tracking.data.sequence import Video  # noqa: E402
@@ -65,19 +68,47 @@ def with_frozen_features(path):
     return model
 
 
-def learn(args):
-    """Trains the head; returns the tracker."""
-    data = load_pairs(
+def pairs_of(args):
+    return load_pairs(
         args.crops, Geometry(SIDE, SIDE), batch_size=BATCH, seed=0,
         pairs_per_epoch=args.pairs, validation_pairs=160,
     )  # fmt: skip
-    recipe = Recipe(
-        epochs=args.epochs, batch_size=BATCH, optimizer="adam", learning_rate=1e-3,
-        weight_decay=1e-4, augment="track", seed=0, frozen_statistics=False,
+
+
+RECIPE = Recipe(
+    epochs=6, batch_size=BATCH, optimizer="adam", learning_rate=1e-3, seed=0,
+    weight_decay=1e-4, augment="track", frozen_statistics=False,
+)  # fmt: skip
+
+
+def learn(args):
+    """Trains the head; returns the tracker."""
+    model, recipe = with_frozen_features(args.weights), replace(RECIPE, args.epochs)
+    train(
+        model, pairs_of(args), recipe, workdir=args.workdir, name="tracker",
+        task=tracking(),
     )  # fmt: skip
-    model = with_frozen_features(args.weights)
-    train(model, data, recipe, workdir=args.workdir, name="tracker", task=tracking())
     return model
+
+
+def replace(recipe, epochs, **changes):
+    return dataclasses.replace(recipe, epochs=epochs, **changes)
+
+
+def shrunk(model, args, videos):
+    """A smaller one of what was learnt, trained on as a whole."""
+    data, task, limits = pairs_of(args), tracking(), args.share * cost(model).macs
+    model.get_layer("features").trainable = True
+    small = shrink(
+        model, data.search, task.loss(model), Budget(macs=limits), criterion="obs",
+        weights="inherit", seed=0,
+    ).model  # fmt: skip
+    name = f"tracker_{args.share}"
+    measure(f"{name}, not trained on", small, Settings(), videos)
+    recipe = replace(RECIPE, args.epochs, learning_rate=1e-4, frozen_statistics=True)
+    train(small, data, recipe, workdir=args.workdir, name=name, task=task)
+    small.save(args.workdir / f"{name}.keras")
+    measure(name, small, Settings(), videos)
 
 
 def moved(video, seed):
@@ -106,6 +137,30 @@ def _frame(read, place, zoom):
     corner = tuple(np.round(place - np.array([width, height]) / 2).astype(int).tolist())
     image.paste(Image.fromarray(crop).resize((width, height)), corner)
     return np.asarray(image)
+
+
+def _sizes(factor, **settings):
+    return Settings(scales=(1 / factor, 1.0, factor), **settings)
+
+
+CHOICES = [
+    _sizes(1.03, scale_every=1, rate=0.05, renew_every=1),
+    _sizes(1.03, scale_every=1, rate=0.03, renew_every=1),
+    _sizes(1.03, scale_every=1, rate=0.08, renew_every=1),
+    _sizes(1.03, scale_every=1, rate=0.05, renew_every=1, window=0.3),
+    _sizes(1.04, scale_every=2, rate=0.05, renew_every=1),
+    _sizes(1.05, scale_every=3, rate=0.05, renew_every=1),
+    _sizes(1.05, scale_every=2, rate=0.1, renew_every=2),
+    _sizes(1.05, scale_every=3, rate=0.1, renew_every=2),
+    _sizes(1.05, scale_every=3, rate=0.14, renew_every=3),
+    _sizes(1.05, scale_every=3, rate=0.1, renew_every=3),
+    _sizes(1.07, scale_every=3, rate=0.12, renew_every=3),
+    *(
+        _sizes(1.05, rate=1 - 0.95**every, renew_every=every, sides_rate=share)
+        for every, share in itertools.product((1, 3), (0.1, 0.3))
+    ),
+]
+"""Of sizes tried and told, and of filters renewed."""
 
 
 def sequences(crops):
@@ -139,7 +194,7 @@ def measure(name, model, settings, videos):
     with ROWS.open("a") as file:
         file.write(json.dumps(row) + "\n")
     told = {kind: row[kind]["auc"] for kind in videos}
-    print(name, settings.rate, settings.renew_every, settings.sides_rate, told)
+    print(name, told, flush=True)
 
 
 def main():
@@ -150,15 +205,17 @@ def main():
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--pairs", type=int, default=2400, help="of an epoch")
     parser.add_argument("--choose", action="store_true")
+    parser.add_argument("--share", type=float, help="of multiply-accumulates to keep")
     args = parser.parse_args()
     path = args.workdir / "tracker.keras"
     videos = sequences(args.crops)
     if args.choose:
         model = keras.models.load_model(path, compile=False)
-        for every, share in itertools.product((1, 3), (0.2, 0.3, 0.45)):
-            rate = 1 - (1 - Settings.rate) ** every
-            settings = Settings(rate=rate, renew_every=every, sides_rate=share)
+        for settings in CHOICES:
             measure("learnt", model, settings, videos)
+        return
+    if args.share:
+        shrunk(keras.models.load_model(path, compile=False), args, videos)
         return
     plain = tracker(backbone(args.weights), strides=STRIDES, boxes=False)
     measure("three sizes", plain, Settings(), videos)

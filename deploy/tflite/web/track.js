@@ -101,11 +101,11 @@ async function take(name) {
     tracker = await openTracker(await Promise.all(trackers.get(name).map((each) => each())));
   });
   const [exemplar, search] = tracker.descriptions;
-  const { sides, settings } = search.tracker;
+  const { settings } = search.tracker;
   card.querySelector(".facts").textContent = [
     search.quantize, `${tracker.side} × ${tracker.side}`,
     size(exemplar.bytes + search.bytes),
-    sides ? "tells all four sides" : `tries ${settings.scales.length} sizes`,
+    tracker.believes ? "tells all four sides" : `tries ${settings.scales.length} sizes`,
   ].join(" · ");
 }
 

@@ -67,6 +67,7 @@ export class Tracker {
     // Kernels of four axes are features: the first frame's are kept.
     const [, ...kernel] = [descriptions[1].input].flat();
     this.renewed = kernel.map(({ shape }) => shape.length !== 4);
+    this.believes = this.told.sides && this.told.settings.sides_rate > 0;
   }
 
   /** Takes the target of a frame, an ImageData, by its box. */
@@ -85,7 +86,7 @@ export class Tracker {
     this.frames++;
     const { context, cells, sides, settings } = this.told;
     const base = Math.sqrt(this.size[0] * this.size[1]);
-    const scales = sides ? [1] : settings.scales;
+    const scales = this.scales();
     const fill = meanColour(frame);
     const maps = [];
     for (const scale of scales) {
@@ -99,7 +100,7 @@ export class Tracker {
     const cell = (context * base * scales[best]) / cells;
     let place = [column + 0.5 - cells / 2, row + 0.5 - cells / 2];
     let size = this.size.map((each) => each * scales[best]);
-    if (sides) {
+    if (this.believes) {
       const start = (row * cells + column) * depth + 1;
       const [left, top, right, bottom] = Array.from(
         map.subarray(start, start + 4), (each) => each * base,
@@ -127,10 +128,16 @@ export class Tracker {
     return { box, score, lost };
   }
 
+  /** The sizes that are tried in this frame, as factors. */
+  scales() {
+    const { scales, scale_every } = this.told.settings;
+    return this.believes || this.frames % scale_every ? [1] : scales;
+  }
+
   /** Takes over a part of a new size. */
   grow(size) {
-    const { sides, settings: { scale_rate, sides_rate, grow } } = this.told;
-    const rate = sides ? sides_rate : scale_rate;
+    const { scale_rate, sides_rate, grow } = this.told.settings;
+    const rate = this.believes ? sides_rate : scale_rate;
     const mixed = this.size.map(
       (each, k) => each ** (1 - rate) * Math.max(size[k], 1e-3) ** rate,
     );

@@ -36,8 +36,8 @@ _OWN = (
         "sides",
         SWITCH,
         True,
-        "track: tell the four sides of the target as well; --nosides tries three sizes "
-        "instead.",
+        "track: a head that corrects the filters' answer, and tells the four sides of "
+        "the target as well; --nosides is filters alone.",
     ),
     Flag(
         "gap",

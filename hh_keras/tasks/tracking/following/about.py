@@ -20,13 +20,13 @@ _SECTION = "tracker"
 _CUT = "bilinear, antialiased, a square around the target, mean colour outside"
 
 
-def about(model: keras.Model) -> dict[str, About]:
+def about(model: keras.Model, settings: Settings | None = None) -> dict[str, About]:
     """What the `.json` beside each of a tracker's `.tflite` files says, by `PARTS`.
 
     Their section "tracker" has `part`; `context`, see `networks.CONTEXT`; `cells` on a
     side of the score map; `sides`, whether it tells them; and `settings`, a `Settings`.
     """
-    tracker = of_model(model)
+    tracker = of_model(model, settings)
     told = {
         "context": CONTEXT,
         "cells": model.output_shape[1],

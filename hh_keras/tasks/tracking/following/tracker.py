@@ -20,9 +20,10 @@ class Settings:
     Attributes:
         rate: share of the filters that a renewal renews.
         renew_every: frames from one renewal to the next.
-        scales: sizes that are tried, as factors, by networks that tell no boxes.
+        scales: sizes that are tried, as factors.
+        scale_every: frames from one trial of other sizes to the next.
         scale_rate: share of a new size that is believed, of those that are tried.
-        sides_rate: the same of sides that a network tells.
+        sides_rate: the same of sides that a network tells; 0 tries sizes instead.
         scale_penalty: factor on the score of every other size than the present.
         window: share of the cosine window in the score: how much a target is expected
             near where it was.
@@ -30,11 +31,12 @@ class Settings:
         grow: how many times larger or smaller a target may become in all.
     """
 
-    rate: float = 0.05
-    renew_every: int = 1
-    scales: tuple[float, ...] = (1 / 1.03, 1.0, 1.03)
+    rate: float = 0.1
+    renew_every: int = 2
+    scales: tuple[float, ...] = (1 / 1.05, 1.0, 1.05)
+    scale_every: int = 3
     scale_rate: float = 0.6
-    sides_rate: float = 0.3
+    sides_rate: float = 0.0
     scale_penalty: float = 0.98
     window: float = 0.2
     lost: float = 0.15
@@ -65,6 +67,7 @@ class Tracker:
         self.exemplar, self.search, self.side = exemplar, search, side
         self.sides = sides
         self.settings = settings or Settings()
+        self.believes = sides and self.settings.sides_rate > 0
 
     def start(self, frame: np.ndarray, box: Sequence[float]) -> None:
         """Takes the target of a frame, by its box.
@@ -88,7 +91,7 @@ class Tracker:
         settings, fill = self.settings, mean_colour(frame)
         self.frames += 1
         base = np.sqrt(np.prod(self.size))
-        scales = np.ones(1) if self.sides else np.array(settings.scales)
+        scales = self._scales()
         images = np.concatenate([self._image(frame, fill, s) for s in scales])
         kernel = [np.repeat(k, len(scales), 0) for k in self.kernel]
         found = self.search([images, *kernel])
@@ -98,7 +101,7 @@ class Tracker:
         self.score = float(maps[best, row, column])
         cell = CONTEXT * base * scales[best] / cells
         place = np.array([column, row]) + 0.5 - cells / 2
-        if self.sides:
+        if self.believes:
             sides = found[best, row, column, 1:] * base
             middle = self.centre + place * cell + (sides[2:] - sides[:2]) / 2
             size = sides[:2] + sides[2:]
@@ -113,6 +116,12 @@ class Tracker:
             if settings.rate and self.frames % settings.renew_every == 0:
                 self._renew(frame, fill)
         return around(self.centre, self.size), self.score
+
+    def _scales(self):
+        """The sizes that are tried in this frame, as factors."""
+        if self.believes or self.frames % self.settings.scale_every:
+            return np.ones(1)
+        return np.array(self.settings.scales)
 
     def _image(self, frame, fill, scale=1.0):
         """What a network sees of a frame around the target, `(1, side, side, 3)`."""
@@ -131,7 +140,7 @@ class Tracker:
     def _grow(self, size, most):
         """Takes over a part of a new size."""
         settings, grow = self.settings, self.settings.grow
-        rate = settings.sides_rate if self.sides else settings.scale_rate
+        rate = settings.sides_rate if self.believes else settings.scale_rate
         size = self.size ** (1 - rate) * np.maximum(size, 1e-3) ** rate
         mean = np.sqrt(np.prod(size))
         factor = np.clip(mean, self.first / grow, self.first * grow) / mean

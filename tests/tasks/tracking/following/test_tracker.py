@@ -12,7 +12,7 @@ class Networks:
     """Kernels that count, features and a filter; a map whose middle tells sides."""
 
     def __init__(self, sides=0.5):
-        self.made, self.told, self.seen = 0, sides, []
+        self.made, self.told, self.seen, self.tried = 0, sides, [], []
 
     def exemplar(self, images):
         self.made += 1
@@ -20,7 +20,8 @@ class Networks:
 
     def search(self, inputs):
         self.seen.append([k[0].ravel()[0] for k in inputs[1:]])
-        found = np.zeros((1, 5, 5, 5))
+        self.tried.append(len(inputs[0]))
+        found = np.zeros((len(inputs[0]), 5, 5, 5))
         found[..., 2, 2, 0] = 1
         found[..., 1:] = self.told
         return found
@@ -55,3 +56,16 @@ def test_a_share_of_the_sides_is_believed():
     box = followed(Networks(0.4), 1, sides_rate=0.5, scale_rate=0.9)
     square = 0.8 * np.sqrt(20 * 30)
     np.testing.assert_allclose(box[2:], np.sqrt(np.array(BOX[2:]) * square))
+
+
+def test_sides_that_are_not_believed_leave_sizes_to_be_tried():
+    networks = Networks(0.4)
+    box = followed(networks, 2, sides_rate=0.0)
+    assert networks.tried == [3, 3]
+    np.testing.assert_allclose(box, BOX)
+
+
+def test_sizes_may_be_tried_rarely():
+    networks = Networks()
+    followed(networks, 6, scale_every=3)
+    assert networks.tried == [1, 1, 3, 1, 1, 3]
