@@ -25,9 +25,9 @@ from .search.regularizers import ChannelSparsity as ChannelSparsity
 from .search.regularizers import attach_proximal as attach_proximal
 from .search.regularizers import channel_costs as channel_costs
 from .search.scores import score_channels as score_channels
+from .search.searching import ShrinkResult as ShrinkResult
 from .search.selection import Budget as Budget
 from .search.selection import select_channels as select_channels
-from .search.shrink import ShrinkResult as ShrinkResult
 from .search.shrink import shrink as shrink
 from .search.shrink import sweep as sweep
 from .surgery.channel_scale import ChannelScale as ChannelScale

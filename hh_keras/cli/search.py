@@ -25,7 +25,7 @@ from hh_keras.progress import Waiting
 from hh_keras.report.numbers import millions
 from hh_keras.search.calibration import HELD_OUT
 from hh_keras.search.scores import NEED_DATA
-from hh_keras.search.shrink import apply_plan, shrink_each
+from hh_keras.search.searching import Search, apply_plan, shrink_each
 from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import registry
 from hh_keras.training import checkpoints
@@ -143,11 +143,7 @@ def _shrink(model, data, args, weights, run):
         loss = _smoothed(task, given(args, "label_smoothing", 0.0))
     whole = hh_keras.cost(model, data.image_shape).macs
     shares = [hh_keras.Budget(s * whole, limits.params) for s in args.sweep or ()]
-    return shrink_each(
-        model,
-        [limits, *shares],
-        data.search,
-        loss,
+    search = Search(
         width=args.width_mult,
         criterion=criterion,
         batches=args.search_batches,
@@ -164,6 +160,7 @@ def _shrink(model, data, args, weights, run):
         only=args.only,
         freeze=args.freeze,
     )
+    return shrink_each(model, [limits, *shares], data.search, loss, search)
 
 
 def _smoothed(task, label_smoothing):

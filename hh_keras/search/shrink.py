@@ -1,67 +1,19 @@
 """The whole search in one call."""
 
-import dataclasses
-import functools
-import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from hh_keras.errors import HHError, ModelError
-from hh_keras.graph.cost import Cost, cost
-from hh_keras.graph.left_alone import Patterns, leave_alone, left_alone
+from hh_keras.errors import HHError
+from hh_keras.graph.cost import cost
+from hh_keras.graph.left_alone import Patterns
 from hh_keras.graph.opening.inline import inline
-from hh_keras.graph.tracing import trace
-from hh_keras.latency.correcting import keep_to_latency
 from hh_keras.progress import Verbose, shown
-from hh_keras.search.calibration import calibrate
-from hh_keras.search.candidates import best, candidates
-from hh_keras.search.inheriting import inherit
-from hh_keras.search.kept import Kept
 from hh_keras.search.rounding import AUTO
-from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
-from hh_keras.search.selection import Budget, select_channels
-from hh_keras.surgery.plan import Plan
-from hh_keras.surgery.rebuild import rebuild, widen
-from hh_keras.training.strategy import agree, chiefs
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ShrinkResult:
-    """What `shrink` found.
-
-    Attributes:
-        model: the smaller network.
-        plan: which channels of `wide` it keeps.
-        wide: the widened network that was searched.
-        scores: float `(channels of wide,)`.
-        cost_before, cost_wide, cost_after: `Cost` of the given, the wide and the
-            smaller network.
-        latency: with a latency budget, milliseconds: `target`, `original` and
-            `predicted` by the table, and `measured` (if it was).
-        kept: with inherited weights and data, a `Kept`: how much of the wide network's
-            outputs is left before any training; else None.
-
-    Examples:
-        >>> found = hh_keras.shrink(model, budget=budget)
-        >>> found.cost_before.macs, found.cost_wide.macs, found.cost_after.macs
-        (52576, 178880, 25726)
-        >>> found.wide.get_layer("conv_1").filters, len(found.plan.kept["conv_1"])
-        (32, 9)
-    """
-
-    model: Any
-    plan: Plan
-    wide: Any
-    scores: np.ndarray | None
-    cost_before: Cost
-    cost_wide: Cost
-    cost_after: Cost
-    latency: dict | None = None
-    kept: Kept | None = None
+from hh_keras.search.searching import Search, ShrinkResult, shrink_each
+from hh_keras.search.selection import Budget
 
 
 def shrink(
@@ -144,27 +96,24 @@ def shrink(
 
     Reference: Li et al., The Heterogeneity Hypothesis, CVPR 2021, arXiv:2006.16242.
     """
+    search = Search(
+        width=width,
+        criterion=criterion,
+        batches=batches,
+        min_keep=min_keep,
+        round_to=round_to,
+        per_cost=per_cost,
+        weights=weights,
+        seed=seed,
+        prepare=prepare,
+        measure_latency=measure_latency,
+        input_shape=input_shape,
+        calibration=calibration,
+        only=only,
+        freeze=freeze,
+    )
     with shown(verbose):
-        (found,) = shrink_each(
-            model,
-            [budget],
-            data,
-            loss,
-            width,
-            criterion,
-            batches,
-            min_keep,
-            round_to,
-            per_cost,
-            weights,
-            seed,
-            prepare,
-            measure_latency,
-            input_shape,
-            calibration,
-            only,
-            freeze,
-        )
+        (found,) = shrink_each(model, [budget], data, loss, search)
     return found
 
 
@@ -220,169 +169,6 @@ def sweep(
         )
     whole = cost(inline(model, leaves=False), settings.get("input_shape"))
     budgets = [Budget(share * whole.macs, whole.params) for share in shares]
-    settings["weights"] = "inherit"
+    search = Search(weights="inherit", **settings)
     with shown(verbose):
-        return shrink_each(model, budgets, data, loss, **settings)
-
-
-def shrink_each(
-    model: keras.Model,
-    budgets: Sequence[Budget | None],
-    data: Any = None,
-    loss: Any = None,
-    width: float | None = None,
-    criterion: str | None = None,
-    batches: int = 8,
-    min_keep: Any = 0.1,
-    round_to: int | str = AUTO,
-    per_cost: float = 0.0,
-    weights: str = "fresh",
-    seed: int = 0,
-    prepare: Callable | None = None,
-    measure_latency: bool = True,
-    input_shape: Any = None,
-    calibration: Any = None,
-    only: Patterns = None,
-    freeze: Patterns = None,
-) -> list[ShrinkResult]:
-    """Widens and scores once, and shrinks to each of several budgets; see `shrink`."""
-    if weights not in ("fresh", "inherit"):
-        raise HHError(f"weights={weights!r}: choose 'fresh' or 'inherit'.")
-    if calibration is not None and weights == "fresh":
-        raise HHError(
-            "calibration tells what inherited weights are to make up for: give "
-            "weights='inherit', or leave it out."
-        )
-    if isinstance(data, Iterator):  # it is read more than once
-        data = list(itertools.islice(data, batches + batches // 4))
-    model = inline(model, leaves=False)
-    before = cost(model, input_shape)
-    for budget in budgets:
-        _check_latency(model, budget)
-    inherits = weights == "inherit"
-    if width is None:
-        width = 1 if inherits else 2
-    kind = "preserve" if inherits else "fresh"
-    wide = model if width == 1 else widen(model, width, kind, seed, only, freeze)
-    channel_map = leave_alone(trace(wide, input_shape), only, freeze)
-    own = Budget(macs=before.macs, params=before.params)
-    limits = [budget or own for budget in budgets]
-    choose = functools.partial(
-        select_channels,
-        channel_map,
-        min_keep=min_keep,
-        round_to=round_to,
-        per_cost=per_cost,
-    )
-    for budget in limits:  # one that cannot be had says so before anything is learnt
-        if budget.latency_ms is None:
-            choose(scores=np.zeros(channel_map.size), budget=budget)
-    ready = prepare(wide) if prepare else wide
-    if criterion is None:
-        seen = data if calibration is None else calibration
-        criterion = "magnitude" if prepare else default_criterion(weights, seen)
-    source = ready if weights == "inherit" else wide
-    learnt = None
-    if weights == "inherit" and not prepare:
-        learnt = _learnt(wide, channel_map, calibration, data, batches)
-    if criterion == "obs" and learnt:
-        found = candidates(wide, channel_map, learnt)
-    else:
-        found = [
-            score_channels(ready, data, loss, criterion, batches, seed, input_shape)
-        ]
-
-    def scores_for(budget):
-        if criterion != "obs" or not learnt:
-            return found[0]
-        select = functools.partial(choose, budget=budget)
-        return chiefs(best(wide, channel_map, found, select, learnt))
-
-    def attempt(scores, budget):
-        plan = choose(scores=scores, budget=budget)
-        return plan, rebuild(source, plan, weights, seed)
-
-    def result(budget):
-        scores, latency = scores_for(budget), None
-        if budget.latency_ms is None:
-            plan, slim = attempt(scores, budget)
-        else:
-            plan, slim, latency = keep_to_latency(
-                functools.partial(attempt, scores), model, budget, measure_latency
-            )
-        notes = {
-            **plan.notes,
-            "criterion": criterion,
-            "batches": batches if criterion in NEED_DATA else 0,
-            "per_cost": per_cost,
-            "width": width,
-            "seed": seed,
-            **_left(channel_map),
-            "budget": [v if v < math.inf else None for v in budget.limits],
-        }
-        plan = dataclasses.replace(plan, notes=notes)
-        costs = before, cost(wide, input_shape), cost(slim, input_shape)
-        kept = _inherited(wide, slim, channel_map, plan, learnt)
-        return ShrinkResult(slim, plan, wide, scores, *costs, latency, kept)
-
-    return [result(budget) for budget in limits]
-
-
-def _left(channel_map):
-    """A note on groups that were left alone."""
-    names = left_alone(channel_map)
-    return {"left_alone": names} if names else {}
-
-
-def apply_plan(
-    model: keras.Model,
-    wide: keras.Model,
-    plan: Plan,
-    weights: str = "inherit",
-    seed: int = 0,
-    input_shape: Any = None,
-    calibration: Any = None,
-) -> ShrinkResult:
-    """Shrinks a network by a plan that was found before.
-
-    Args:
-        model: the network that costs are compared with.
-        wide: what the plan is of: the network widened, or itself.
-        plan: of `ShrinkResult.plan`.
-        weights, seed, input_shape, calibration: see `shrink`.
-    """
-    channel_map = trace(wide, input_shape)
-    learnt, slim = None, rebuild(wide, plan, weights, seed)
-    if weights == "inherit":
-        learnt = _learnt(wide, channel_map, calibration, None, 0)
-    before, its, after = (cost(each, input_shape) for each in (model, wide, slim))
-    kept = _inherited(wide, slim, channel_map, plan, learnt)
-    return ShrinkResult(slim, plan, wide, None, before, its, after, None, kept)
-
-
-def _learnt(model, channel_map, calibration, data, batches):
-    """What the calibration data tells; None without any."""
-    if calibration is not None:
-        return calibrate(model, channel_map, calibration)
-    if data is not None:
-        return calibrate(model, channel_map, data, batches)
-    return None
-
-
-def _inherited(wide, slim, channel_map, plan, learnt):
-    """Gives the rebuilt network what the calibration data tell; what it then keeps."""
-    if learnt is None:
-        return None
-    kept = inherit(wide, slim, channel_map, plan.keep_in(channel_map), learnt)
-    agree(slim)
-    return kept
-
-
-def _check_latency(model, budget):
-    """Latency is that of one size; the models it is measured with have it."""
-    unknown = any(None in tensor.shape[1:] for tensor in model.inputs)
-    if unknown and budget is not None and budget.latency_ms is not None:
-        raise ModelError(
-            f"a budget in milliseconds needs images of one size, but model "
-            f"'{model.name}' takes any; build it with that size."
-        )
+        return shrink_each(model, budgets, data, loss, search)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers as L
 
 import hh_keras as hh
-from hh_keras.search.shrink import apply_plan
+from hh_keras.search.searching import apply_plan
 from tests.surgery.test_invariants import assert_same, random_plan
 from tests.zoo import ZOO, example, randomize
 from tests.zoo_attention import Positions
