@@ -104,7 +104,10 @@ def shrunk(model, args, videos):
         weights="inherit", seed=0,
     ).model  # fmt: skip
     name = f"tracker_{args.share}"
+    small.save(args.workdir / f"{name}_inherited.keras")
     measure(f"{name}, not trained on", small, Settings(), videos)
+    if not args.epochs:
+        return
     recipe = replace(RECIPE, args.epochs, learning_rate=1e-4, frozen_statistics=True)
     train(small, data, recipe, workdir=args.workdir, name=name, task=task)
     small.save(args.workdir / f"{name}.keras")

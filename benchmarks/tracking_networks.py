@@ -6,9 +6,10 @@
     python benchmarks/tracking_networks.py --summary
 
 FOLDER holds crops around targets, see `hh_keras.tasks.tracking.data.crops`; every
-tenth sequence of it is held out, for the overlap of single pairs, and the package's
-twelve embedded sequences are followed from first frame to last; with --otb, those
-sequences are, too. `fresh`: networks begin anew, shrunk from twice the width.
+tenth sequence of it is held out, for the overlap of single pairs. 16 of these, moved
+and zoomed over a frame as in tracking_head.py, and the package's twelve embedded
+sequences are followed from first frame to last; with --otb, those sequences are, too.
+`fresh`: networks begin anew, shrunk from twice the width.
 `pretrained`: from --backbone, a `.keras` file with weights, channels are removed with
 compensation by pairs. Both at 0.95 and 0.5 of the original's MACs, three seeds, one
 protocol. One line of JSON per run; runs that have one are not made again, and a run
@@ -51,8 +52,7 @@ class Study:
 
 STUDIES = {
     "fresh": Study(
-        ("uniform", "random", "gradient", "balanced"), "fresh", 96, 20, 2000, 1e-3,
-        False,
+        ("uniform", "random", "balanced"), "fresh", 96, 8, 2000, 1e-3, False,
     ),
     "pretrained": Study(
         ("uniform", "random", "obs"), "inherit", 192, 2, 2000, 1e-4, True, "backbone"
@@ -117,15 +117,22 @@ def network(study, kind, share, seed, data, task, backbone):
     return found.model, original
 
 
-def followed(model, spec, limit):
-    """Scores of one pass over sequences."""
+def followed(model, args):
+    """Scores of one pass over each set of sequences."""
+    from tracking_head import sequences
+
     from hh_keras.tasks.tracking.data.sequences import open_videos
     from hh_keras.tasks.tracking.following.running import of_model
     from hh_keras.tasks.tracking.measuring import measures
     from hh_keras.tasks.tracking.measuring.evaluation import one_pass
 
-    each, _ = one_pass(of_model(model), open_videos(spec)[:limit])
-    return measures.mean(list(each.values())).numbers()
+    sets, scores = sequences(args.crops), {}
+    if args.otb:
+        sets["otb"] = open_videos(args.otb)
+    for name, videos in sets.items():
+        each, _ = one_pass(of_model(model), videos[: 1 if args.smoke else None])
+        scores[name] = measures.mean(list(each.values())).numbers()
+    return scores
 
 
 def execute(name, study, kind, share, seed, args):
@@ -151,13 +158,7 @@ def execute(name, study, kind, share, seed, args):
     )  # fmt: skip
     unwatched = dataclasses.replace(data, validation=None)
     train(model, unwatched, recipe, workdir=scratch, name="network", task=task)
-    limit = 1 if args.smoke else None
-    scores = {
-        "pairs": score_pairs(model, data.validation),
-        "embedded": followed(model, "embedded", limit),
-    }
-    if args.otb:
-        scores["otb"] = followed(model, args.otb, limit)
+    scores = {"pairs": score_pairs(model, data.validation), **followed(model, args)}
     shutil.rmtree(scratch, ignore_errors=True)
     cost, before = hh_keras.cost(model), hh_keras.cost(original)
     return {

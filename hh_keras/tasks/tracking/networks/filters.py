@@ -12,6 +12,7 @@ arXiv:1404.7584; Wang et al., DCFNet, arXiv:1704.04057, equations 2 to 6.
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from hh_keras.graph.rules import Effect, RuleCall, register_rule
@@ -56,6 +57,11 @@ class Spectrum(keras.Layer):
         return keras.KerasTensor(self.compute_output_shape(x.shape), "float32")
 
 
+def _over_channels(x):
+    """The sum over the last axis, kept: as a product, which TFLite does far faster."""
+    return ops.matmul(x, np.ones((x.shape[-1], 1), "float32"))
+
+
 @keras.saving.register_keras_serializable("hh_keras")
 class Fit(keras.Layer):
     """The filter of an exemplar, in frequencies, of its `Spectrum` and as large.
@@ -75,18 +81,16 @@ class Fit(keras.Layer):
         wanted = spectrum.bump(side, self.sigma)
         wanted = (wanted @ across.transpose(1, 2, 0)).transpose(1, 2, 0)  # h, k, p
         wanted = ops.convert_to_numpy(ops.einsum("hkp,gqhp->gkq", wanted, down))
-        self.real, self.imaginary = wanted[..., :1], wanted[..., 1:]
+        # Y X*, whose conjugate the filter is, of pairs (a, b) and of their flip (b, a).
+        real, imaginary = wanted[..., :1, None], wanted[..., 1:, None]
+        self.own, self.flipped = np.concatenate([real, -real], 2), imaginary
         self.built = True
 
     def call(self, x: Any) -> Any:
-        a, b = x[..., 0, :], x[..., 1, :]
-        # Y X*, whose conjugate the filter is.
-        real = self.real * a + self.imaginary * b
-        imaginary = self.imaginary * a - self.real * b
-        energies = ops.sum(ops.square(a) + ops.square(b), -1)
-        found = ops.stack([real, imaginary], -2)
+        found = x * self.own + ops.flip(x, -2) * self.flipped
+        energies = ops.sum(_over_channels(x * x), -2, keepdims=True)
         # By logarithms: in int8 an energy may be 0, which integers do not divide by.
-        return found * ops.exp(-ops.log(energies + self.ridge))[..., None, None]
+        return found * ops.exp(-ops.log(energies + self.ridge))
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         return shape
@@ -113,15 +117,18 @@ class Match(keras.Layer):
         self.size = size
 
     def build(self, shapes: list) -> None:
-        self.down, self.across = spectrum.backward(shapes[0][1], self.size)
+        down, self.across = spectrum.backward(shapes[0][1], self.size)
+        real, imaginary = down[..., :1], down[..., 1:]
+        # Of ac, bd, ad, bc, the real part is the first less the second, and so on.
+        self.down = np.concatenate([real, -real, imaginary, imaginary], -1)
         self.built = True
 
     def call(self, inputs: list) -> Any:
         x, found = inputs
-        a, b = x[..., 0, :], x[..., 1, :]
-        c, d = found[..., 0, :], found[..., 1, :]
-        real, imaginary = ops.sum(a * c - b * d, -1), ops.sum(a * d + b * c, -1)
-        answer = ops.stack([real, imaginary], -1)
+        products = [
+            _over_channels(x * each)[..., 0] for each in (found, ops.flip(found, -2))
+        ]
+        answer = ops.concatenate(products, -1)
         answer = ops.einsum("bgkq,ypgq->bykp", answer, self.down)
         return ops.einsum("bykp,xkp->byx", answer, self.across)[..., None]
 
