@@ -60,7 +60,7 @@ def test_a_share_of_the_sides_is_believed():
 
 def test_sides_that_are_not_believed_leave_sizes_to_be_tried():
     networks = Networks(0.4)
-    box = followed(networks, 2, sides_rate=0.0)
+    box = followed(networks, 2, sides_rate=0.0, scale_every=1)
     assert networks.tried == [3, 3]
     np.testing.assert_allclose(box, BOX)
 
