@@ -1,8 +1,8 @@
 """Does the hypothesis hold for trackers? Original, controls and LW-DNA, over seeds.
 
     python benchmarks/tracking_networks.py --crops=FOLDER --study=fresh
-    python benchmarks/tracking_networks.py --crops=FOLDER --study=pretrained \
-        --backbone=lite0.keras
+    python benchmarks/tracking_networks.py --crops=FOLDER --study=trained \
+        --tracker=runs/head/tracker.keras
     python benchmarks/tracking_networks.py --summary
 
 FOLDER holds crops around targets, see `hh_keras.tasks.tracking.data.crops`; every
@@ -10,10 +10,11 @@ tenth sequence of it is held out, for the overlap of single pairs. 16 of these, 
 and zoomed over a frame as in tracking_head.py, and the package's twelve embedded
 sequences are followed from first frame to last; with --otb, those sequences are, too.
 `fresh`: networks begin anew, shrunk from twice the width.
-`pretrained`: from --backbone, a `.keras` file with weights, channels are removed with
-compensation by pairs. Both at 0.95 and 0.5 of the original's MACs, three seeds, one
-protocol. One line of JSON per run; runs that have one are not made again, and a run
-that was killed goes on from its last checkpoint.
+`trained`: from --tracker, a `.keras` file with weights, channels are removed with
+compensation by pairs, other ones for each seed, and nothing is trained. Both at 0.95
+and 0.5 of the original's MACs, three seeds, one protocol. One line of JSON per run;
+runs that have one are not made again, and a run that was killed goes on from its last
+checkpoint.
 """
 
 import argparse
@@ -54,11 +55,11 @@ STUDIES = {
     "fresh": Study(
         ("uniform", "random", "balanced"), "fresh", 96, 8, 2000, 1e-3, False,
     ),
-    "pretrained": Study(
-        ("uniform", "random", "obs"), "inherit", 192, 2, 2000, 1e-4, True, "backbone"
+    "trained": Study(
+        ("uniform", "random", "obs"), "inherit", 192, 0, 2000, 0.0, True, "given"
     ),
 }  # fmt: skip
-_SMOKE = {"epochs": 1, "pairs": 8, "batch_size": 4}
+_SMOKE = {"pairs": 8, "batch_size": 4}
 
 
 def arguments():
@@ -66,7 +67,7 @@ def arguments():
     parser.add_argument("--study", choices=STUDIES, help="make its missing runs")
     parser.add_argument("--crops", help="a folder of crops to learn from")
     parser.add_argument("--otb", help="sequences to be followed besides")
-    parser.add_argument("--backbone", type=pathlib.Path, help="of --study=pretrained")
+    parser.add_argument("--tracker", type=pathlib.Path, help="of --study=trained")
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
     parser.add_argument("--summary", action="store_true", help="a table")
@@ -85,7 +86,7 @@ def key_of(name, study, kind, share, seed):
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def network(study, kind, share, seed, data, task, backbone):
+def network(study, kind, share, seed, data, task, given):
     """The tracker of a run, and the original."""
     import keras
     from study.variants import random_plan, space_of
@@ -96,10 +97,9 @@ def network(study, kind, share, seed, data, task, backbone):
 
     keras.utils.set_random_seed(seed)
     if study.weights == "inherit":
-        eyes = keras.models.load_model(backbone, compile=False)
+        original = keras.models.load_model(given, compile=False)
     else:
-        eyes = models.build(study.model, (study.side, study.side, 3), 10)
-    original = tracker(eyes)
+        original = tracker(models.build(study.model, (study.side, study.side, 3), 10))
     if kind == "original":
         return original, original
     limits = hh_keras.Budget(macs=share * hh_keras.cost(original).macs)
@@ -150,14 +150,15 @@ def execute(name, study, kind, share, seed, args):
         seed=seed, pairs_per_epoch=study.pairs,
         validation_pairs=8 if args.smoke else 320,
     )  # fmt: skip
-    model, original = network(study, kind, share, seed, data, task, args.backbone)
-    recipe = Recipe(
-        epochs=study.epochs, batch_size=study.batch_size, optimizer="adam",
-        learning_rate=study.learning_rate, weight_decay=1e-4, augment="track",
-        seed=seed, frozen_statistics=study.frozen_statistics,
-    )  # fmt: skip
-    unwatched = dataclasses.replace(data, validation=None)
-    train(model, unwatched, recipe, workdir=scratch, name="network", task=task)
+    model, original = network(study, kind, share, seed, data, task, args.tracker)
+    if study.epochs:
+        recipe = Recipe(
+            epochs=study.epochs, batch_size=study.batch_size, optimizer="adam",
+            learning_rate=study.learning_rate, weight_decay=1e-4, augment="track",
+            seed=seed, frozen_statistics=study.frozen_statistics,
+        )  # fmt: skip
+        unwatched = dataclasses.replace(data, validation=None)
+        train(model, unwatched, recipe, workdir=scratch, name="network", task=task)
     scores = {"pairs": score_pairs(model, data.validation), **followed(model, args)}
     shutil.rmtree(scratch, ignore_errors=True)
     cost, before = hh_keras.cost(model), hh_keras.cost(original)
@@ -180,9 +181,9 @@ def execute(name, study, kind, share, seed, args):
 def run_all(args):
     path, study = args.results / "runs.jsonl", STUDIES[args.study]
     if args.smoke:
-        study = dataclasses.replace(study, **_SMOKE)
-    if study.weights == "inherit" and not (args.backbone and args.backbone.exists()):
-        raise SystemExit(f"--study={args.study} needs --backbone=FILE.keras")
+        study = dataclasses.replace(study, **_SMOKE, epochs=min(1, study.epochs))
+    if study.weights == "inherit" and not (args.tracker and args.tracker.exists()):
+        raise SystemExit(f"--study={args.study} needs --tracker=FILE.keras")
     for kind, share, seed in runs(study, args.seeds):
         if key_of(args.study, study, kind, share, seed) in finished(path):
             continue
