@@ -10,3 +10,14 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+import pytest  # noqa: E402
+
+from tests import slow  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    listed = slow.listed()
+    for item in items:
+        if item.nodeid in listed:
+            item.add_marker(pytest.mark.slow)
