@@ -3,30 +3,13 @@
 import pathlib
 import re
 
-import h5py
 import numpy as np
+import peer_attention
 import torch
 import torch.nn.functional as F
 import torch_pruning
-import torchvision
+from peer_pixels import IMAGENET, network
 from torch import nn
-
-
-class Pixels(nn.Module):
-    """`(pixels - mean) / deviation`, for each colour or for all."""
-
-    def __init__(self, mean, deviation):
-        super().__init__()
-        for name, values in (("mean", mean), ("deviation", deviation)):
-            values = torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1)
-            self.register_buffer(name, values)
-
-    def forward(self, x):
-        return (x - self.mean) / self.deviation
-
-
-def network(pixels, *layers):
-    return nn.Sequential(Pixels(*pixels), *layers).eval()
 
 
 def unit(inputs, outputs, kernel=1, stride=1, groups=1, relu=True):
@@ -62,6 +45,8 @@ class Residual(nn.Module):
 
 
 def mobilenet_v2(folder):
+    import torchvision  # of use for this network alone
+
     model = torchvision.models.mobilenet_v2()
     model.load_state_dict(torch.load(find(folder, "mobilenet_v2-*.pth")))
     return network(((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)), model)
@@ -89,6 +74,8 @@ def efficientnet_lite0(folder):
 
 
 def mobilenet_v1_025(folder):
+    import h5py  # for this file alone
+
     widths = (8, 16, 32, 32, 64, 64, *[128] * 6, 256, 256)
     halved = (2, 4, 6, 12)
     layers = [unit(3, 8, 3, 2)]
@@ -193,9 +180,7 @@ def resnet(depth, folder):
     left = [n for n in missing if not n.endswith(("num_batches_tracked", "matrix"))]
     if left or unknown:
         raise SystemExit(f"resnet{depth}.npz: without {left}, unknown {unknown}.")
-    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    pixels = [[255 * n for n in values] for values in (mean, deviation)]
-    return network(pixels, model)
+    return network(IMAGENET, model)
 
 
 def with_tensors(layers, tensors):
@@ -217,6 +202,11 @@ def find(folder, pattern):
     return paths[0]
 
 
+def attending(build, seed):
+    """Of `trained_attention.py`."""
+    return lambda folder: build(find(folder, f"{build.__name__}_{seed}.npz"))
+
+
 NETWORKS = {
     "mobilenetv2": mobilenet_v2,
     "efficientnet_lite0": efficientnet_lite0,
@@ -224,21 +214,29 @@ NETWORKS = {
     "resnet20_cifar10": lambda folder: resnet(20, folder),
     "resnet56_cifar10": lambda folder: resnet(56, folder),
 }
+for seed in (0, 1):
+    for build in (peer_attention.vit, peer_attention.convnext):
+        NETWORKS[f"{build.__name__}_{seed}_cifar10"] = attending(build, seed)
 
 
 def cost(model, image_shape):
     """`(macs, params)` counted as `hh_keras.cost` does.
 
-    MACs of convolutions and dense layers for one image; all weights that are kept,
-    statistics of BatchNormalization too.
+    MACs of convolutions, dense layers and attention's products for one image; all
+    weights that are kept, statistics of BatchNormalization too.
     """
     macs = []
+
+    def products(layer, _, output):
+        macs.append(layer.products(output.shape[1]))
 
     def count(layer, _, output):
         macs.append(layer.weight[0].numel() * output[0].numel())
 
     layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     hooks = [layer.register_forward_hook(count) for layer in layers]
+    for layer in peer_attention.attentions(model):
+        hooks.append(layer.register_forward_hook(products))
     with torch.inference_mode():
         model(torch.zeros(1, *image_shape))
     for hook in hooks:
