@@ -203,8 +203,8 @@ def attentions(model):
     return [m for m in model.modules() if isinstance(m, Attention)]
 
 
-def hidden(model):
-    """What is not to be cut where hidden channels alone are: all other layers."""
+def others(model):
+    """All layers but those of hidden channels."""
     inside = [m[0] for m in model.modules() if isinstance(m, Perceptron)]
     layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     return [m for m in layers if not any(m is each for each in inside)]

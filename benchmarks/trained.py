@@ -8,15 +8,15 @@
 Photographs: `imagenet1k_samples/` (1,000, one a class, for calibration; labels are not
 looked at) and `imagenet_val1300/` with `labels.tsv` (1,300 others, by which nothing is
 chosen). For the networks of CIFAR-10, `cifar10/train/` (1,000 of its images calibrate)
-and `cifar10/val/` (all 10,000), and the weights that `trained_cifar.py` writes. Results
-go to `results/trained.jsonl`, a line for each network, method and share of the MACs;
-what is there is not run again. `results/trained.md` and `.png` are made of it. About
-two hours on two cores. `trained_peer.py` adds the lines of Torch-Pruning; the picture
-shows the best of its ways at each share.
+and `cifar10/val/` (all 10,000), and the weights that `trained_cifar.py` writes, of a
+ViT and a ConvNeXt `trained_attention.py` (their 1,000 images had been held out of the
+training). Results go to `results/trained.jsonl`, a line for each network, method and
+share of the MACs; what is there is not run again. `results/trained.md` and the pictures
+are made of it. About two hours on two cores. `trained_peer.py` adds the lines of
+Torch-Pruning; pictures show the best of its ways at each share.
 """
 
 import argparse
-import functools
 import json
 import os
 import pathlib
@@ -27,13 +27,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras  # noqa: E402
 import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
-import pretrained  # noqa: E402
-import trained_cifar  # noqa: E402
-from keras import layers as L  # noqa: E402
-from photographs import SIZE, cifar10, photographs  # noqa: E402
+import trained_attention  # noqa: E402
+from trained_networks import ATTENTION, NETWORKS  # noqa: E402
 
 import hh_keras  # noqa: E402
-from hh_keras import models  # noqa: E402
 from hh_keras.search.calibration import calibration_moments  # noqa: E402
 from hh_keras.surgery.compensation import put, solutions  # noqa: E402
 from hh_keras.surgery.following import follow  # noqa: E402
@@ -46,6 +43,7 @@ SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)
 BATCH = 16
 # `hh_keras.sweep` with round_to 1, and as it comes; the others are its parts.
 DEFAULT, ROUNDED = "hh_keras", "hh_keras, rounded"
+SWEEPS = {DEFAULT: {"round_to": 1}, ROUNDED: {"round_to": "auto"}}
 METHODS = {  # name: (criterion, compensated: for the original's inputs, or following)
     "obs, followed": ("obs", "follow"),
     "obs, compensated": ("obs", True),
@@ -54,111 +52,6 @@ METHODS = {  # name: (criterion, compensated: for the original's inputs, or foll
     "fisher": ("fisher", False),
     "balanced, compensated": ("balanced", True),
     "weight_norm": ("weight_norm", False),
-}
-
-
-def mobilenet_v2():
-    """MobileNetV2 as torchvision has it: padding on both sides, epsilon 1e-5."""
-
-    def unit(x, layer, name, pad, relu=True):
-        if pad:
-            x = L.ZeroPadding2D(1, name=f"{name}_pad")(x)
-        x = L.BatchNormalization(epsilon=1e-5, name=f"{name}_bn")(layer(x))
-        return L.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
-
-    def conv(n, k, s, name):
-        return L.Conv2D(n, k, s, use_bias=False, name=name)
-
-    image = keras.Input((SIZE, SIZE, 3))
-    mean, deviation = (123.675, 116.28, 103.53), np.array((58.395, 57.12, 57.375))
-    x = L.Normalization(mean=mean, variance=deviation**2, name="rescale")(image)
-    x = unit(x, conv(32, 3, 2, "conv1"), "conv1", True)
-    width, number = 32, 0
-    stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2))
-    stages += ((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-    for expand, channels, times, stride in stages:
-        for k in range(times):
-            number += 1
-            name, step, y = f"block{number}", stride if k == 0 else 1, x
-            if expand > 1:
-                first = conv(width * expand, 1, 1, f"{name}_expand")
-                y = unit(y, first, f"{name}_expand", False)
-            depthwise = L.DepthwiseConv2D(
-                3, step, use_bias=False, name=f"{name}_depthwise"
-            )
-            y = unit(y, depthwise, f"{name}_depthwise", True)
-            last = conv(channels, 1, 1, f"{name}_project")
-            y = unit(y, last, f"{name}_project", False, relu=False)
-            same = step == 1 and width == channels
-            x = L.Add(name=f"{name}_add")([x, y]) if same else y
-            width = channels
-    x = L.GlobalAveragePooling2D()(unit(x, conv(1280, 1, 1, "conv2"), "conv2", False))
-    return keras.Model(image, L.Dense(1000, name="logits")(x), name="mobilenetv2")
-
-
-def with_tensors(model, path):
-    """A model with the tensors of a .pth file, whose layers stand in the same order."""
-    named = pretrained.read_pth(path).items()
-    tensors = iter([v for k, v in named if "num_batches" not in k])
-    for layer in model.layers:
-        if not layer.weights or layer.name == "rescale":
-            continue
-        values = [next(tensors) for _ in layer.weights]
-        if isinstance(layer, L.DepthwiseConv2D):
-            values = [values[0].transpose(2, 3, 0, 1)]
-        elif isinstance(layer, L.Conv2D):
-            values = [values[0].transpose(2, 3, 1, 0)]
-        elif isinstance(layer, L.Dense):
-            values = [values[0].T, values[1]]
-        layer.set_weights(values)
-    if next(tensors, None) is not None:
-        raise SystemExit(f"{path} holds more weights than {model.name} has.")
-    return model
-
-
-def find(folder, pattern):
-    paths = sorted(pathlib.Path(folder).rglob(pattern))
-    if not paths:
-        raise SystemExit(f"--weights={folder}: no {pattern} there.")
-    return paths[0]
-
-
-def scaled(model):
-    """A network of -1 to 1 as one of pixels."""
-    image = keras.Input((SIZE, SIZE, 3))
-    return keras.Model(image, model(L.Rescaling(1 / 127.5, -1)(image)), name=model.name)
-
-
-@functools.cache
-def cifar(folder):
-    """The same of CIFAR-10."""
-    calibration, _ = cifar10(folder, "train", 1000)
-    return calibration, *cifar10(folder, "val")
-
-
-def resnet(depth):
-    return lambda folder: trained_cifar.load(
-        trained_cifar.resnet(depth), find(folder, f"resnet{depth}.npz")
-    )
-
-
-NETWORKS = {  # name: (model of a folder of weights, data of a folder of images)
-    "mobilenetv2": (
-        lambda folder: with_tensors(mobilenet_v2(), find(folder, "mobilenet_v2-*.pth")),
-        photographs,
-    ),
-    "efficientnet_lite0": (
-        lambda folder: pretrained.pretrained(find(folder, "efficientnet-lite0-*.pth")),
-        photographs,
-    ),
-    "mobilenetv1_025": (
-        lambda folder: scaled(
-            models.build(str(find(folder, "keras2_mobilenet_v1_0.25*.h5")))
-        ),
-        photographs,
-    ),
-    "resnet20_cifar10": (resnet(20), cifar),
-    "resnet56_cifar10": (resnet(56), cifar),
 }
 
 
@@ -181,13 +74,13 @@ def measure(name, model, data, done, write, methods, folder):
     wanted = answers(model, tests)
     if (name, "original", 1.0) not in done:
         write(row(name, "original", 1.0, full, wanted, wanted, labels, 0))
-    for method in (DEFAULT, ROUNDED):
-        if method in methods:
-            by_default(name, model, data, wanted, done, write, folder, method)
+    for method, settings in sweeps(name).items():
+        if method in (methods or sweeps(name)):
+            by_default(name, model, data, wanted, done, write, folder, method, settings)
     moments = scores = None
     kept_scores: dict = {}
     for method, (criterion, compensated) in METHODS.items():
-        for share in SHARES if method in methods else ():
+        for share in SHARES if method in (methods or METHODS) else ():
             if (name, method, share) in done:
                 continue
             started = time.perf_counter()
@@ -214,28 +107,45 @@ def measure(name, model, data, done, write, methods, folder):
             write(row(name, method, share, cost, found, wanted, labels, seconds, full))
 
 
-def by_default(name, model, data, wanted, done, write, folder, method):
+def by_default(name, model, data, wanted, done, write, folder, method, settings):
     """Rows of what a user gets; seconds are those of one of the sweep's shares."""
     calibration, tests, labels = data
     shares = [share for share in SHARES if (name, method, share) not in done]
     if not shares:
         return
     started, full = time.perf_counter(), hh_keras.cost(model)
-    sizes = hh_keras.sweep(
-        model,
-        shares=shares,
-        calibration=calibration,
-        min_keep=0.02,
-        round_to="auto" if method == ROUNDED else 1,
-    )
-    seconds = (time.perf_counter() - started) / len(shares)
+    sizes = as_far_as_possible(model, shares, calibration, settings)
+    seconds = (time.perf_counter() - started) / max(1, len(sizes))
     for share, each in zip(shares, sizes):
         found, cost = answers(each.model, tests), each.cost_after
         line = row(name, method, share, cost, found, wanted, labels, seconds, full)
         write(line | {"kept": each.kept.share, "kept_answers": each.kept.agreement})
-        if folder:
+        if folder and method in SWEEPS:
             kind = "-rounded" if method == ROUNDED else ""
             each.model.save(pathlib.Path(folder) / f"{name}{kind}-{share}.keras")
+
+
+def sweeps(name):
+    """Method → settings of `hh_keras.sweep`, of one network."""
+    alone = trained_attention.ALONE.get(name.split("_")[0], {})
+    any_count = SWEEPS[DEFAULT]
+    return SWEEPS | {f"{DEFAULT}, {k}": any_count | v for k, v in alone.items()}
+
+
+def as_far_as_possible(model, shares, calibration, settings):
+    """Smaller networks for as many of the shares as there are any for, large first."""
+    for count in range(len(shares), 0, -1):
+        try:
+            return hh_keras.sweep(
+                model,
+                shares=shares[:count],
+                calibration=calibration,
+                min_keep=0.02,
+                **settings,
+            )
+        except hh_keras.BudgetError:
+            continue
+    return []
 
 
 def score(model, channels, moments, criterion, calibration):
@@ -330,7 +240,7 @@ def main():
     parser.add_argument("--photos", required=True, help="the folder of these folders")
     parser.add_argument("--weights", required=True, help="a folder of weights files")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
-    parser.add_argument("--methods", nargs="*", default=[DEFAULT, ROUNDED, *METHODS])
+    parser.add_argument("--methods", nargs="*", help="all, if none are given")
     parser.add_argument("--models", help="a folder for the networks of 'hh_keras'")
     args = parser.parse_args()
     path = RESULTS / "trained.jsonl"
@@ -348,7 +258,9 @@ def main():
         keras.backend.clear_session()
     rows = rows_of(path)
     (RESULTS / "trained.md").write_text(table(rows) + "\n")
-    draw(rows, RESULTS / "trained.png")
+    attending = [r for r in rows if r["network"] in ATTENTION]
+    draw([r for r in rows if r not in attending], RESULTS / "trained.png")
+    draw(attending, RESULTS / "trained_attention.png")
 
 
 if __name__ == "__main__":

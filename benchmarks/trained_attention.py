@@ -106,6 +106,19 @@ def convnext(widths=(40, 80, 160), depths=(2, 2, 2), kernel=5):
 
 
 NETWORKS = {"vit": vit, "convnext": convnext}
+# What to leave alone, so that channels of one kind leave.
+ALONE = {
+    "vit": {
+        "heads alone": {"only": "*_attention", "freeze": "*_attention:*"},
+        "attention alone": {"only": "*_attention"},
+        "hidden alone": {"only": "*_hidden"},
+        "stream alone": {"only": "patches"},
+    },
+    "convnext": {
+        "hidden alone": {"only": "*_hidden"},
+        "streams alone": {"only": "stage?"},
+    },
+}
 RECIPES = {
     name: Recipe(
         epochs=epochs,

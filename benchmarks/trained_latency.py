@@ -4,7 +4,8 @@
 
 FOLDER holds what `trained.py --models=FOLDER` saved. Of each network the original and
 all sizes are timed in turns, float32, one thread; ratios to the original go to
-`results/trained_latency.jsonl`, beside the share of the MACs.
+`results/trained_latency.jsonl`, beside the share of the MACs, in the place of what is
+there of this network.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import pathlib
 
 import keras
 import trained
+from trained_networks import NETWORKS
 
 import hh_keras
 from hh_keras.latency.comparing import compare
@@ -22,9 +24,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", required=True, help="a folder of weights files")
     parser.add_argument("--models", required=True, help="a folder of .keras files")
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     args = parser.parse_args()
-    lines = []
-    for name, (build, _) in trained.NETWORKS.items():
+    path = trained.RESULTS / "trained_latency.jsonl"
+    rows = trained.rows_of(path)
+    for name in args.networks:
+        build, _ = NETWORKS[name]
         paths = {
             share: pathlib.Path(args.models) / f"{name}-{share}.keras"
             for share in trained.SHARES
@@ -36,6 +41,7 @@ def main():
         models += [keras.models.load_model(path) for path in paths.values()]
         milliseconds, ratios = compare(models)
         macs = [hh_keras.cost(model).macs for model in models]
+        rows = [row for row in rows if row["network"] != name]
         for k, share in enumerate((1.0, *paths)):
             line = {
                 "network": name,
@@ -45,8 +51,8 @@ def main():
                 "ratio": round(float(ratios[k]), 3),
             }
             print(line, flush=True)
-            lines.append(json.dumps(line) + "\n")
-    (trained.RESULTS / "trained_latency.jsonl").write_text("".join(lines))
+            rows.append(line)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 if __name__ == "__main__":

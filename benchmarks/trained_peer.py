@@ -8,7 +8,8 @@
 An environment of its own, as nothing of this project is used. Rows are appended to
 `results/trained.jsonl`, of which `trained.py` makes table and picture; what is there
 is not run again. `--recover=10` then trains, as `peer_recovery.py` has it, the best of
-each network at 0.7x for ten minutes of two cores: 1,200 processor seconds.
+each network at each of `--shares` for ten minutes of two cores: 1,200 processor
+seconds, on the images that `trained_recovery.py` learns from.
 
 Importances and pruner are used as the README of Torch-Pruning has them: groups, L2
 norms, or gradients of the calibration images, the classifier's outputs ignored; ranked
@@ -17,6 +18,8 @@ share of each layer ("uniform"). The channel ratio is searched until the MACs ar
 most, and closest to, the share; they are counted as `hh_keras.cost` does. "iterative"
 goes from share to share in steps of 5 % of the MACs and takes new gradients at each.
 Labels of photographs are the network's own answers, those of CIFAR-10 the true ones.
+Of attention, the numbers of all heads alike leave, or, "heads", whole heads in their
+place, as in its example for ViTs. "hidden alone" leaves all else as it is.
 
 What is done in the peer's favour: `accumulate_grad` of GroupHessianImportance 1.6.1
 keeps only the last image's squares (it looks parameters up by their names), so they
@@ -33,18 +36,20 @@ import time
 import warnings
 
 import numpy as np
+import peer_attention
 import torch
 import torch.nn.functional as F
 import torch_pruning
 from peer_networks import NETWORKS, Shortcut, ShortcutPruner, cost
 from peer_recovery import recovered
-from photographs import SIZE, calibration_paths, cifar10, photographs, square
+from photographs import calibration_paths, cifar10, photographs, square
 from torch import nn
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 PEER, CORES = "Torch-Pruning", 2
-SHARES, TRIED, RECOVERED = (0.9, 0.8, 0.7, 0.6, 0.5), 0.8, 0.7
+SHARES, TRIED = (0.9, 0.8, 0.7, 0.6, 0.5), 0.8
 STEP, SPARE = 0.05, 0.001  # of the original's MACs
+PADDED = 4  # pixels on each side of a small image, of which pieces are cut
 IMAGES, STEP_IMAGES = 512, 128  # for gradients, and for those of each step
 METHODS = {  # name: (importance, ranking, steps)
     "L2": ("L2", "global", False),
@@ -62,6 +67,16 @@ METHODS = {  # name: (importance, ranking, steps)
     "Hessian, isomorphic, iterative": ("Hessian", "isomorphic", True),
     "Taylor, isomorphic, iterative": ("Taylor", "isomorphic", True),
 }
+ATTENTION = {  # further ones of networks with attention
+    f"{name}, heads": (*method, "heads")
+    for name, method in METHODS.items()
+    if method[1] != "uniform"
+}
+ALONE = {  # where only hidden channels leave
+    f"{name}, hidden alone": (*METHODS[name], "hidden")
+    for name in ("Taylor", "Taylor, isomorphic", "Hessian, isomorphic")
+}
+EVERY = METHODS | ATTENTION | ALONE
 IMPORTANCES = {
     "L2": lambda: torch_pruning.importance.GroupMagnitudeImportance(p=2),
     "Taylor": torch_pruning.importance.GroupTaylorImportance,
@@ -99,30 +114,41 @@ def gradients(model, images, labels):
     return {"Taylor": sums, "Hessian": squares}
 
 
-def cut(model, importance, found, ranking, ratio, image_shape):
+def cut(model, method, found, ratio, image_shape):
     """A copy of a model without a share of its channels."""
+    importance, ranking, _, *kind = method
     small = copy.deepcopy(model)
     for name, parameter in small.named_parameters():
         if importance in found:
             parameter.grad = found[importance][name].clone()
-    heads = [m for m in small.modules() if isinstance(m, nn.Linear)]
-    torch_pruning.pruner.BasePruner(
+    ignored = [m for m in small.modules() if isinstance(m, nn.Linear)][-1:]
+    if kind == ["hidden"]:
+        ignored = peer_attention.others(small)
+    attentions = peer_attention.attentions(small)
+    pruner = torch_pruning.pruner.BasePruner(
         small,
         torch.zeros(1, *image_shape),
         IMPORTANCES[importance](),
         global_pruning=ranking != "uniform",
         isomorphic=ranking == "isomorphic",
         pruning_ratio=ratio,
-        ignored_layers=heads,
+        ignored_layers=ignored,
         customized_pruners={Shortcut: ShortcutPruner()},
         in_channel_groups={},  # the defaults are shared, and keep every model alive
         out_channel_groups={},
-    ).step()
+        num_heads={m.qkv: m.heads for m in attentions},
+        prune_num_heads=kind == ["heads"],
+        prune_head_dims=kind != ["heads"],
+        head_pruning_ratio=ratio if kind == ["heads"] else 0.0,
+    )
+    pruner.step()
+    for attention in attentions:  # 0 where all were to go, which it does not do
+        attention.heads = pruner.num_heads[attention.qkv] or attention.heads
     small.zero_grad()
     return small
 
 
-def fitted(model, importance, found, ranking, macs, image_shape):
+def fitted(model, method, found, macs, image_shape):
     """The cut whose MACs are at most, and closest to, a limit.
 
     Bisection and interpolation in turns, as MACs are nearly linear in the ratio.
@@ -133,7 +159,7 @@ def fitted(model, importance, found, ranking, macs, image_shape):
     for k in range(24):
         part = (most - macs + spare / 2) / (most - least) if k % 2 == 0 else 0.5
         ratio = low + (high - low) * min(max(part, 0.02), 0.98)
-        small = cut(model, importance, found, ranking, ratio, image_shape)
+        small = cut(model, method, found, ratio, image_shape)
         count = cost(small, image_shape)[0]
         if count > macs:
             low, most = ratio, count
@@ -146,10 +172,18 @@ def fitted(model, importance, found, ranking, macs, image_shape):
     return best
 
 
+def methods_of(model):
+    attends = peer_attention.attentions(model)
+    return [*METHODS, *(ATTENTION if attends else ()), *(() if norms(model) else ALONE)]
+
+
+def norms(model):
+    return [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
 def estimated(model, images, batch):
     """The model with statistics of BatchNormalization of these images alone."""
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
+    for norm in norms(model):
         norm.reset_running_stats()
         norm.momentum = None  # the mean of all batches
     model.train()
@@ -161,7 +195,7 @@ def estimated(model, images, batch):
 
 def cuts(model, method, again, data, shares):
     """Yields `(share, smaller model)`, large first; `again` estimates statistics."""
-    importance, ranking, steps = method
+    importance, _, steps, *_ = method
     small, share = model, 1.0
     for wanted in shares:
         if not steps:
@@ -170,7 +204,7 @@ def cuts(model, method, again, data, shares):
             share = round(share - STEP, 2)
             found = {} if importance == "L2" else data.gradients(small, steps)
             limit = share * data.full[0]
-            small = fitted(small, importance, found, ranking, limit, data.shape)
+            small = fitted(small, method, found, limit, data.shape)
             if again:
                 small = estimated(small, data.calibration, 100)
         yield wanted, small
@@ -230,7 +264,7 @@ def measure(name, model, data, path, methods):
         title, known = rows(method, again)
         left = [s for s in shares if s not in {r["share"] for r in known}]
         started = time.perf_counter()
-        for share, small in cuts(model, METHODS[method], again, data, left):
+        for share, small in cuts(model, EVERY[method], again, data, left):
             seconds = round(time.perf_counter() - started, 1)
             head = {"network": name, "method": title, "share": share}
             write(path, head | data.row(small) | {"seconds": seconds})
@@ -241,27 +275,41 @@ def measure(name, model, data, path, methods):
 
     for method in methods:
         run(method, False)
+    if not norms(model):
+        return  # "BN" would be the same again
+    for method in methods:
         run(method, True, (TRIED,))
     for importance in IMPORTANCES:
-        own = [m for m in methods if METHODS[m][0] == importance]
+        own = [m for m in methods if EVERY[m][0] == importance]
         if own:
             run(max(own, key=top1), True)
 
 
-def recover(name, model, data, squares, minutes, path):
+def recover(name, model, data, squares, minutes, share, path):
     """Trains the peer that is best at a share, and writes a row."""
     rows = [r for r in rows_of(path, name) if r["method"].startswith(PEER)]
-    rows = [r for r in rows if r["share"] == RECOVERED and "minutes" not in r["method"]]
+    rows = [r for r in rows if r["share"] == share and "minutes" not in r["method"]]
     best = max(rows, key=lambda r: r["top1"])["method"]
     title = f"{best}, {minutes:g} minutes"
-    if title in {r["method"] for r in rows_of(path, name)}:
+    if (title, share) in {(r["method"], r["share"]) for r in rows_of(path, name)}:
         return
-    method = METHODS[best.removeprefix(f"{PEER} ").removesuffix(", BN")]
-    ((_, small),) = cuts(model, method, best.endswith(", BN"), data, (RECOVERED,))
+    method = EVERY[best.removeprefix(f"{PEER} ").removesuffix(", BN")]
+    ((_, small),) = cuts(model, method, best.endswith(", BN"), data, (share,))
     seconds = 60 * CORES * minutes
-    small = recovered(small, model, tensor(squares), SIZE, seconds)
-    head = {"network": name, "method": title, "share": RECOVERED}
+    small = recovered(small, model, squares, data.shape[-1], seconds)
+    head = {"network": name, "method": title, "share": share}
     write(path, head | data.row(small) | {"seconds": seconds / CORES})
+
+
+def squares_of(name, folder):
+    """Images to learn from, uint8 `(images, 3, height, width)`, larger than pieces."""
+    if "cifar10" in name:
+        images, _ = cifar10(folder, "train")
+        edges = ((0, 0), (PADDED, PADDED), (PADDED, PADDED), (0, 0))
+        images = np.pad(images, edges, "reflect")
+    else:
+        images = np.stack([square(p) for p in calibration_paths(folder)])
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 def rows_of(path, network):
@@ -280,21 +328,23 @@ def main():
     parser.add_argument("--photos", required=True, help="the folder of all images")
     parser.add_argument("--weights", required=True, help="a folder of weights files")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
-    parser.add_argument("--methods", nargs="*", default=list(METHODS))
-    parser.add_argument("--recover", type=float, help="minutes of training, at 0.7x")
+    parser.add_argument("--methods", nargs="*", help="all, if none are given")
+    parser.add_argument("--recover", type=float, help="minutes of training")
+    parser.add_argument("--shares", nargs="*", type=float, default=(0.7,))
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", "Unwrapped parameters")  # its guess is right
     path = RESULTS / "trained.jsonl"
     for name in args.networks:
         model = NETWORKS[name](args.weights)
         data = data_of(name, model, args.photos)
         original = float((data.wanted == data.test_labels).mean())
         print(name, *data.full, f"top-1 {original:.4f}", flush=True)
-        measure(name, model, data, path, args.methods)
-        if args.recover and "cifar10" not in name:
-            squares = np.stack([square(p) for p in calibration_paths(args.photos)])
-            recover(name, model, data, squares, args.recover, path)
+        measure(name, model, data, path, args.methods or methods_of(model))
+        for share in args.shares if args.recover else ():
+            squares = squares_of(name, args.photos)
+            recover(name, model, data, squares, args.recover, share, path)
 
 
 if __name__ == "__main__":
