@@ -192,8 +192,7 @@ class _Summand:
         if pairs is None or any(x.shape[self.axis] != size for x, _ in pairs):
             return None
         d = streams.difference(pairs, self.keep, self.axis)
-        d = lattice(d) if len(d.shape) > 2 else d
-        d = d * tf.cast(self.share, d.dtype)
+        d = lattice(d) * tf.cast(self.share, d.dtype)
         return tf.reshape(d, (-1, len(self.columns)))
 
 

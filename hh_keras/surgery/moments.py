@@ -208,7 +208,7 @@ def rows_read(reader: Reader, op: Any, x: Any, rows: int) -> Any:
     if reader.window:
         x = windows(op, x)
     else:
-        x = tf.reshape(lattice(x) if len(x.shape) > 2 else x, (-1, rows))
+        x = tf.reshape(lattice(x), (-1, rows))
     return tf.concat([x, tf.ones_like(x[:, :1])], 1)
 
 

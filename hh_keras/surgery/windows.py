@@ -60,6 +60,8 @@ def windows(op: Any, x: Any) -> Any:
 
 def lattice(y: Any) -> Any:
     """Of a map with channels last, the positions that `windows` takes of it."""
+    if len(y.shape) < 3:  # vectors, such as pooling leaves
+        return y
     step = _step(_sizes(y))
     return y[(slice(None), *[slice(None, None, step)] * (len(y.shape) - 2))]
 

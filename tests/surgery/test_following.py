@@ -171,6 +171,25 @@ def test_depthwise_kernels_get_gains_and_offsets(bias):
     assert_same(model(data[0]), small(data[0]), 1e-4)
 
 
+@pytest.mark.parametrize("norm", [L.LayerNormalization, L.GroupNormalization])
+def test_what_normalises_vectors_gets_gains_and_offsets(norm):
+    """As behind the pooling of a ConvNeXt: there are no positions."""
+    i = keras.Input((6, 6, 3))
+    x = L.GlobalAveragePooling2D()(L.Conv2D(6, 1, activation="relu")(i))
+    groups = {"groups": 1} if norm is L.GroupNormalization else {}
+    x = norm(name="norm", **groups)(x)
+    model = randomize(keras.Model(i, L.Dense(2)(x)))
+    small = keras.models.clone_model(model)
+    small.set_weights(model.get_weights())
+    layer = small.get_layer("norm")
+    layer.gamma.assign(np.asarray(layer.gamma) * [0.6, 0.7, 0.8, 0.9, 1.5, 1.9])
+    layer.beta.assign(np.asarray(layer.beta) + 3)
+    channels, data = hh.trace(model), batches(model)
+    collect(model, readers(channels), data)
+    follow(model, small, channels, np.ones(channels.size, bool), {}, data)
+    assert_same(model(data[0]), small(data[0]), 1e-4)
+
+
 def test_gains_that_do_not_hold_are_left():
     rng = np.random.default_rng(0)
     y, z = (tf.constant(rng.normal(size=(2, 3, 4)).astype("float32")) for _ in "yz")
