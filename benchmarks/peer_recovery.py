@@ -42,7 +42,7 @@ def recovered(small, original, squares, side, seconds):
         same = (found.argmax(1) == wanted.argmax(1)).float().mean()
         value = divergence(found, wanted).item()
         print(f"{way}: loss {value:.3f}, agreement {same:.3f}", flush=True)
-        return value
+        return value if math.isfinite(value) else math.inf
 
     normed = any(isinstance(m, nn.BatchNorm2d) for m in small.modules())
     ways = SGD if normed else SGD + ADAM
