@@ -259,8 +259,10 @@ def main():
     rows = rows_of(path)
     (RESULTS / "trained.md").write_text(table(rows) + "\n")
     attending = [r for r in rows if r["network"] in ATTENTION]
-    draw([r for r in rows if r not in attending], RESULTS / "trained.png")
-    draw(attending, RESULTS / "trained_attention.png")
+    others = [r for r in rows if r["network"] not in ATTENTION]
+    for drawn, name in ((others, "trained.png"), (attending, "trained_attention.png")):
+        if drawn:
+            draw(drawn, RESULTS / name)
 
 
 if __name__ == "__main__":
