@@ -6,8 +6,8 @@ Trains on nine tenths of `cifar10/train/<class>/*.jpg` and writes `vit_0.npz` (n
 and axes of Keras), which `trained.py` and `trained_peer.py` read. The last tenth
 follows the training; of the test images nothing is looked at. Started again, it goes on
 where it was. Both are as large as an hour of two busy cores teaches something: a ViT of
-width 192 (2.7 M parameters) takes three times as long for each image, and would have
-seen each three times only.
+width 192 (2.7 M parameters) takes nearly three times as long for each image, and would
+not have seen each four times.
 """
 
 import argparse
