@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from hh_keras.errors import ModelError
 from hh_keras.export.encoded import check_decodable, decode_batch
-from hh_keras.export.signatures import Signature, wanted_shape
+from hh_keras.export.signatures import Signature, labels_for, wanted_shape
 from hh_keras.graph.heads import from_logits
 
 NAME = "classify_bytes"
@@ -54,12 +53,7 @@ def classify_bytes(
     shape = wanted_shape(model, image_shape)
     check_decodable(shape, view)
     units = model.outputs[0].shape[-1]
-    names = [str(name) for name in (range(units) if labels is None else labels)]
-    if len(names) != units:
-        raise ModelError(
-            f"{model.name!r} has {units} outputs, but there are {len(names)} labels. "
-            "Give one label per output."
-        )
+    names = labels_for(labels, units, model.name)
     logits = from_logits(model)
     most = min(units, MOST_CLASSES)
 
@@ -71,7 +65,7 @@ def classify_bytes(
         shares, places = tf.math.top_k(shares, most)
         good = (errors == "")[:, None]
         return {
-            "classes": tf.where(good, tf.gather(tf.constant(names), places), ""),
+            "classes": tf.where(good, tf.gather(names, places), ""),
             "probabilities": tf.where(good, shares, 0.0),
             "error": errors,
         }

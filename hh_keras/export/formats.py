@@ -1,6 +1,7 @@
 """Writing the files that are deployed, and proof that they say what the model says."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hh_keras.export.lite import tflite
 from hh_keras.export.parity import parity
 from hh_keras.export.serving import saved_model
 from hh_keras.export.sidecar import About
+from hh_keras.export.signatures import takes_labels
 
 TOLERANCE = 1e-4  # of an exact file's outputs, as a share of their spread
 EXACT = ("saved_model", "float32")  # every run has them, and they say what Keras says
@@ -27,7 +29,7 @@ def _saved_model(model, path, kind, image_shape, labels, view, encoded, _):
         path.parents[1],
         path.parent.name,
         version=int(path.name),
-        labels=labels,
+        labels=None if callable(encoded) else labels,
         view=view,
         image_shape=image_shape,
         encoded=encoded,
@@ -98,6 +100,15 @@ def write(
     make(model, path, kind, image_shape, labels, view, encoded, settings)
 
 
+def named(
+    encoded: Callable | str | None, class_names: Sequence[str]
+) -> Callable | str | None:
+    """A task's own `encoded`, told the names of its classes if it takes `labels`."""
+    if not callable(encoded) or not takes_labels(encoded):
+        return encoded
+    return functools.partial(encoded, labels=tuple(class_names))
+
+
 def labels_of(model: keras.Model, class_names: Sequence[str]) -> Sequence[str] | None:
     """The class names if the model has one output for each, otherwise None."""
     shapes = [tuple(tensor.shape[1:]) for tensor in model.outputs]
@@ -134,6 +145,7 @@ def write_exact(
         HHError: an exported file computes something else than the model.
     """
     found, shape = {}, example_shape(images)
+    encoded = named(encoded, class_names)
     for kind, path in paths(folder, name, EXACT).items():
         labels = labels_of(model, class_names)
         write(model, path, kind, shape, labels, view, encoded, about=about)

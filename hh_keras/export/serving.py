@@ -22,6 +22,7 @@ from hh_keras.export.signatures import (
     is_image_classifier,
     output_names,
     serving_default,
+    takes_labels,
 )
 
 NAMES = "assets.extra/names.json"
@@ -64,7 +65,8 @@ def saved_model(
             a model that takes any size.
         encoded: the signature for encoded images: "auto" is `classify_bytes` for image
             classifiers and none for other models; None is none; or a function
-            `(model, image_shape)` that returns a `hh_keras.export.Signature`.
+            `(model, image_shape)` that returns a `hh_keras.export.Signature`. One that
+            also has an argument `labels` is given them.
         warm_up: whether to write warm-up requests, which needs tensorflow-serving-api.
             None writes them if it is installed and warns if not.
 
@@ -142,7 +144,14 @@ def _replace(path, make):
 def _encoded(model, image_shape, labels, view, encoded):
     """The signature for encoded images, a list of one or none."""
     if callable(encoded):
-        return [encoded(model, image_shape)]
+        if labels is None:
+            return [encoded(model, image_shape)]
+        if not takes_labels(encoded):
+            raise ModelError(
+                f"{model.name!r} is exported with labels, but `encoded` takes none. "
+                "Leave labels out, or write encoded(model, image_shape, labels=None)."
+            )
+        return [encoded(model, image_shape, labels=labels)]
     if encoded == "auto" and is_image_classifier(model):
         return [classify_bytes(model, image_shape, labels, view)]
     if labels is not None:

@@ -14,7 +14,8 @@ from hh_keras.export.quiet import quiet
 
 FORMAT, VERSION = "hh_keras.tflite", 1
 _PIXELS = {"range": [0, 255]}
-_WHOLE = "bilinear, antialiased, whole image"
+WHOLE = "bilinear, antialiased, whole image"
+"""How a picture comes to the size of a network that sees all of it squashed."""
 _ORDERS = {1: "grey", 3: "RGB"}
 
 
@@ -208,7 +209,7 @@ def _image(detail, name, about, tiles):
     *height_width, channels = map(int, detail["shape"][1:])
     order = _ORDERS.get(channels) if len(height_width) == 2 else None
     if about is None:
-        images = {name: None if tiles else _WHOLE} if order else {}
+        images = {name: None if tiles else WHOLE} if order else {}
     else:
         images = about.images
     if name not in images:

@@ -1,7 +1,8 @@
 """A signature: one way to call a served model."""
 
 import dataclasses
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -84,6 +85,31 @@ def serving_default(model: keras.Model, image_shape: tuple | None = None) -> Sig
         for spec, shape in zip(inputs, shapes, strict=True)
     }
     return Signature(DEFAULT, inputs, call, (example,))
+
+
+def takes_labels(encoded: Callable) -> bool:
+    """Whether a function that makes a signature has an argument for class names."""
+    return "labels" in inspect.signature(encoded).parameters
+
+
+def labels_for(labels: Sequence[str] | None, classes: int, name: str) -> tf.Tensor:
+    """Names of a model's classes as a signature tells them, strings `(classes,)`.
+
+    Args:
+        labels: in the order of the outputs; None numbers them from "0".
+        classes: how many the model knows.
+        name: the model's.
+
+    Raises:
+        ModelError: there are more or fewer labels than classes.
+    """
+    names = [str(each) for each in (range(classes) if labels is None else labels)]
+    if len(names) != classes:
+        raise ModelError(
+            f"{name!r} has {classes} outputs, but there are {len(names)} labels. "
+            "Give one label per output."
+        )
+    return tf.constant(names)
 
 
 def is_image_classifier(model: keras.Model) -> bool:

@@ -52,7 +52,8 @@ class Task:
         preview: `preview(model, dataset, count)` returns a list of rows of uint8
             images, name → `(height, width, channels)`, to look at.
         encoded: what `hh_keras.export.saved_model` takes as `encoded`: "auto", None, or
-            `encoded(model, image_shape)` that returns a `Signature`.
+            `encoded(model, image_shape)` that returns a `Signature`; one that has an
+            argument `labels` gets the data's class names.
         distills: values of `Recipe.distill` that make sense.
         choices: names of the outputs that are choices among classes, for kd; None are
             those that end in softmax, and the output of a network with one.

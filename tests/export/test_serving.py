@@ -15,6 +15,7 @@ from hh_keras import export
 from hh_keras.data.decoding import decode_cuts
 from hh_keras.data.views import cuts_of
 from hh_keras.errors import ModelError, WorkdirError
+from hh_keras.export import formats
 from hh_keras.export.encoded import decode_batch
 from tests.export import pictures
 
@@ -289,6 +290,20 @@ def test_another_task_brings_its_own_signature(tmp_path):
     found = run(image_bytes=tf.constant([content]))["png_bytes"][0].numpy()
     wanted = 255 - pixels(content, (8, 8, 3))
     np.testing.assert_array_equal(pixels(found, (8, 8, 3)), wanted)
+    with pytest.raises(ModelError, match="`encoded` takes none"):
+        export.saved_model(model, tmp_path, encoded=restore_bytes, labels=["a"])
+
+
+def test_a_signature_of_ones_own_is_told_the_class_names():
+    def told(model, image_shape, labels=None):
+        return labels
+
+    def untold(model, image_shape):
+        return "nothing"
+
+    assert formats.named(told, ["a", "b"])(None, None) == ("a", "b")
+    assert formats.named(untold, ["a", "b"])(None, None) == "nothing"
+    assert formats.named("auto", ["a", "b"]) == "auto"
 
 
 @pytest.fixture(scope="module")

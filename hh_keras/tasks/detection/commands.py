@@ -6,17 +6,24 @@ import math
 import pathlib
 from collections.abc import Callable, Mapping
 
+import keras
 from absl.flags import FlagValues
 
 from hh_keras import export as exporting
-from hh_keras.data import ImageData
+from hh_keras.data import ImageData, first_images
 from hh_keras.errors import ModelError
 from hh_keras.models import is_keras_file, sources
 from hh_keras.report import Picture
-from hh_keras.tasks.application import Application, Evaluation
+from hh_keras.tasks.application import Application, Evaluation, Part
 from hh_keras.tasks.detection import data as boxes
 from hh_keras.tasks.detection.evaluation import check_measuring
-from hh_keras.tasks.detection.files import WORDS, file_checks, file_scores, runner
+from hh_keras.tasks.detection.files import (
+    WORDS,
+    about,
+    file_checks,
+    file_scores,
+    runner,
+)
 from hh_keras.tasks.detection.objects import open_objects
 from hh_keras.tasks.detection.preview import (
     FINDING,
@@ -46,6 +53,7 @@ def application(args: FlagValues) -> Application:
         plain(task, boxes.load),
         evaluate_file=_evaluate_file,
         files=functools.partial(file_checks, task),
+        deployed=_deployed,
         words=WORDS,
         say=_say,
         pictures=_pictures,
@@ -95,6 +103,16 @@ def _evaluate_file(args: FlagValues, build: Callable) -> Evaluation:
         for name, ap50 in each.items()
     )
     return Evaluation(scores, data.num_validation, facts, pictures, listed)
+
+
+def _deployed(
+    models: Mapping[str, keras.Model], data: ImageData, args: FlagValues
+) -> dict[str, dict[str, Part]]:
+    images = first_images(data.validation, args.check_images)
+    return {
+        name: {"": Part(model, images, about(model, data))}
+        for name, model in models.items()
+    }
 
 
 def _say(scores: Mapping[str, float]) -> str:

@@ -10,8 +10,9 @@ from absl.flags import FlagValues
 
 from hh_keras import export as exporting
 from hh_keras.data import ImageData, first_images
-from hh_keras.errors import ModelError
-from hh_keras.export import formats
+from hh_keras.errors import DataError, ModelError
+from hh_keras.export import About, formats
+from hh_keras.export.sidecar import WHOLE
 from hh_keras.tasks.application import FileChecks, FileWords
 from hh_keras.tasks.detection.evaluation import average_precision, detect
 from hh_keras.tasks.detection.signature import with_detections
@@ -36,6 +37,12 @@ WORDS = FileWords(
 )
 
 
+def about(model: keras.Model, data: ImageData) -> About:
+    """What the `.json` beside a `.tflite` file says."""
+    images = {model.inputs[0].name: WHOLE}
+    return About(images, {"classes": list(data.class_names)})
+
+
 def file_checks(
     task: Task, network: keras.Model, data: ImageData, args: FlagValues
 ) -> FileChecks:
@@ -45,7 +52,9 @@ def file_checks(
         "representative": first_images(data.search, args.representative_images),
         "integer_io": args.integer_io,
         "batch": args.tflite_batch,
+        "about": about(network, data),
     }
+    encoded = formats.named(task.encoded, data.class_names)
 
     def expected() -> dict:
         outputs = [exporting.predict(network, images)]
@@ -59,9 +68,7 @@ def file_checks(
                 "above."
             )
         shape = images.shape[1:]
-        formats.write(
-            network, path, kind, shape, None, encoded=task.encoded, **settings
-        )
+        formats.write(network, path, kind, shape, None, encoded=encoded, **settings)
         if kind in ("float32", "float16", "dynamic"):
             beside = path.with_name(path.name.replace(".", f"{BOXES}.", 1))
             formats.write(
@@ -89,9 +96,20 @@ def file_scores(path: pathlib.Path | str, data: ImageData) -> dict:
 
     Returns:
         See `hh_keras.tasks.detection.evaluation.average_precision`.
+
+    Raises:
+        DataError: it knows more or fewer classes than the data have.
+        ModelError: see `runner`.
     """
     run = runner(path)
     rows, found, classes = detect(run, data.image_shape[:2], data.validation)
+    names = data.class_names
+    if classes != len(names):
+        raise DataError(
+            f"{path} knows {classes} classes, but --dataset={data.name} has "
+            f"{len(names)} ({', '.join(names[:20])}): choose the data set that it was "
+            "trained on."
+        )
     return average_precision(rows, found, classes)
 
 

@@ -62,7 +62,7 @@ def file_checks(
     images = tiles.cut(data.validation, size, args.check_images)
     settings = {
         "labels": None,
-        "encoded": task.encoded,
+        "encoded": formats.named(task.encoded, data.class_names),
         "representative": tiles.patched(data.search, size, args.representative_images),
         "integer_io": args.integer_io,
         "batch": args.tflite_batch,

@@ -74,8 +74,11 @@ def test_a_server_answers_files_with_boxes(finished):
     clear = np.asarray(scores[0]) > np.asarray(scores[0])[10] + 1e-5
     shares = np.clip(np.asarray(boxes[0]) / [96, 64, 96, 64], 0, 1)
     np.testing.assert_allclose(answer["boxes"][0][clear], shares[clear], atol=1e-4)
-    np.testing.assert_array_equal(answer["classes"][0][clear], kinds[0][clear])
+    names = np.array([b"blue", b"red"], object)[np.asarray(kinds[0])]
+    np.testing.assert_array_equal(answer["classes"][0].numpy()[clear], names[clear])
     assert answer["error"].numpy()[1] and not answer["scores"][1].numpy().any()
+    assert set(answer["classes"][1].numpy()) == {b""}
+    assert result(finished, "lw_dna.json")["classes"] == ["blue", "red"]
 
 
 def test_export_and_evaluate(finished, tmp_path, capsys):
@@ -91,6 +94,21 @@ def test_export_and_evaluate(finished, tmp_path, capsys):
     facts = result(tmp_path / "scores", "evaluation.json")
     assert 0 <= facts["ap50"] <= 1 and set(facts["ap50 of classes"]) == {"blue", "red"}
     assert (tmp_path / "scores" / "detections.png").exists()
+    told = result(tmp_path / "out", "lw_dna_boxes.float16.json")
+    names = [output["keras_name"] for output in told["output"]]
+    assert names == ["boxes", "classes", "scores"] and told["classes"] == [
+        "blue",
+        "red",
+    ]
+    red = boxed.coco(tmp_path / "red", change=only_red)
+    flags = ["--task=detect", f"--model={path}", f"--dataset={red}"]
+    assert evaluate.entry(flags) == 2
+    assert "knows 2 classes" in capsys.readouterr().err
+
+
+def only_red(content, part):
+    rows = content["annotations"]
+    content["annotations"] = [x for x in rows if x["category_id"] == 6]
 
 
 def test_boxes_are_sorted_out_by_plain_operations(tmp_path):

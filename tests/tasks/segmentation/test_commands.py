@@ -114,6 +114,10 @@ def test_a_server_gives_masks(finished):
     wanted = np.asarray(model(padded[None]))[0, :, :41].argmax(-1)
     found = tf.io.decode_png(answer["png"][0]).numpy()[..., 0]
     assert (found == wanted).mean() > 0.999 and b"GIF" in answer["error"].numpy()[1]
+    names = answer["classes"].numpy()
+    assert names.shape == (2, 6) and (names[0] == names[1]).all()
+    beside = result(finished, "lw_dna.json")["classes"]
+    assert [name.decode() for name in names[0]] == beside and beside[2] == "trousers"
 
 
 def test_a_run_is_exported_with_its_data(finished, capsys):
