@@ -10,6 +10,8 @@ from typing import Any
 
 from absl import flags
 
+from hh_keras.errors import HHError
+
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
@@ -56,6 +58,8 @@ class Checked(flags.ArgumentParser):
 class Choice(flags.ArgumentParser):
     """One of a few names; others get the nearest."""
 
+    others = ""  # what else there is, for the message
+
     def __init__(self, names: Sequence[str]) -> None:
         self.names, self.syntactic_help = names, "|".join(names)
 
@@ -64,7 +68,7 @@ class Choice(flags.ArgumentParser):
             return argument
         near = difflib.get_close_matches(argument, self.names, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"choose one of {', '.join(self.names)}.{hint}")
+        raise ValueError(f"choose one of {', '.join(self.names)}{self.others}.{hint}")
 
 
 class Choices(Choice):
@@ -127,15 +131,22 @@ SWITCH = flags.BooleanParser()
 
 
 def set_defaults(args: flags.FlagValues, values: Mapping[str, Any]) -> None:
-    """Sets the flags of parsed `args` that were not given; None leaves them alone."""
+    """Sets the flags of parsed `args` that were not given; None leaves them alone.
+
+    Raises:
+        HHError: a flag does not take its value.
+    """
     for name, value in values.items():
         if name not in args or args[name].present or value is None:
             continue
         flag = args[name]
-        if isinstance(value, (tuple, list)) and isinstance(value[0], str):
-            flag.value = [flag.parser.parse(each) for each in value]
-        else:
-            flag.value = flag.parser.parse(value)
+        try:
+            if isinstance(value, (tuple, list)) and isinstance(value[0], str):
+                flag.value = [flag.parser.parse(each) for each in value]
+            else:
+                flag.value = flag.parser.parse(value)
+        except (ValueError, TypeError) as error:
+            raise HHError(f"the default {value!r} of --{name}: {error}") from error
 
 
 def named(group: Iterable[Flag], name: str) -> Flag:

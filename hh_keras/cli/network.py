@@ -170,10 +170,12 @@ def _insisted(args, model, wanted):
     """The shape that a user's own model takes, if it takes as many images as wanted."""
     inputs = _inputs(args, model)
     if len(inputs) != len(_each(wanted)):
-        count = len(_each(wanted)) if several(wanted) else "exactly one"
+        names = ", ".join(tensor.name for tensor in inputs)
+        given = len(_each(wanted))
         raise ModelError(
-            f"--model={args.model} has {len(inputs)} inputs; a model with {count} "
-            "is needed, for images."
+            f"--model={args.model} has {len(inputs)} inputs ({names}), but the data "
+            f"have {given}: give it as many, such as by a task of your own, "
+            "--task=module:TASK (docs/own-task.md)."
         )
     found = []
     for tensor, each in zip(inputs, _each(wanted)):

@@ -86,6 +86,7 @@ def guarded(main: Callable, args: flags.FlagValues) -> int:
     except Exception as error:
         if args.debug:
             traceback.print_exc()
+        error = _told_by_data(error)
         if _is_expected(error):
             return _fail(error, status=75 if type(error).__name__ == "Stopped" else 2)
         hint = "" if args.debug else " (not expected; --debug shows where)"
@@ -127,6 +128,15 @@ def _import(names):
 
         for name in names:
             import_module(name, f"--import={name}")
+
+
+def _told_by_data(error):
+    """What stopped a data pipeline, of an error that TensorFlow raised for it."""
+    if "tensorflow" not in sys.modules:  # its import is what failed
+        return error
+    from hh_keras.data import as_data_error
+
+    return as_data_error(error) or error
 
 
 def _is_expected(error):

@@ -22,6 +22,7 @@ from absl.flags import FlagValues
 
 from hh_keras import files
 from hh_keras.errors import WorkdirError
+from hh_keras.models import sources
 
 __all__ = [
     "Run",
@@ -73,10 +74,24 @@ def configuration(program: str, args: FlagValues) -> dict:
         if name in _NOT_PART_OF_A_RUN:
             continue
         config[name] = value
-        if isinstance(value, str) and os.path.isfile(value):
-            # Another file of the same name is another run.
-            config[f"{name}_sha256"] = files.digest(pathlib.Path(value))
+        # Another file of the same name is another run.
+        behind = list(filter(None, map(_file_behind, _texts(value))))
+        if behind:
+            digests = [files.digest(path) for path in behind]
+            config[f"{name}_sha256"] = digests[0] if len(behind) == 1 else digests
     return json.loads(json.dumps(config, default=str))
+
+
+def _texts(value):
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [each for each in values if isinstance(each, str)]
+
+
+def _file_behind(text):
+    """The file that a flag's text names: by its path, or as `module:NAME`."""
+    if os.path.isfile(text):
+        return pathlib.Path(text)
+    return sources.file_of(text)
 
 
 def open_run(

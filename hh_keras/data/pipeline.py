@@ -41,7 +41,12 @@ def left_out(skipped: dict[str, str], on_bad_image: str) -> Callable:
         skipped: gets the place and the reason.
         on_bad_image: "skip" warns, once per image, the first ten times; "fail" raises
             a `DataError`.
+
+    Raises:
+        DataError: `on_bad_image` is something else.
     """
+    if on_bad_image not in ("skip", "fail"):
+        raise DataError(f"on_bad_image '{on_bad_image}' is neither skip nor fail.")
 
     def note(place, error):
         told = unreadable(place, error)
@@ -279,7 +284,8 @@ def as_data_error(error: Exception) -> DataError | None:
     """Finds out whether bad data are what stopped a pipeline.
 
     Large sets are decoded while a network trains, so TensorFlow reports a damaged
-    image, in its own many lines. This finds the one that names the file.
+    image, in its own many lines. This finds the one that names the file, or what a
+    function of a user's raised.
 
     Args:
         error: what `fit`, or a loop over batches, raised.
@@ -303,4 +309,12 @@ def as_data_error(error: Exception) -> DataError | None:
         return DataError(
             f"a file of the data set is damaged ({text}). Prepare the data set again."
         )
+    if _TRACEBACK in error.message:  # a Python function of a user's, within tf.data
+        shown = error.message.partition(_TRACEBACK)[2]
+        raised = re.findall(r"^([A-Za-z_][\w.]*: \S[^\n]*)$", shown, re.MULTILINE)
+        if raised:
+            return DataError(f"reading the data failed with {raised[-1]}")
     return None
+
+
+_TRACEBACK = "Traceback (most recent call last)"

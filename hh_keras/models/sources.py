@@ -1,7 +1,8 @@
 """A user's own network: a function that builds it, or a file."""
 
-import importlib
+import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -131,8 +132,7 @@ def import_module(name: str, culprit: str) -> Any:
     Raises:
         ModelError: no such module, or any error inside it.
     """
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
+    _search_here()
     try:
         return importlib.import_module(name)
     except Exception as error:  # importing runs a user's code
@@ -145,6 +145,24 @@ def import_module(name: str, culprit: str) -> Any:
             f"{culprit}: cannot import {name} ({type(error).__name__}: {error})."
             + what * absent
         ) from error
+
+
+def file_of(spec: str) -> Path | None:
+    """The file of the module of `module:NAME`; None if it is no such text or module."""
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", spec):
+        return None
+    _search_here()
+    try:
+        found = importlib.util.find_spec(spec.partition(":")[0])
+    except Exception:  # a package around it runs a user's code; who imports it tells
+        return None
+    return Path(found.origin) if found and found.has_location else None
+
+
+def _search_here():
+    """Has modules of the current directory found, after everything installed."""
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def _import(spec):

@@ -71,6 +71,8 @@ def is_own(task: str) -> bool:
 class Name(Choice):
     """Reads --task: one of the package's, or "module:TASK"."""
 
+    others = ", or your own, MODULE:TASK"
+
     def __init__(self) -> None:
         super().__init__(names())
         self.syntactic_help += "|MODULE:TASK"

@@ -1,6 +1,7 @@
 """Training a network by a recipe."""
 
 import dataclasses
+import difflib
 import functools
 import sys
 import types
@@ -293,6 +294,8 @@ def compiled(
         judge = Judge(
             network, task.measures, task.metrics, task.weighted_metrics, labels
         )
+        if "validation" in (specs or {}):
+            _check_goal(task, [*names, *judge.names_of_results])
         trainee.learn(
             learnt, losses, names, judge, recipe.frozen_statistics, task.labelled
         )
@@ -304,6 +307,16 @@ def compiled(
         # Slots are made when they are first needed; checkpoints need them now.
         trainee.optimizer.build(trainee.trainable_variables)
     return trainee
+
+
+def _check_goal(task, known):
+    if task.goal.key not in known:
+        near = difflib.get_close_matches(task.goal.key, known, 1, 0.4)
+        raise HHError(
+            f"task {task.name!r}: its goal is {task.goal.key!r}, but no loss, measure "
+            f"or metric is called so; there are {', '.join(known)}."
+            + (f" Did you mean {near[0]!r}?" if near else "")
+        )
 
 
 def _specs(data):

@@ -5,11 +5,12 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend import compute_output_spec
 from keras.src.trainers.compile_utils import CompileMetrics
 
 from hh_keras.errors import HHError
 from hh_keras.graph.heads import known_outputs, output_names, structured
-from hh_keras.training.losses import flat_by_name, weight_of
+from hh_keras.training.losses import by_output, flat_by_name, weight_of
 
 
 class Judge:
@@ -24,6 +25,9 @@ class Judge:
         metrics, weighted_metrics: what `model.compile` takes; the latter see sample
             weights.
         labels: structure of `tf.TensorSpec`.
+
+    Attributes:
+        names_of_results: what `judge` returns, by name.
 
     Raises:
         HHError: metrics that do not fit the outputs, or give several numbers.
@@ -41,6 +45,7 @@ class Judge:
         self.names = output_names(model)
         self.means = [keras.metrics.Mean(name=name) for name in measures]
         self.compiled = None
+        self.names_of_results = list(measures)
         if metrics or weighted_metrics:
             self.compiled = self._built(metrics, weighted_metrics, labels)
 
@@ -86,6 +91,10 @@ class Judge:
         return structured(self.model, [by_name.get(name) for name in self.names])
 
     def _built(self, metrics, weighted_metrics, labels):
+        for each in (metrics, weighted_metrics):
+            if isinstance(each, Mapping):
+                keys = list(dict.fromkeys(name.split("/")[0] for name in self.names))
+                by_output("metrics", dict.fromkeys(each), keys)
         compiled = CompileMetrics(
             _fresh(metrics), _fresh(weighted_metrics), output_names=self.names
         )
@@ -94,10 +103,13 @@ class Judge:
             for spec in map(self._labels(labels).get, self.names)
         ]
         try:
-            compiled.build(
+            batch = (
                 structured(self.model, tensors),
                 structured(self.model, known_outputs(self.model)),
             )
+            compiled.build(*batch)
+            # Some make their variables when they first see a batch.
+            compute_output_spec(compiled.update_state, *batch)
             results = compiled.result()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
@@ -111,6 +123,7 @@ class Judge:
                     f"metric {name!r} gives {tuple(value.shape)} numbers, a history "
                     "has room for one: take their mean, such as average='macro'."
                 )
+        self.names_of_results += results
         return compiled
 
 

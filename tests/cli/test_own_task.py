@@ -28,6 +28,29 @@ def place(tmp_path, monkeypatch):
     sys.modules.pop(MODULE, None)
 
 
+SPOILT = """
+import dataclasses
+from hh_keras import goal
+
+KINDS = 3
+MISTYPED = dataclasses.replace(TASK, defaults={"epoch": 1})
+NEGATIVE = dataclasses.replace(TASK, defaults={"epochs": -1})
+NO_GOAL = dataclasses.replace(TASK, goal=goal.number("acuracy"))
+
+
+class Broken(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        if index:
+            raise OSError("file 17 is broken")
+        labels = {"kind": np.zeros(2), "light": np.zeros((2, 1))}
+        return np.zeros((2, 12, 12, 1), "float32"), labels
+
+
+UNREADABLE = dataclasses.replace(TASK, data=lambda: (Broken(), Broken()))
+"""
 SMALL = ("--batch_size=64", "--limit=128")
 SEARCH = ("--search_batches=1", "--width_mult=1", "--macs=0.6x")
 
@@ -48,6 +71,17 @@ def test_it_is_searched_trained_and_evaluated(place):
     trained = f"--model={place}/runs/train/model.keras"
     done = run("evaluate", task, trained, *SMALL)
     assert f"loss {results['loss']:.4g} on 64" in done.stdout, done.stderr
+
+
+def test_another_content_of_the_file_is_another_run(place):
+    flags = [f"--task={MODULE}:TASK", "--workdir=runs/search", "--freeze=kind"]
+    flags += ["--criterion=weight_norm", *SMALL, *SEARCH]
+    assert run("shrink", *flags).returncode == 0
+    with open(place / f"{MODULE}.py", "a") as file:
+        file.write("# another loss\n")
+    done = run("shrink", *flags)
+    assert done.returncode == 2 and "belongs to another run" in done.stderr
+    assert "task_sha256" in done.stderr
 
 
 @pytest.mark.slow
@@ -71,14 +105,27 @@ def test_it_goes_the_whole_way(place):
         ([f"--task={MODULE}:TAKS"], "has no 'TAKS'.*TASK"),
         (["--task=no_such_module:TASK"], "cannot import no_such_module"),
         ([f"--task={MODULE}:KINDS"], "it must be a hh_keras.training.Task"),
-        (["--task=clasify"], "Did you mean classify"),
+        (["--task=clasify"], "MODULE:TASK. Did you mean classify"),
+        (
+            [f"--task={MODULE}:MISTYPED"],
+            "'epoch', which is no flag. Did you mean epochs",
+        ),
+        ([f"--task={MODULE}:NEGATIVE"], "the default -1 of --epochs"),
+        ([f"--task={MODULE}:NO_GOAL"], "goal is 'acuracy', but no.*kind_accuracy"),
+        ([f"--task={MODULE}:UNREADABLE"], "failed with OSError: file 17 is broken"),
+        (
+            [f"--task={MODULE}:TASK", "--model=tests.siamese:siamese"],
+            "2 inputs .*have 1",
+        ),
         ([f"--task={MODULE}:TASK", "--dataset=photos/"], "take no such argument"),
         ([f"--task={MODULE}:TASK", "--label_smoothing=0.1"], "label_smoothing"),
     ],
 )
 def test_tasks_that_are_none(place, flags, message):
     with open(place / f"{MODULE}.py", "a") as file:
-        file.write("\nKINDS = 3\n")
+        file.write(SPOILT)
+    if not any(flag.startswith("--model") for flag in flags):
+        flags = [*flags, f"--model={MODULE}:build"]
     done = run("train", *flags, "--workdir=runs/none")
     assert done.returncode == 2
     assert re.search(message, done.stderr), done.stderr

@@ -118,6 +118,18 @@ def test_a_file_that_vanishes_during_training_is_named(folder, streamed):
     assert "dog/1.png" in text and "No such file" in text
 
 
+def test_what_a_function_of_the_data_raises_is_told():
+    def read(index):
+        raise OSError(f"file {index} is broken")
+
+    data = tf.data.Dataset.range(17, 19)
+    data = data.map(lambda index: tf.numpy_function(read, [index], tf.float32))
+    with pytest.raises(tf.errors.OpError) as caught:
+        list(data)
+    told = "reading the data failed with OSError: file 17 is broken"
+    assert str(as_data_error(caught.value)) == told
+
+
 def test_other_errors_are_not_blamed_on_the_data():
     assert as_data_error(ValueError("DataError: no")) is None
     with pytest.raises(tf.errors.OpError) as caught:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hh_keras.errors import HHError, ModelError
+from hh_keras.goal import number
 from hh_keras.tasks import from_compiled
 from hh_keras.training import Recipe, Task, recover, strategy, train
 from hh_keras.training.losses import losses
@@ -207,12 +208,28 @@ def test_keras_own_batches():
             {"loss": LOSSES, "metrics": {"kind": [keras.metrics.F1Score()]}},
             "metric",
         ),
+        (
+            {"loss": LOSSES, "metrics": {"knid": ["accuracy"]}},
+            "metrics: the model has no output 'knid'.*Did you mean 'kind'",
+        ),
+        (
+            {"loss": LOSSES, "goal": number("light_mea"), "metrics": {"light": "mae"}},
+            "goal is 'light_mea', but no .*Did you mean 'light_mae'",
+        ),
     ],
 )
 def test_losses_that_do_not_fit(settings, message):
     with pytest.raises(HHError, match=message) as caught:
         train(two_answers(), batches(), AS_FIT, task=Task(**settings))
     assert "\n" not in str(caught.value)
+
+
+def test_metrics_that_learn_their_size_from_a_batch():
+    """AUC of several labels makes its variables when it first sees some."""
+    several = keras.metrics.AUC(multi_label=True, name="auc")
+    judged = task(metrics={"light": [several]}, goal=number("light_auc"))
+    row = train(two_answers(), batches(), AS_FIT, task=judged).history[-1]
+    assert 0 <= row["val_light_auc"] <= 1
 
 
 def test_labels_that_do_not_fit():

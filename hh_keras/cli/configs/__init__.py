@@ -9,9 +9,10 @@ import importlib
 
 from absl.flags import FlagValues
 
-from hh_keras.cli import recovery
+from hh_keras.cli import flags, recovery
 from hh_keras.errors import HHError
-from hh_keras.flag import given, set_defaults
+from hh_keras.flag import Flag, given, set_defaults
+from hh_keras.models.suggestions import did_you_mean
 from hh_keras.tasks import registry
 from hh_keras.training import Recipe
 
@@ -40,6 +41,22 @@ class Config:
     search_batches: int = 8
 
 
+def _check_defaults(args):
+    """A default that no command has a flag for is a mistyped one."""
+    if "task" not in args:
+        return
+    groups = [x if isinstance(x, tuple) else (x,) for x in vars(flags).values()]
+    known = [flag.name for x in groups for flag in x if isinstance(flag, Flag)]
+    known += [flag.name for flag in flags.workdir_flags(None)] + ["model"]
+    for name in registry.application(args).task.defaults:
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise HHError(
+                f"--task={args.task}: its defaults are of {name!r}, which is no flag."
+                + near
+            )
+
+
 SMOKE = {
     "dataset": "embedded",
     "limit": 8,
@@ -57,6 +74,7 @@ _SMALL = 64  # pixels of an image in a smoke test, at most
 def complete(args: FlagValues) -> None:
     """Sets the flags that were not given to what --task, --config and --smoke say."""
     registry.prepare(args)
+    _check_defaults(args)
     if args.config:
         config = importlib.import_module(f"{__name__}.{args.config}").CONFIG
         if given(args, "task", config.task) != config.task:
