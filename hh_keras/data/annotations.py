@@ -24,6 +24,7 @@ from hh_keras.errors import DataError
 
 PARTS = ("train", "val", "test")
 _MISSING = "there is no such file"
+_ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,9 +81,13 @@ def _of_json(root: Path, path: Path, skipped: dict[str, str]) -> Iterable[Annota
         content = json.loads(path.read_bytes())
         names = {each["id"]: str(each["name"]) for each in content["categories"]}
         rows: dict = {each["id"]: [] for each in content["images"]}
-        for each in content["annotations"]:
-            crowd, name = bool(each.get("iscrowd")), names[each["category_id"]]
-            rows[each["image_id"]].append((_corners(each.get("bbox")), name, crowd))
+        for place, each in enumerate(content["annotations"]):
+            name, own = names.get(each["category_id"]), rows.get(each["image_id"])
+            if name is None or own is None:
+                what = "class" if name is None else "image"
+                skipped[f"{path}#{place}"] = f"there is no such {what} in the file"
+                continue
+            own.append((_corners(each.get("bbox")), name, bool(each.get("iscrowd"))))
         files = [(e["id"], str(e["file_name"]), _sides(e)) for e in content["images"]]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(
@@ -92,7 +97,8 @@ def _of_json(root: Path, path: Path, skipped: dict[str, str]) -> Iterable[Annota
     folders = [root, root / "images"]
     folders += [each / path.stem.rpartition("_")[2] for each in folders]
     for number, name, size in files:
-        yield from _image(folders, name, rows[number], size, skipped)
+        paths = [folder / name for folder in folders]
+        yield from _image(paths, name, rows[number], size, skipped)
 
 
 def _sides(image: Mapping) -> tuple[int, int] | None:
@@ -102,19 +108,19 @@ def _sides(image: Mapping) -> tuple[int, int] | None:
 
 def _corners(box):
     """Corners of left, top, width, height; where they are no numbers, NaN."""
-    if not (isinstance(box, list) and len(box) == 4):
+    try:
+        left, top, width, height = map(float, box)
+    except (ValueError, TypeError):
         return [float("nan")] * 4
-    left, top, width, height = map(float, box)
     return [left, top, left + width, top + height]
 
 
-def _image(folders, name, rows, size, skipped):
-    """The image of a file in the first folder that has it, a list of one or none."""
-    paths = [folder / name for folder in folders if (folder / name).is_file()]
-    if not paths:
+def _image(paths, name, rows, size, skipped):
+    """The image in the first of these files that is there, a list of one or none."""
+    path = next((str(path) for path in paths if path.is_file()), None)
+    if path is None:
         skipped[name] = _MISSING
         return []
-    path = str(paths[0])
     return [annotated(path, functools.partial(read_file, path.encode()), rows, size)]
 
 
@@ -145,7 +151,7 @@ def open_voc(root: Path, skipped: dict[str, str]) -> Found:
     for part in PARTS[1:]:
         listed = root / "ImageSets" / "Main" / f"{part}.txt"
         if listed.is_file():
-            lines = listed.read_text().splitlines()
+            lines = listed.read_text("utf-8-sig", "replace").splitlines()
             parts |= {line.split()[0]: part for line in lines if line.strip()}
     found: Found = {}
     for path in sorted((root / "Annotations").glob("**/*.xml")):
@@ -155,7 +161,9 @@ def open_voc(root: Path, skipped: dict[str, str]) -> Found:
             skipped[str(path)] = f"it holds no boxes as VOC has them ({error})"
             continue
         folder = root / "JPEGImages" / path.parent.relative_to(root / "Annotations")
-        images = _image([folder], name, rows, size, skipped)
+        # The name that labelling tools note is often another than the file's.
+        stems = [folder / f"{path.stem}{ending}" for ending in _ENDINGS]
+        images = _image([folder / name, *stems], name, rows, size, skipped)
         found.setdefault(parts.get(path.stem, "train"), []).extend(images)
     return found
 

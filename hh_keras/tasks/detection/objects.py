@@ -64,13 +64,11 @@ def open_objects(
     parts, how = _parted(open_boxes(root, skipped), held_out)
     cut: collections.Counter = collections.Counter()
     train, measured = ([_usable(each, skipped, cut) for each in part] for part in parts)
-    names = class_names or tuple(sorted({n for each in train for n in each.names}))
+    names = class_names or tuple(sorted(_clear_names(train)))
     if not names:
-        left = ""
-        if skipped:
-            place, reason = next(iter(skipped.items()))
-            left = f": {len(skipped):,} are of no use, the first is {place}: {reason}"
-        raise DataError(f"data set '{spec}' holds not one box to learn from{left}.")
+        raise DataError(
+            f"data set '{spec}' holds not one box to learn from{_why(train, skipped)}."
+        )
     if not measured:
         raise DataError(
             f"data set '{spec}' holds one image only; it needs one to learn from and "
@@ -80,8 +78,13 @@ def open_objects(
     _tell(skipped)
     text = f"{_told(train)} to learn from, {_told(measured)} to measure on ({how})"
     if cut["boxes"]:
-        text += f"; {cut['boxes']:,} boxes reached past their images and were cut"
-    missing = sorted(set(names) - {name for each in measured for name in each.names})
+        text += f"; boxes that reached past their images and were cut: {cut['boxes']:,}"
+    missing = sorted(set(names) - _clear_names(measured))
+    if len(missing) == len(names):
+        raise DataError(
+            f"data set '{spec}' holds not one box to measure on"
+            f"{_why(measured, skipped)}."
+        )
     if missing:
         warnings.warn(
             f"{', '.join(missing)}: not a box to measure on, in '{spec}'; the average "
@@ -96,6 +99,21 @@ def open_objects(
         {"source": str(spec), "text": text},
         skipped,
     )
+
+
+def _clear_names(images):
+    """Classes of the boxes that are not of crowds."""
+    pairs = ((name, crowd) for x in images for name, crowd in zip(x.names, x.crowd))
+    return {name for name, crowd in pairs if not crowd}
+
+
+def _why(images, skipped):
+    if any(len(each.names) for each in images):
+        return ": all are of crowds, or difficult"
+    if not skipped:
+        return ""
+    place, reason = next(iter(skipped.items()))
+    return f": {len(skipped):,} are of no use, the first is {place}: {reason}"
 
 
 def _parted(found: Found, held_out: str) -> tuple[tuple[list, list], str]:
@@ -113,7 +131,10 @@ def _usable(
     image: Annotated, skipped: dict[str, str], cut: collections.Counter
 ) -> Annotated:
     """The image with the boxes that are of use, cut to it."""
-    reasons = [_unusable(box, image.size) for box in image.corners]
+    reasons = [
+        _unusable(box, image.size) if name else "its class has no name"
+        for box, name in zip(image.corners, image.names)
+    ]
     skipped |= {f"{image.place}#{k}": why for k, why in enumerate(reasons) if why}
     kept = _only(image, np.array([not why for why in reasons], bool))
     if image.size is None or not len(kept.corners):
@@ -139,6 +160,11 @@ def _unusable(box: np.ndarray, size: tuple[int, int] | None) -> str:
     left, top, right, low = box
     if right <= left or low <= top:
         return f"its box is empty, {right - left:g}x{low - top:g} pixels"
+    if max(right - left, low - top) < 1:
+        return (
+            f"its box is {right - left:.2g}x{low - top:.2g} pixels, less than one "
+            "(boxes are in pixels, not in shares of the image)"
+        )
     if right <= 0 or low <= 0 or (size and (left >= size[1] or top >= size[0])):
         return "its box lies outside of the image"
     return ""

@@ -43,6 +43,12 @@ def spoil(content, part):
     third["bbox"] = "none"
     fourth["bbox"] = [50, 10, 40, 20]  # reaches past the right side
     fifth["image_id"] = 1
+    content["annotations"] += [
+        {**fifth, "category_id": 77},
+        {**fifth, "image_id": 88},
+        {**fifth, "bbox": ["a", 1, 2, 3]},
+        {**fifth, "bbox": [0.1, 0.2, 0.3, 0.3]},
+    ]
     content["images"].append({"id": 99, "file_name": "lost.png"})
 
 
@@ -57,13 +63,48 @@ def test_bad_boxes_are_named_and_left_out(tmp_path):
         "train0.png#1": "its box lies outside of the image",
         "train1.png#0": "its box is not four numbers",
         "class 'green'": "no box to learn it from; its box is left out",
+        "instances_train.json#12": "there is no such class in the file",
+        "instances_train.json#13": "there is no such image in the file",
+        "train1.png#3": "its box is not four numbers",
+        "train1.png#4": "its box is 0.3x0.3 pixels, less than one (boxes are in "
+        "pixels, not in shares of the image)",
     }
-    assert len([x for x in told if "is left out" in str(x.message)]) == 5
+    assert len([x for x in told if "is left out" in str(x.message)]) == 9
     text = found.description["text"]
-    assert "(1 without any)" in text and "1 boxes reached past" in text
+    assert "(1 without any)" in text and text.endswith("and were cut: 1")
     cut = next(x for x in found.train if x.place.endswith("train1.png"))
     assert cut.corners[0].tolist() == [50, 10, 64, 30]
     assert not next(x for x in found.train if x.place.endswith("train0.png")).names
+
+
+def test_voc_files_that_note_other_names(tmp_path):
+    """As labelling tools leave them: another name, an unnamed class, a BOM."""
+    root = boxed.voc(tmp_path)
+    for path in (root / "Annotations").iterdir():
+        path.write_text(path.read_text().replace("<filename>", "<filename>C:"))
+    path = root / "Annotations/01.xml"
+    path.write_text(path.read_text().replace("blue", "").replace("red", ""))
+    (root / "ImageSets/Main").mkdir(parents=True)
+    (root / "ImageSets/Main/val.txt").write_text("03\n04\n", "utf-8-sig")
+    with pytest.warns(UserWarning, match="01.png#. is left out: its class has no name"):
+        found = open_objects(str(root))
+    assert [len(part) for part in (found.train, found.validation)] == [9, 2]
+    assert found.class_names == ("blue", "red") and len(found.skipped) == 2
+
+
+def crowded(content, part):
+    for each in content["annotations"]:
+        each["iscrowd"] = 1
+
+
+def not_measured(content, part):
+    if part == "val":
+        content["annotations"].clear()
+
+
+def shares(content, part):
+    for each in content["annotations"]:
+        each["bbox"] = [n / 64 for n in each["bbox"]]
 
 
 def test_a_class_that_is_not_measured_is_named(tmp_path):
@@ -81,6 +122,9 @@ def test_a_class_that_is_not_measured_is_named(tmp_path):
     [
         (lambda content, part: content.pop("categories"), "as COCO has them"),
         (lambda content, part: content["annotations"].clear(), "not one box to learn"),
+        (crowded, "not one box to learn from: all are of crowds"),
+        (not_measured, "not one box to measure on"),
+        (shares, "not in shares of the image"),
     ],
 )
 def test_sets_without_boxes_are_refused(tmp_path, change, message):
