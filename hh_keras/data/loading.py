@@ -138,8 +138,6 @@ def load(
     view = view or ("center" if augment == "imagenet" else "resize")
     if view not in VIEWS:
         raise DataError(f"view '{view}' is none of {', '.join(VIEWS)}.")
-    if on_bad_image not in ("skip", "fail"):
-        raise DataError(f"on_bad_image '{on_bad_image}' is neither skip nor fail.")
     if limit is not None and limit < 1:
         raise DataError(f"limit={limit}: use at least 1, or None for all examples.")
     if image_shape is not None:

@@ -3,6 +3,7 @@
 Every batch is a function of a seed and of its number, see `hh_keras.data.seeded`.
 """
 
+import atexit
 import dataclasses
 import functools
 import math
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from hh_keras.data.pipeline import answer, ready
+from hh_keras.data import ImageData
+from hh_keras.data.pipeline import answer, end_decoding, ready
 from hh_keras.data.seeded import anew, called, numbered, own_seed
 from hh_keras.errors import DataError
 
@@ -21,25 +23,39 @@ SEARCH, VALIDATION = -1, -2
 
 
 def check_patches(
-    counts: Mapping[str, Any], channels: Any, augment: str, known: Sequence[str]
+    side: Any,
+    multiple: Any,
+    counts: Mapping[str, Any],
+    channels: Any,
+    augment: str,
+    known: Sequence[str],
 ) -> None:
     """Checks what patches are asked for.
 
     Args:
-        counts: names of arguments to values that must be whole numbers from 1 on.
+        side: of the patches.
+        multiple: what the sides of a network's images must be multiples of.
+        counts: names of further arguments that must be whole numbers from 1 on, or
+            None.
         channels: of the patches.
         augment: one of `known`.
 
     Raises:
         DataError: one of them is not what it must be.
     """
+    counts = {"patch": side, "multiple": multiple, **counts}
     for name, value in counts.items():
-        if not isinstance(value, int) or value < 1:
+        if value is not None and (not isinstance(value, int) or value < 1):
             raise DataError(f"{name}={value!r}: use a whole number of at least 1.")
     if channels not in (1, 3):
         raise DataError(f"channels={channels!r}: use 1 (grey) or 3 (RGB).")
     if augment not in known:
         raise DataError(f"augment '{augment}' is none of {', '.join(known)}.")
+    if side % multiple:
+        raise DataError(
+            f"patch={side}: the network takes multiples of {multiple} only, such as "
+            f"--patch={math.ceil(side / multiple) * multiple}."
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,6 +106,33 @@ class Patches:
         """Batches without augmentation, always the same."""
         own = own_seed(self.seed, SEARCH)
         return self._batches(numbered(own, 0, self.steps), "none")
+
+    def data(self, whole: Callable, num: int, gives: Any, **facts: Any) -> ImageData:
+        """Patches to learn from, whole images to validate on.
+
+        Args:
+            whole: `whole(index, own)` returns the arrays of one validation image,
+                batches of one (or none); `own` is a seed.
+            num: how many validation images there are.
+            gives: their `tf.TensorSpec`s.
+            **facts: what else `hh_keras.data.ImageData` tells.
+        """
+
+        def image(own, step):
+            answer()
+            return whole(int(step), int(own))
+
+        atexit.register(end_decoding)
+        every = numbered(own_seed(self.seed, VALIDATION), 0, num)
+        return ImageData(
+            train=self.train(),
+            epoch=self.epoch,
+            validation=ready(called(image, every, gives)),
+            search=self.search(),
+            num_train=self.count,
+            num_validation=num,
+            **facts,
+        )
 
     def _batches(self, seeds, augment):
         order = functools.lru_cache(4)(

@@ -131,8 +131,6 @@ def _check(size, batch_size, augment, limit, on_bad_image):
             raise DataError(f"{name}={value!r}: use a whole number of at least 1.")
     if augment not in AUGMENTATIONS:
         raise DataError(f"augment '{augment}' is none of {', '.join(AUGMENTATIONS)}.")
-    if on_bad_image not in ("skip", "fail"):
-        raise DataError(f"on_bad_image '{on_bad_image}' is neither skip nor fail.")
 
 
 def _decoded(image: Annotated, size: tuple[int, int]) -> tuple[np.ndarray, Annotated]:

@@ -7,11 +7,10 @@ import keras
 import tensorflow as tf
 from absl.flags import FlagValues
 
-from hh_keras import models
 from hh_keras.data import ImageData
-from hh_keras.errors import ModelError
-from hh_keras.export import input_shape, tiles_of
+from hh_keras.export import tiles_of
 from hh_keras.flag import given
+from hh_keras.tasks import any_size
 from hh_keras.tasks.restoration.pairs import load_pairs
 from hh_keras.tasks.restoration.photographs import open_photographs
 from hh_keras.tasks.tiling import size_multiple
@@ -33,20 +32,8 @@ def load(
     Raises:
         ModelError, DataError: either cannot be had, or they do not fit.
     """
-    if args.model in models.list_models() or args.model.startswith("keras.app"):
-        raise ModelError(
-            f"--model={args.model} is a classifier; for --task={args.task} choose one "
-            f"of {', '.join(models.list_models(args.task))}, module:function, or a "
-            ".keras or .h5 file."
-        )
-    model = build(args, (None, None, args.channels), None)
-    takes = tuple(model.inputs[0].shape[1:])
-    if takes[:2] != (None, None):
-        raise ModelError(
-            f"--model={args.model} takes images of {takes[0]}x{takes[1]} only, but "
-            f"photographs have any size; build it for (None, None, {takes[2]})."
-        )
-    channels = args.channels if args["channels"].present else takes[2]
+    model = any_size.network(args, build, None, "photographs")
+    channels = any_size.channels(args, model)
     data = load_photographs(args, channels, size_multiple(model))
     fits(model, data)
     return model, data
@@ -112,15 +99,5 @@ def load_for_file(args: FlagValues) -> ImageData:
     Raises:
         ModelError: it takes no grey or RGB images.
     """
-    takes = input_shape(args.model)
-    if len(takes) != 3 or takes[2] not in (1, 3):
-        raise ModelError(
-            f"--model={args.model} takes inputs of shape {takes}; for "
-            f"--task={args.task} it must take grey or RGB images."
-        )
-    if args["channels"].present and args.channels != takes[2]:
-        raise ModelError(
-            f"--channels={args.channels}: --model={args.model} takes {takes[2]}."
-        )
-    told = tiles_of(args.model)
-    return load_photographs(args, takes[2], told["multiple"] if told else 1)
+    channels, told = any_size.channels_of_file(args), tiles_of(args.model)
+    return load_photographs(args, channels, told["multiple"] if told else 1)

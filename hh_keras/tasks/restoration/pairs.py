@@ -5,19 +5,15 @@ Every batch is a function of a seed and of its number, see `hh_keras.data.seeded
 
 from __future__ import annotations
 
-import atexit
 import functools
-import math
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from hh_keras.data.loading import ImageData
-from hh_keras.data.pipeline import answer, end_decoding, left_out, ready
-from hh_keras.data.seeded import called, numbered, own_seed
-from hh_keras.errors import DataError
-from hh_keras.tasks.patches import VALIDATION, Patches, check_patches
+from hh_keras.data.pipeline import left_out
+from hh_keras.tasks.patches import Patches, check_patches
 from hh_keras.tasks.restoration.degradation import Degradation
 from hh_keras.tasks.restoration.opening import opened
 from hh_keras.tasks.restoration.photographs import open_photographs
@@ -85,9 +81,12 @@ def load_pairs(
     """
     if not isinstance(degradation, Degradation):
         degradation = Degradation.parse(degradation)
-    _check(patch, channels, batch_size, augment, patches_per_image, multiple, limit)
-    if on_bad_image not in ("skip", "fail"):
-        raise DataError(f"on_bad_image '{on_bad_image}' is neither skip nor fail.")
+    counts = {
+        "batch_size": batch_size,
+        "patches_per_image": patches_per_image,
+        "limit": limit,
+    }
+    check_patches(patch, multiple, counts, channels, augment, AUGMENTATIONS)
     source = open_photographs(spec, hold_out)
     skipped: dict[str, str] = {}
     note = left_out(skipped, on_bad_image)
@@ -101,7 +100,6 @@ def load_pairs(
     whole, _ = opened(
         source.validation[:limit], degradation, channels, note, most, least, multiple
     )
-    atexit.register(end_decoding)
     cut = functools.partial(_batch, pairs, degradation, patch, channels)
     gives = tuple(
         tf.TensorSpec((None, side, side, channels))
@@ -110,42 +108,16 @@ def load_pairs(
     drawn = Patches(
         cut, len(pairs), patches_per_image, window, batch_size, gives, seed, augment
     )
-
-    def image(own, step):
-        answer()
-        return _whole(whole, degradation, int(step), int(own), wanted, channels)
-
-    every = numbered(own_seed(seed, VALIDATION), 0, len(whole))
-    any_size = (tf.TensorSpec((None, None, None, channels)),) * 2
-    return ImageData(
+    return drawn.data(
+        functools.partial(_whole, whole, degradation, wanted, channels),
+        len(whole),
+        (tf.TensorSpec((None, None, None, channels)),) * 2,
         name=source.name,
-        train=drawn.train(),
-        epoch=drawn.epoch,
-        validation=ready(called(image, every, any_size)),
-        search=drawn.search(),
         class_names=(),
-        num_train=drawn.count,
-        num_validation=len(whole),
         image_shape=(patch, patch, channels),
         description={**source.description, "degradation": str(degradation)},
         skipped=skipped,
     )
-
-
-def _check(patch, channels, batch_size, augment, patches_per_image, multiple, limit):
-    counts = {
-        "patch": patch,
-        "batch_size": batch_size,
-        "patches_per_image": patches_per_image,
-        "multiple": multiple,
-        "limit": 1 if limit is None else limit,
-    }
-    check_patches(counts, channels, augment, AUGMENTATIONS)
-    if patch % multiple:
-        raise DataError(
-            f"patch={patch}: the network takes multiples of {multiple} only, such as "
-            f"{math.ceil(patch / multiple) * multiple}."
-        )
 
 
 def _batch(pairs, degradation, patch, channels, chosen, rng, augment):
@@ -186,7 +158,7 @@ def _turned(image, turn, augment):
     return image
 
 
-def _whole(images, degradation, index, own, wanted, channels):
+def _whole(images, degradation, wanted, channels, index, own):
     """A validation image and its degraded version, batches of one (or none)."""
     pair = images[index]()
     if pair is None:

@@ -94,9 +94,10 @@ def parse_classes(
     if ignore_index is not None:
         values[ignore_index] = IGNORED
     if not 2 <= len(names) <= IGNORED:
+        commas = any("," in name for name in names)
         raise DataError(
             f"{where} names {len(names)} classes that count; it needs 2 to {IGNORED}, "
-            "the background among them."
+            "the background among them" + (", each in a line." if commas else ".")
         )
     return Classes(tuple(names), values, kinds == {True})
 

@@ -5,19 +5,17 @@ Every batch is a function of a seed and of its number, see `hh_keras.data.seeded
 
 from __future__ import annotations
 
-import atexit
 import functools
-import math
+import warnings
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from hh_keras.data import ImageData
-from hh_keras.data.pipeline import answer, end_decoding, left_out, ready
-from hh_keras.data.seeded import called, numbered, own_seed
+from hh_keras.data.pipeline import left_out
 from hh_keras.errors import DataError
-from hh_keras.tasks.patches import VALIDATION, Patches, check_patches
+from hh_keras.tasks.patches import Patches, check_patches
 from hh_keras.tasks.segmentation.classes import IGNORED
 from hh_keras.tasks.segmentation.cutting import AUGMENTATIONS, cut
 from hh_keras.tasks.segmentation.folders import MaskedImages, open_masked
@@ -70,9 +68,8 @@ def load_crops(
     Raises:
         DataError: an argument is out of its range, or the data cannot be used.
     """
-    _check(size, channels, batch_size, augment, times, multiple, limit)
-    if on_bad_image not in ("skip", "fail"):
-        raise DataError(f"on_bad_image '{on_bad_image}' is neither skip nor fail.")
+    counts = {"batch_size": batch_size, "times": times, "limit": limit}
+    check_patches(size, multiple, counts, channels, augment, AUGMENTATIONS)
     if not isinstance(source, MaskedImages):
         source = open_masked(source)
     skipped: dict[str, str] = {}
@@ -82,7 +79,8 @@ def load_crops(
         opened(part[:limit], source.classes, channels, note, most)
         for part in (source.train, source.validation)
     )
-    atexit.register(end_decoding)
+    if len(images) == window:  # of others, nobody knows before they are read
+        _check_classes(source.classes.names, images, whole, limit)
     drawn = Patches(
         functools.partial(_batch, images, size, channels),
         len(images),
@@ -96,45 +94,38 @@ def load_crops(
         seed,
         augment,
     )
-
-    def image(own, step):
-        answer()
-        return _whole(whole[int(step)](), multiple, channels)
-
-    every = numbered(own_seed(seed, VALIDATION), 0, len(whole))
     any_size = (
         tf.TensorSpec((None, None, None, channels), tf.uint8),
         tf.TensorSpec((None, None, None), tf.uint8),
     )
-    return ImageData(
+    return drawn.data(
+        functools.partial(_whole, whole, multiple, channels),
+        len(whole),
+        any_size,
         name=source.name,
-        train=drawn.train(),
-        epoch=drawn.epoch,
-        validation=ready(called(image, every, any_size)),
-        search=drawn.search(),
         class_names=source.classes.names,
-        num_train=drawn.count,
-        num_validation=len(whole),
         image_shape=(size, size, channels),
         description=source.description,
         skipped=skipped,
     )
 
 
-def _check(size, channels, batch_size, augment, times, multiple, limit):
-    counts = {
-        "size": size,
-        "batch_size": batch_size,
-        "times": times,
-        "multiple": multiple,
-        "limit": 1 if limit is None else limit,
-    }
-    check_patches(counts, channels, augment, AUGMENTATIONS)
-    if size % multiple:
-        raise DataError(
-            f"pieces of {size} pixels: the network takes multiples of {multiple} only, "
-            f"such as --patch={math.ceil(size / multiple) * multiple}."
-        )
+def _check_classes(names, images, whole, limit):
+    """Says which classes are in one part only; of a share of the images, nothing."""
+    for part, what, so in (
+        (images, "training", "it cannot be learnt"),
+        (whole, "validation", "mIoU counts it only where a network finds it"),
+    ):
+        masks = (both[1] for both in (read() for read in part) if both)
+        there = functools.reduce(np.union1d, map(np.unique, masks), np.array([IGNORED]))
+        missing = [name for k, name in enumerate(names) if k not in there]
+        if len(missing) == len(names):
+            raise DataError(
+                f"not a pixel of the {what} masks counts: all have values that are "
+                "ignored."
+            )
+        for name in () if limit else missing:
+            warnings.warn(f"class '{name}' is in no {what} mask: {so}.", stacklevel=3)
 
 
 def _batch(images, size, channels, chosen, rng, augment):
@@ -147,8 +138,9 @@ def _batch(images, size, channels, chosen, rng, augment):
     return tuple(np.stack(each) for each in zip(*pieces))
 
 
-def _whole(both, multiple, channels):
+def _whole(images, multiple, channels, index, own):
     """A validation image and its mask, batches of one (or none)."""
+    both = images[index]()
     if both is None:
         empty = np.zeros((0, multiple, multiple, channels), np.uint8)
         return empty, empty[..., 0]

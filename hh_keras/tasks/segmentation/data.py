@@ -8,13 +8,12 @@ import keras
 import numpy as np
 from absl.flags import FlagValues
 
-from hh_keras import models
 from hh_keras.data import ImageData
 from hh_keras.data.decoding import decode_image, native_shape
 from hh_keras.data.folders import images_below, read_file
-from hh_keras.errors import DataError, ModelError
-from hh_keras.export import input_shape
+from hh_keras.errors import DataError
 from hh_keras.flag import given
+from hh_keras.tasks import any_size
 from hh_keras.tasks.segmentation.crops import load_crops
 from hh_keras.tasks.segmentation.cutting import cut
 from hh_keras.tasks.segmentation.folders import (
@@ -41,30 +40,13 @@ def load(
     Raises:
         ModelError, DataError: either cannot be had, or they do not fit.
     """
-    if args.model.startswith("keras.app") or _for_another_task(args.model):
-        raise ModelError(
-            f"--model={args.model} is for another task; for --task={args.task} choose "
-            f"one of {', '.join(models.list_models(args.task))}, module:function, or a "
-            ".keras or .h5 file."
-        )
     source = opened(args)
     classes = len(source.classes.names)
-    model = build(args, (None, None, args.channels), classes)
-    takes = tuple(model.inputs[0].shape[1:])
-    if takes[:2] != (None, None):
-        raise ModelError(
-            f"--model={args.model} takes images of {takes[0]}x{takes[1]} only, but "
-            f"images with masks have any size; build it for (None, None, {takes[2]})."
-        )
-    channels = args.channels if args["channels"].present else takes[2]
+    model = any_size.network(args, build, classes, "images with masks")
+    channels = any_size.channels(args, model)
     data = load_masked(args, source, channels, size_multiple(model))
     fits(model, data)
     return model, data
-
-
-def _for_another_task(name):
-    known = {each: models.list_models(each) for each in ("classify", "denoise", "sr")}
-    return any(name in each for each in known.values())
 
 
 def opened(args: FlagValues) -> MaskedImages:
@@ -97,13 +79,7 @@ def load_for_file(args: FlagValues) -> ImageData:
     Raises:
         ModelError: it takes no grey or RGB images.
     """
-    takes = input_shape(args.model)
-    if len(takes) != 3 or takes[2] not in (1, 3):
-        raise ModelError(
-            f"--model={args.model} takes inputs of shape {takes}; for "
-            f"--task={args.task} it must take grey or RGB images."
-        )
-    return load_masked(args, opened(args), takes[2])
+    return load_masked(args, opened(args), any_size.channels_of_file(args))
 
 
 def calibration(args: FlagValues, data: Any, folder: str, count: int) -> np.ndarray:

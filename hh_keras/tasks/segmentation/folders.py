@@ -153,7 +153,9 @@ def _classes(root, text, ignore_index, folders):
         return parse_classes(text.split(","), ignore_index, "--classes")
     path = root / _LIST
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not in UTF-8 ({error}): save it so.") from error
     except OSError as error:
         raise DataError(
             f"{path} is missing, which tells what the masks mean{_seen(folders[1])}: "

@@ -41,11 +41,12 @@ def plot_overlays(
         A matplotlib `Figure`.
     """
     names = [name for name in _TITLES if name in rows[0]]
-    high = sum(row["input"].shape[0] / row["input"].shape[1] for row in rows)
+    heights = [row["input"].shape[0] / row["input"].shape[1] for row in rows]
+    high = sum(heights)
     keys = -(-len(class_names) // 6)
     size = (2.9 * len(names), 2.9 * high + 0.3 * len(rows) + 0.25 * keys + 0.2)
     figure = Figure(size, layout="constrained")
-    grid = figure.subplots(len(rows), len(names), squeeze=False)
+    grid = figure.subplots(len(rows), len(names), squeeze=False, height_ratios=heights)
     for number, (row, places) in enumerate(zip(rows, grid)):
         for name, axes in zip(names, places):
             axes.imshow(row[name], interpolation="nearest")

@@ -44,6 +44,7 @@ def test_lists_of_classes():
     ("lines", "words"),
     [
         (["sky"], "1 classes"),
+        (["sky,road"], "each in a line"),
         (["sky", "3 road"], "some lines have a value"),
         (["3 sky", "#000003 road"], "or a colour"),
         (["3 sky", "3 road"], "'road' or its value is there twice"),
@@ -155,6 +156,29 @@ def test_a_set_of_which_nothing_can_be_used(tmp_path):
     write(root, "val", "good", GOOD * 255)
     source = open_masked(root, "0:back,255:front")
     assert load_crops(source, 8).class_names == ("back", "front")
+
+
+def test_classes_of_one_part_only(tmp_path):
+    root = folder(tmp_path)
+    (root / "classes.txt").write_text("0 back\n1 front\n2 side\n9 ignore\n")
+    write(root, "train", "side", GOOD * 2)
+    with pytest.warns(UserWarning, match="^class 'side' is in no validation mask"):
+        load_crops(root, 8)
+    with warnings.catch_warnings():  # of a part of the images, nothing is said
+        warnings.simplefilter("error")
+        load_crops(root, 8, limit=2)
+    write(root, "val", "good", GOOD * 0 + 9)
+    with pytest.raises(DataError, match="not a pixel of the validation masks counts"):
+        load_crops(root, 8, limit=2)
+
+
+def test_lists_of_other_editors(tmp_path):
+    root = folder(tmp_path)
+    (root / "classes.txt").write_text("back\r\nfront\r\n", "utf-8-sig")
+    assert open_masked(root).classes.names == ("back", "front")
+    (root / "classes.txt").write_text("Vordergrün\n", "latin-1")
+    with pytest.raises(DataError, match="not in UTF-8"):
+        open_masked(root)
 
 
 def test_layouts(tmp_path):

@@ -172,8 +172,6 @@ def _check(geometry, drawing, batch_size, augment, limit, on_bad_image):
             raise DataError(f"{name}={value!r}: use a number from {low} to {high}.")
     if augment not in AUGMENTATIONS:
         raise DataError(f"augment '{augment}' is none of {', '.join(AUGMENTATIONS)}.")
-    if on_bad_image not in ("skip", "fail"):
-        raise DataError(f"on_bad_image '{on_bad_image}' is neither skip nor fail.")
 
 
 class _Pairs:
