@@ -183,6 +183,28 @@ def test_the_page_on_own_tasks_runs(tmp_path, monkeypatch, capsys):
     assert len(eval(capsys.readouterr().out)) == 1
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
+@pytest.mark.parametrize("place, package", [(0, "kyolo"), (1, "keras_hub")])
+def test_the_page_for_other_detectors_runs(place, package, tmp_path, monkeypatch):
+    """Smaller detectors learn in their packages' loops."""
+    pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).uniform(0, 1, (2, 64, 64, 3)).astype("float32")
+    boxes = np.tile(np.array([8, 8, 40, 40], "float32"), (2, 1, 1))
+    names = {"images": images, "boxes": boxes, "labels": np.zeros((2, 1), "int32")}
+    block = blocks_of("other-detectors.md")[place]
+    exec(compile(block, "other-detectors.md", "exec"), names)
+    small, large = names["found"].model, names.get("large", names.get("model"))
+    macs = [each.macs for each in map(hh_keras.cost, (small, large))]
+    assert macs[0] <= 0.7 * macs[1]
+    shapes = [[x.shape for x in each.outputs] for each in (small, large)]
+    assert shapes[0] == shapes[1] and list(tmp_path.glob("small_*.keras"))
+    untrained = hh_keras.rebuild(large, names["found"].plan).get_weights()
+    pairs = zip(small.get_weights(), untrained, strict=True)
+    assert any((a != b).any() for a, b in pairs)
+
+
 def blocks_of(page):
     text = (README.parent / "docs" / page).read_text("utf-8")
     return re.findall(r"```python\n(.*?)```", text, re.S)

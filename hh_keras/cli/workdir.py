@@ -69,7 +69,7 @@ def configuration(program: str, args: FlagValues) -> dict:
         program: name of the command.
         args: its parsed flags.
     """
-    config = {"program": program}
+    config: dict = {"program": program}
     for name, value in args.flag_values_dict().items():
         if name in _NOT_PART_OF_A_RUN:
             continue

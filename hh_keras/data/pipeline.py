@@ -311,9 +311,9 @@ def as_data_error(error: Exception) -> DataError | None:
         )
     if _TRACEBACK in error.message:  # a Python function of a user's, within tf.data
         shown = error.message.partition(_TRACEBACK)[2]
-        raised = re.findall(r"^([A-Za-z_][\w.]*: \S[^\n]*)$", shown, re.MULTILINE)
-        if raised:
-            return DataError(f"reading the data failed with {raised[-1]}")
+        lines = re.findall(r"^([A-Za-z_][\w.]*: \S[^\n]*)$", shown, re.MULTILINE)
+        if lines:
+            return DataError(f"reading the data failed with {lines[-1]}")
     return None
 
 

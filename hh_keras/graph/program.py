@@ -74,3 +74,24 @@ def program(model: keras.Model) -> Program:
     inputs = [Value() for _ in calls.as_graph(model).inputs]
     outputs = calls.interpret(model, inputs, step)
     return Program(inputs, steps, outputs)
+
+
+def in_step(first: Program, second: Program) -> Program | None:
+    """The second's steps in the order of the first's, of two networks of one graph.
+
+    Keras may run branches that do not need each other in either order. A step's twin
+    has its path and reads the twins of what it reads; None if there is not one for
+    each.
+    """
+    twins = dict(zip(first.inputs, second.inputs))
+    waiting, steps = list(second.steps), []
+    for step in first.steps:
+        reads = [twins.get(value) for value in step.reads]
+        alike = (x for x in waiting if x.path == step.path and x.reads == reads)
+        twin = next(alike, None)
+        if twin is None:
+            return None
+        waiting.remove(twin)
+        steps.append(twin)
+        twins.update(zip(step.outputs, twin.outputs))
+    return dataclasses.replace(second, steps=steps)

@@ -156,7 +156,7 @@ def file_of(spec: str) -> Path | None:
         found = importlib.util.find_spec(spec.partition(":")[0])
     except Exception:  # a package around it runs a user's code; who imports it tells
         return None
-    return Path(found.origin) if found and found.has_location else None
+    return Path(found.origin) if found and found.has_location and found.origin else None
 
 
 def _search_here():

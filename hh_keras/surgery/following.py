@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
-from hh_keras.graph.program import program
+from hh_keras.graph.program import in_step, program
 from hh_keras.graph.weights import variables
 from hh_keras.progress import progress
 from hh_keras.surgery import gains, streams
@@ -202,7 +202,8 @@ class _Both:
     def __init__(
         self, model: keras.Model, small: keras.Model, batches: Iterable, memory: int
     ) -> None:
-        self.programs = program(model), program(small)
+        first, second = program(model), program(small)
+        self.programs = first, in_step(first, second) or second
         self.paths, paths = ([s.path for s in p.steps] for p in self.programs)
         if self.paths != paths:
             raise ValueError(f"'{small.name}' has other steps than '{model.name}'.")

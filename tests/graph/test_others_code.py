@@ -300,6 +300,14 @@ class Told(L.Layer):
         return self.activation(ops.matmul(x, self.kernel))
 
 
+def test_attributes_may_be_dicts_whose_keys_have_no_order():
+    """As keras-hub's tasks keep the nodes of their layers."""
+    dense = L.Dense(6)
+    net = model(lambda self, x: self.last(dense(x)), dense=dense, last=L.Dense(2))
+    net.notes = {dense: 1, "who": 2}
+    shrinks(opened(net, numbers(3, 4)), numbers(3, 4))
+
+
 def test_layers_without_a_config_of_their_own_tell_and_change_their_size():
     layer = Told(6, activation="tanh")
     copy = clone_op(layer, {"width": 5})

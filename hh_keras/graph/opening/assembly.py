@@ -26,7 +26,7 @@ from hh_keras.graph.opening.extra_layers import (
 from hh_keras.graph.opening.following import Read, Seed, Step
 from hh_keras.graph.opening.kernels import products
 from hh_keras.graph.opening.naming import Names
-from hh_keras.graph.opening.openable import dense, of_keras, small_padding
+from hh_keras.graph.opening.openable import dense, held, of_keras, small_padding
 from hh_keras.graph.opening.tensorflow_functions import TensorFlowFunction
 from hh_keras.graph.opening.untrained import in_mode
 from hh_keras.graph.replaying import replay
@@ -301,9 +301,9 @@ class _Assembly:
                         each.activation = approximate_gelu
                 self.pairs.append((op, new))
             else:
-                for held in keras.tree.flatten(vars(op)):
-                    if isinstance(held, keras.Variable):
-                        raise self._hidden(held, step.scope)
+                for each in held(vars(op)):
+                    if isinstance(each, keras.Variable):
+                        raise self._hidden(each, step.scope)
                 new = object.__new__(type(op))
                 vars(new).update(vars(op), _inbound_nodes=[], _outbound_nodes=[])
             new.name = name

@@ -3,7 +3,7 @@
 import collections
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,14 +154,22 @@ def replaced(value: Any, symbols: dict) -> Any:
     return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 
+def held(value: Any) -> list:
+    """What an attribute holds, in lists, tuples and dicts, whose keys need no order."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple)):
+        return [value]
+    return [x for each in value for x in held(each)]
+
+
 def untracked(layers: Any) -> str | None:
     """Says which variables of TensorFlow layers name, which Keras does not train."""
     names = [
         f"{type(layer).__name__}.{name}"
         for layer in layers
         for name, value in vars(layer).items()
-        if name not in _BOOKS
-        and any(isinstance(x, tf.Variable) for x in keras.tree.flatten(value))
+        if name not in _BOOKS and any(isinstance(x, tf.Variable) for x in held(value))
     ]
     if not names:
         return None

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras.src.models.functional import Functional
 
+from hh_keras.graph.opening.openable import held
 from hh_keras.graph.subclasses import WAYS, own_ways
 
 
@@ -86,4 +87,4 @@ def _layers_named(original, own):
 
 def _holds_layers(value):
     kinds = (keras.Layer, keras.Variable)
-    return any(isinstance(x, kinds) for x in keras.tree.flatten(value))
+    return any(isinstance(x, kinds) for x in held(value))

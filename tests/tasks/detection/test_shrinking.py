@@ -82,3 +82,21 @@ def test_detectors_of_keras_cv_shrink_exactly():
         backbone=backbone, num_classes=3, bounding_box_format="xyxy", fpn_depth=1
     )
     shrinks_exactly(keras.Model(detector.inputs[0], detector.outputs))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_detectors_of_keras_hub_shrink_exactly():
+    """RetinaNet: heads at every level are the same, in whatever order they run."""
+    hub = pytest.importorskip("keras_hub").models
+    resnet = [64], [7], [64] * 4, [1] * 4, [1, 2, 2, 2], "basic_block"
+    pyramid = hub.RetinaNetBackbone(
+        hub.ResNetBackbone(*resnet, image_shape=(64, 64, 3)),
+        min_level=3, max_level=5, use_p5=False, image_shape=(64, 64, 3),
+    )  # fmt: skip
+    model = hub.RetinaNetObjectDetector(pyramid, 3, pre_logits_num_conv_layers=1)
+    shrinks_exactly(model)
+    images = np.random.default_rng(0).uniform(0, 1, (8, 64, 64, 3)).astype("float32")
+    budget = hh.Budget(macs=0.9 * hh.cost(model).macs)
+    how = {"weights": "inherit", "criterion": "weight_norm", "calibration": images}
+    assert hh.shrink(model, budget=budget, **how).kept.share > 0
