@@ -96,7 +96,3 @@ def test_detectors_of_keras_hub_shrink_exactly():
     )  # fmt: skip
     model = hub.RetinaNetObjectDetector(pyramid, 3, pre_logits_num_conv_layers=1)
     shrinks_exactly(model)
-    images = np.random.default_rng(0).uniform(0, 1, (8, 64, 64, 3)).astype("float32")
-    budget = hh.Budget(macs=0.9 * hh.cost(model).macs)
-    how = {"weights": "inherit", "criterion": "weight_norm", "calibration": images}
-    assert hh.shrink(model, budget=budget, **how).kept.share > 0

@@ -159,7 +159,7 @@ def test_arguments_out_of_range(photos):
         ({"channels": 2}, "1 .grey. or 3"),
         ({"patch": 0}, "patch=0"),
         ({"augment": "crop_flip"}, "flip_rotate"),
-        ({"patch": 12, "multiple": 16}, "such as 16"),
+        ({"patch": 12, "multiple": 16}, "such as --patch=16"),
         ({"on_bad_image": "ask"}, "skip nor fail"),
         ({"degradation": "blur:1"}, "noise"),
     ):
