@@ -173,8 +173,8 @@ def _insisted(args, model, wanted):
         names = ", ".join(tensor.name for tensor in inputs)
         given = len(_each(wanted))
         raise ModelError(
-            f"--model={args.model} has {len(inputs)} inputs ({names}), but the data "
-            f"have {given}: give it as many, such as by a task of your own, "
+            f"--model={args.model} has {len(inputs)} inputs; a model with {given} is "
+            f"needed for these data. Data for {names} are those of a task of your own: "
             "--task=module:TASK (docs/own-task.md)."
         )
     found = []

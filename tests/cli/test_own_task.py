@@ -115,7 +115,7 @@ def test_it_goes_the_whole_way(place):
         ([f"--task={MODULE}:UNREADABLE"], "failed with OSError: file 17 is broken"),
         (
             [f"--task={MODULE}:TASK", "--model=tests.siamese:siamese"],
-            "2 inputs .*have 1",
+            "2 inputs; a model with 1 .*exemplar",
         ),
         ([f"--task={MODULE}:TASK", "--dataset=photos/"], "take no such argument"),
         ([f"--task={MODULE}:TASK", "--label_smoothing=0.1"], "label_smoothing"),
