@@ -38,7 +38,7 @@ from hh_keras.tasks.tracking.data.sequence import Video  # noqa: E402
 from hh_keras.tasks.tracking.data.sequences import open_videos  # noqa: E402
 from hh_keras.tasks.tracking.data.targets import open_targets  # noqa: E402
 from hh_keras.tasks.tracking.following.running import of_model  # noqa: E402
-from hh_keras.tasks.tracking.following.tracker import Settings  # noqa: E402
+from hh_keras.tasks.tracking.following.settings import Settings  # noqa: E402
 from hh_keras.tasks.tracking.measuring import measures  # noqa: E402
 from hh_keras.tasks.tracking.measuring.evaluation import one_pass  # noqa: E402
 from hh_keras.tasks.tracking.networks import tracker  # noqa: E402

@@ -31,10 +31,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import client
 import numpy as np
 
+from hh_keras.cli.commands.track import parse_box
 from hh_keras.errors import HHError
 from hh_keras.tasks.tracking.data.footage import frames_of
+from hh_keras.tasks.tracking.following.settings import Settings, read_settings
 from hh_keras.tasks.tracking.following.steps import followed
-from hh_keras.tasks.tracking.following.tracker import Settings, Tracker
+from hh_keras.tasks.tracking.following.tracker import Tracker
 
 FLOAT, SIGNATURE = 1, "serving_default"
 
@@ -74,12 +76,10 @@ def parsed(arguments):
 
 def rectangle(text):
     try:
-        found = tuple(map(float, text.split(",")))
-    except ValueError:
-        found = ()
-    if len(found) != 4:
-        raise argparse.ArgumentTypeError(f"{text!r} is no left,top,width,height")
-    return found
+        return parse_box(text)
+    except ValueError as error:
+        what = f"{text!r} is no left,top,width,height of a size"
+        raise argparse.ArgumentTypeError(what) from error
 
 
 def told(args):
@@ -88,13 +88,12 @@ def told(args):
         return args.side, Settings()
     try:
         found = json.loads(pathlib.Path(args.about).read_text())
-        settings = found["tracker"]["settings"]
-        settings = Settings(**{**settings, "scales": tuple(settings["scales"])})
-        return found["input"][0]["shape"][1], settings
+        section, side = found["tracker"], found["input"][0]["shape"][1]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise client.Failed(
             "usage", f"--about={args.about} is of no tracker's search part ({error!r})"
         ) from error
+    return side, read_settings(section, args.about)
 
 
 class Served:

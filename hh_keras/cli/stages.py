@@ -173,6 +173,7 @@ def deploy(run: Run, data: ImageData, args: FlagValues) -> None:
             application.view(args),
             application.task.encoded,
             part.about,
+            part.read,
         )
         for kind, each in found.items():
             print(f"  {name}{suffix} {kind}: {formats.parity_line(each)}")

@@ -124,6 +124,7 @@ def write_exact(
     view: str,
     encoded: Callable | str | None = "auto",
     about: About | None = None,
+    read: Callable | None = None,
 ) -> dict[str, dict]:
     """Writes files that must say what the model says, and checks that they do.
 
@@ -137,6 +138,7 @@ def write_exact(
         view: how image files come to the model's shape.
         encoded: of `hh_keras.export.saved_model`.
         about: of `hh_keras.export.tflite`.
+        read: of `hh_keras.export.parity`.
 
     Returns:
         Format to the fields of a `hh_keras.export.Parity`, a dict.
@@ -149,7 +151,7 @@ def write_exact(
     for kind, path in paths(folder, name, EXACT).items():
         labels = labels_of(model, class_names)
         write(model, path, kind, shape, labels, view, encoded, about=about)
-        found[kind] = dataclasses.asdict(parity(model, path, images))
+        found[kind] = dataclasses.asdict(parity(model, path, images, read))
         found[kind]["tolerance"] = tolerance(model)
         problem = inexact(path, found[kind])
         if problem:

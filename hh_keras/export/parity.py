@@ -1,7 +1,7 @@
 """Does an exported file say the same as the model it came from?"""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,12 @@ class Parity:
     examples: int
 
 
-def parity(model: keras.Model, path: str | Path, images: Any) -> Parity:
+def parity(
+    model: keras.Model,
+    path: str | Path,
+    images: Any,
+    read: Callable | None = None,
+) -> Parity:
     """Compares an exported file with the model it came from.
 
     Args:
@@ -49,6 +54,8 @@ def parity(model: keras.Model, path: str | Path, images: Any) -> Parity:
         images: float array of shape `(n, height, width, channels)`, n at least 1; real
             images, since random ones exercise few of a trained network's paths. A
             tuple of such for networks of several images.
+        read: what the outputs, a list of arrays, lead to: a list of arrays that is
+            compared in their place; None compares outputs.
 
     Returns:
         A `Parity`. With several outputs, differences and spread are over all of them.
@@ -70,6 +77,8 @@ def parity(model: keras.Model, path: str | Path, images: Any) -> Parity:
             f"{path} puts out {shapes[1]}, its model {shapes[0]}; it was made from "
             "another model. Export again."
         )
+    if read is not None:
+        wanted, found = read(wanted), read(found)
     return agreement(wanted, found)
 
 

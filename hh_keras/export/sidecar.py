@@ -119,6 +119,9 @@ def told(path: str | Path) -> dict | None:
         What `sidecar` returned; None if there is no such file, or it is of another
         `.tflite` file.
 
+    Raises:
+        ModelError: the file cannot be read.
+
     Examples:
         >>> path = hh_keras.export.tflite(model, "model.tflite")
         >>> told = hh_keras.export.told(path)
@@ -126,11 +129,19 @@ def told(path: str | Path) -> dict | None:
         ('float32', [1, 8, 8, 3], True)
     """
     path = Path(path)
-    try:
-        found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        own = found["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    except (OSError, ValueError, KeyError, TypeError):
+    beside = path.with_suffix(".json")
+    if not (path.is_file() and beside.is_file()):
         return None
+    try:
+        found = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        # It was edited, or half of it copied: what it told would be lost in silence.
+        raise ModelError(
+            f"{beside}, which describes {path.name}, is damaged ({error}): put it "
+            "right, export again, or take it away."
+        ) from error
+    sum_ = found.get("sha256") if isinstance(found, dict) else None
+    own = sum_ == hashlib.sha256(path.read_bytes()).hexdigest()
     return found if own else None
 
 
@@ -145,14 +156,18 @@ def tiles_of(path: str | Path) -> dict | None:
         scale, see `hh_keras.graph.reach.Reach`; None if the file beside it does not
         tell, or is of another `.tflite` file.
 
+    Raises:
+        ModelError: that file cannot be read.
+
     Examples:
         >>> denoiser = hh_keras.models.build("dncnn_small", (16, 16, 1))
         >>> path = hh_keras.export.tflite(denoiser, "denoise.tflite")
         >>> sorted(hh_keras.export.tiles_of(path))
         ['multiple', 'overlap', 'scale']
     """
+    found = told(path) or {}
     try:
-        tiles = (told(path) or {})["tiles"]
+        tiles = found["tiles"]
         return {name: int(tiles[name]) for name in _TILES}
     except (ValueError, KeyError, TypeError):
         return None

@@ -84,11 +84,13 @@ class Part:
         inputs: what its files are checked on: an array `(n, ...)`; a tuple of them of a
             network with several inputs.
         about: of `hh_keras.export.tflite`.
+        read: of `hh_keras.export.parity`.
     """
 
     network: Any
     inputs: Any
     about: About | None = None
+    read: Callable | None = None
 
 
 def whole(

@@ -84,6 +84,13 @@ def test_parity_sees_another_model(tmp_path, images):
         export.parity(other, path, images)
 
 
+def test_parity_by_what_outputs_lead_to(tmp_path, images):
+    path = export.tflite(classifier(), tmp_path / "a.tflite")
+    keras.utils.set_random_seed(7)
+    found = export.parity(classifier(), path, images, lambda out: [0 * out[0] + 1])
+    assert found.max_abs == 0 and found.examples == len(images)
+
+
 def test_a_rebuilt_model_exports(tmp_path, images):
     model = classifier()
     small = hh.shrink(

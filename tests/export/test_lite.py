@@ -77,6 +77,20 @@ def test_an_app_can_go_by_the_sidecar_alone(model, images, tmp_path):
     np.testing.assert_allclose(real, export.predict(path, images[:1]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("read", [export.told, export.tiles_of])
+def test_a_damaged_sidecar_is_not_passed_over(model, tmp_path, read):
+    path = export.tflite(model, tmp_path / "m.tflite")
+    beside = path.with_suffix(".json")
+    beside.write_text(beside.read_text()[:-3])
+    with pytest.raises(ModelError, match=r"m\.json, .* is damaged"):
+        read(path)
+    for other in ("[]", "{}"):
+        beside.write_text(other)
+        assert read(path) is None
+    beside.unlink()
+    assert read(path) is None and read(tmp_path) is None
+
+
 def test_integer_files_hold_no_float(model, images, tmp_path):
     path = export.tflite(
         model, tmp_path / "m.tflite", quantize="int8", representative=images,

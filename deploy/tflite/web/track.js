@@ -55,27 +55,39 @@ function stop() {
 
 // ---- trackers
 
-const nameOf = (file) => PARTS.reduce((name, part) => name.replace(part, ""), file)
-  .replace(/\.tflite$/, "");
+/** Where the part is in a file's name: the last, a network may be called my_search. */
+const partIn = (name) => PARTS.map((part) => ({ part, at: name.lastIndexOf(part) }))
+  .reduce((a, b) => (b.at > a.at ? b : a));
+
+/** The name with something else in the place of the part. */
+function renamed(name, other) {
+  const { part, at } = partIn(name);
+  return at < 0 ? name : name.slice(0, at) + other + name.slice(at + part.length);
+}
+
+const nameOf = (file) => renamed(file, "").replace(/\.tflite$/, "");
 
 /** Adds the trackers whose two parts are among some files; returns their names. */
 function pair(names, fetchOf) {
-  const found = names.filter((name) => name.includes(PARTS[0]) && names.includes(searchOf(name)));
+  const found = names.filter(
+    (name) => partIn(name).part === PARTS[0] && partIn(name).at >= 0 &&
+      names.includes(searchOf(name)),
+  );
   for (const name of found) trackers.set(nameOf(name), [name, searchOf(name)].map(fetchOf));
   return found.map(nameOf);
 }
 
-const searchOf = (name) => name.replace(...PARTS);
+const searchOf = (name) => renamed(name, PARTS[1]);
 
 async function addTracker(chosen) {
   const names = chosen.map((file) => file.name).filter((name) => name.endsWith(".tflite"));
   for (const name of names) {
-    const own = PARTS.findIndex((part) => name.includes(part));
-    if (own < 0) {
+    const { part, at } = partIn(name);
+    if (at < 0) {
       throw new Problem(`${name} is no part of a tracker, which are called NAME${PARTS[0]} and ` +
         `NAME${PARTS[1]}. A classifier runs on the page index.html.`);
     }
-    const other = name.replace(PARTS[own], PARTS[1 - own]);
+    const other = renamed(name, PARTS.find((each) => each !== part));
     if (!names.includes(other)) {
       throw new Problem(`${name} alone is not enough, a tracker is two files: choose ${other} ` +
         "too, each with its .json.");

@@ -1,11 +1,18 @@
 // A tracker: two .tflite files, and the loop around them. The arithmetic is that of
-// hh_keras/tasks/tracking/following/tracker.py, so that both tell the same boxes.
+// hh_keras/tasks/tracking/following/tracker.py, so that both tell the same boxes, and
+// the ranges of settings are those of settings.py beside it.
 
 import { check, load, Problem } from "./litert.js";
 import { resize, tensorOfPixels } from "./pixels.js";
 import { held } from "./tensors.js";
 
 const SAMPLES = 64; // along the shorter side, of which a mean colour is taken
+const RANGES = {
+  rate: [0, 1], renew_every: [1, Infinity], scale_every: [1, Infinity],
+  scale_rate: [0, 1], sides_rate: [0, 1], scale_penalty: [0, 1], window: [0, 1],
+  lost: [-10, 10], grow: [1, Infinity],
+};
+const SCALES = [0.25, 4];
 
 /**
  * Opens a tracker.
@@ -51,6 +58,33 @@ function checkPart({ name, description }, part) {
   if (tracker.part !== part) {
     throw new Problem(`${name} is the part "${tracker.part}" of a tracker, where "${part}" ` +
       "is needed: has it been renamed?");
+  }
+  if (part === "search") checkTold(name.replace(/\.tflite$/, ".json"), description);
+}
+
+/** A .json can be edited, and an older one tells less than is needed. */
+function checkTold(name, { output, tracker }) {
+  const { cells, sides, settings = {} } = tracker;
+  const within = (value, [low, high]) =>
+    typeof value === "number" && value >= low && value <= high;
+  for (const [setting, range] of Object.entries(RANGES)) {
+    const value = settings[setting], counted = setting.endsWith("_every");
+    if (!within(value, range) || (counted && !Number.isInteger(value))) {
+      throw new Problem(`${name}: the setting ${setting} is ${JSON.stringify(value)}, a ` +
+        `${counted ? "whole " : ""}number from ${range.join(" to ")} is needed: put that ` +
+        "right, or export the tracker again.");
+    }
+  }
+  const { scales } = settings;
+  if (!Array.isArray(scales) || !scales.includes(1) || !scales.every((x) => within(x, SCALES))) {
+    throw new Problem(`${name}: the setting scales is ${JSON.stringify(scales)}, a list of ` +
+      `factors from ${SCALES.join(" to ")} is needed, one of which is 1.`);
+  }
+  const told = [1, cells, cells, sides ? 5 : 1];
+  const { shape } = [output].flat()[0];
+  if (String(told) !== String(shape)) {
+    throw new Problem(`${name}: "cells" and "sides" tell of a map ${told.join("x")}, the ` +
+      `file's is ${shape.join("x")}: export the tracker again.`);
   }
 }
 
@@ -168,6 +202,7 @@ export class Tracker {
     const factor = [width / this.frame[0], height / this.frame[1]];
     this.centre = this.centre.map((each, k) => each * factor[k]);
     this.size = this.size.map((each, k) => each * factor[k]);
+    this.first *= Math.sqrt(factor[0] * factor[1]);
     this.frame = [width, height];
   }
 

@@ -17,8 +17,10 @@ from hh_keras.tasks.plain import plain
 from hh_keras.tasks.tracking import loading as pairs
 from hh_keras.tasks.tracking.data.sequence import Video
 from hh_keras.tasks.tracking.data.sequences import open_videos
+from hh_keras.tasks.tracking.data.targets import are_whole, open_targets
 from hh_keras.tasks.tracking.files import (
     WORDS,
+    answers_by,
     file_checks,
     first_pairs,
     outputs_of,
@@ -50,11 +52,11 @@ def prepare(args: FlagValues) -> None:
 
 def application(args: FlagValues) -> Application:
     """What the commands do for networks that track."""
-    videos = functools.cache(functools.partial(measured_on, args))
+    videos = functools.cache(functools.partial(held_out, args))
     task = tracking(videos)
     return dataclasses.replace(
         plain(task, functools.partial(pairs.load, task.check)),
-        evaluate_file=functools.partial(_evaluate_file, videos),
+        evaluate_file=_evaluate_file,
         files=functools.partial(file_checks, task, videos),
         deployed=_deployed,
         words=WORDS,
@@ -66,23 +68,24 @@ def application(args: FlagValues) -> Application:
     )
 
 
-def measured_on(args: FlagValues) -> tuple[Video, ...]:
-    """The whole videos of --dataset that networks are measured on; () of others."""
-    try:
-        return tuple(open_videos(args.dataset, "val"))[: args.limit]
-    except DataError:
-        return ()
+def held_out(args: FlagValues) -> tuple[Video, ...]:
+    """The whole videos of --dataset that are not learnt from; () of crops and images.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    targets = open_targets(args.dataset)
+    return targets.validation[: args.limit] if targets.whole else ()
 
 
-def _evaluate_file(
-    task_videos: Callable, args: FlagValues, build: Callable
-) -> Evaluation:
-    videos = task_videos()
-    if not videos:
+def _evaluate_file(args: FlagValues, build: Callable) -> Evaluation:
+    if not are_whole(args.dataset):
         raise DataError(
-            f"--dataset={args.dataset} holds no videos with boxes: trackers are "
-            "measured on folders as OTB, VOT and GOT-10k have them, or on embedded."
+            f"--dataset={args.dataset} holds no whole videos: trackers are measured on "
+            "folders as OTB, VOT and GOT-10k have them, or on embedded."
         )
+    # All of a set without parts: who evaluates a file may have learnt from another.
+    videos = open_videos(args.dataset, "val")[: args.limit]
     tracker = open_tracker(args.model)
     each, paths = one_pass(tracker, videos, lambda text: print(f"  {text}", flush=True))
     mean = measures.mean(list(each.values()))
@@ -115,7 +118,9 @@ def _deployed(
         parts, told = halves(model), about(model)
         kernel = outputs_of(parts.exemplar, [exemplars])
         found[name] = {
-            PARTS[0]: Part(parts.exemplar, exemplars, told[PARTS[0]]),
+            PARTS[0]: Part(
+                parts.exemplar, exemplars, told[PARTS[0]], answers_by(parts, searches)
+            ),
             PARTS[1]: Part(parts.search, (searches, *kernel), told[PARTS[1]]),
         }
     return found

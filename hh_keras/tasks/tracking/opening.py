@@ -10,9 +10,10 @@ from hh_keras.errors import ModelError
 from hh_keras.export import open_model
 from hh_keras.export.prediction import input_specs
 from hh_keras.models import is_keras_file, sources
-from hh_keras.tasks.tracking.following.about import PARTS, settings_beside
+from hh_keras.tasks.tracking.following.about import PARTS, files_of, settings_beside
 from hh_keras.tasks.tracking.following.running import of_model
-from hh_keras.tasks.tracking.following.tracker import Settings, Tracker
+from hh_keras.tasks.tracking.following.settings import Settings
+from hh_keras.tasks.tracking.following.tracker import Tracker
 from hh_keras.tasks.tracking.task import check_model
 
 
@@ -56,23 +57,16 @@ def open_tracker(
 
 def _both(path):
     """The two files of a tracker, by one of them."""
-    for part in PARTS:
-        if part in path.name or part in path.parent.name:
-            # A SavedModel lies in a folder with its version's number.
-            named = path if part in path.name else path.parent
-            both = [named.with_name(named.name.replace(part, p)) for p in PARTS]
-            if named is not path:
-                both = [p / path.name for p in both]
-            missing = [p for p in both if not p.exists()]
-            if missing:
-                raise ModelError(
-                    f"{missing[0]} does not exist: a tracker is two files."
-                )
-            return both
-    raise ModelError(
-        f"{path}: a tracker is a .keras file, or two files NAME{PARTS[0]} and "
-        f"NAME{PARTS[1]} (.tflite, or SavedModel folders); give one of the two."
-    )
+    both = files_of(path)
+    if not both:
+        raise ModelError(
+            f"{path}: a tracker is a .keras file, or two files NAME{PARTS[0]} and "
+            f"NAME{PARTS[1]} (.tflite, or SavedModel folders); give one of the two."
+        )
+    missing = [part for part in both if not part.exists()]
+    if missing:
+        raise ModelError(f"{missing[0]} does not exist: a tracker is two files.")
+    return both
 
 
 def _parts(run: Callable) -> Callable:

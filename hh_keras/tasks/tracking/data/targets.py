@@ -25,6 +25,8 @@ class Targets:
         train, validation: the parts.
         description: source, licence and the like.
         skipped: rows that are of no use, place to reason.
+        whole: whether videos are whole, so that a target can be followed through
+            them: neither crops around it nor still images.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Targets:
     validation: tuple[Video, ...]
     description: dict[str, str]
     skipped: dict[str, str]
+    whole: bool
 
 
 Found = dict[str, list[Video]]
@@ -55,16 +58,25 @@ def open_targets(spec: str | Path | Sequence[Video]) -> Targets:
     """
     skipped: dict[str, str] = {}
     if not isinstance(spec, (str, Path)):
-        return _parted("videos", {"train": list(spec)}, skipped)
+        return _parted("videos", {"train": list(spec)}, skipped, True)
     name = os.fspath(spec)
     root = Path(name).expanduser()
     if crops.parts(root):
-        found = crops.open_crops(root, skipped)
-    elif name.startswith("tfds:") or _has_boxes(root):
-        found = open_stills(name, skipped)
-    else:
-        found = _videos(name)
-    return _parted(name, found, skipped)
+        return _parted(name, crops.open_crops(root, skipped), skipped, False)
+    if _are_stills(name):
+        return _parted(name, open_stills(name, skipped), skipped, False)
+    return _parted(name, _videos(name), skipped, True)
+
+
+def are_whole(spec: str | Path) -> bool:
+    """Whether a set, if it is one, is of whole videos; see `Targets`."""
+    name = os.fspath(spec)
+    return not (crops.parts(Path(name).expanduser()) or _are_stills(name))
+
+
+def _are_stills(name: str) -> bool:
+    """Whether a set has images with boxes, as detection has them."""
+    return name.startswith("tfds:") or _has_boxes(Path(name).expanduser())
 
 
 def _has_boxes(root: Path) -> bool:
@@ -87,7 +99,7 @@ def _videos(spec: str) -> Found:
         return {"train": train}
 
 
-def _parted(name: str, found: Found, skipped: dict[str, str]) -> Targets:
+def _parted(name: str, found: Found, skipped: dict[str, str], whole: bool) -> Targets:
     # Videos before pictures: a tenth of each is held out.
     train, held_out = (
         sorted(found.get(part, ()), key=lambda v: (isinstance(v, Picture), v.name))
@@ -103,7 +115,8 @@ def _parted(name: str, found: Found, skipped: dict[str, str]) -> Targets:
         raise DataError(_too_few(name, len(held_out), skipped))
     text = f"{_told(train)} to learn from, {_told(held_out)} to measure on ({how})"
     description = {"source": name, "text": text}
-    return Targets(name, tuple(train), tuple(held_out), description, skipped)
+    parts = tuple(train), tuple(held_out)
+    return Targets(name, *parts, description, skipped, whole)
 
 
 def _told(videos):

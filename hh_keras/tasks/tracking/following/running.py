@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from hh_keras.tasks.tracking.following.tracker import Settings, Tracker
+from hh_keras.tasks.tracking.following.settings import Settings
+from hh_keras.tasks.tracking.following.tracker import Tracker
 from hh_keras.tasks.tracking.networks.halves import halves
 
 

@@ -37,26 +37,23 @@ def followed(
 
     Args:
         tracker: is started.
-        footage: the frames. One of another size shows the same picture, resized.
+        footage: the frames.
         box: of the target in the first frame: left, top, width, height.
 
     Raises:
         DataError: no frame can be read, or the box lies outside of the first.
     """
-    seen, last = None, np.full(4, np.nan)
+    seen, last = False, np.full(4, np.nan)
     for number, frame in enumerate(footage):
         if frame is None:
             yield Step(number, None, last, 0.0, 0.0)
             continue
         started, score = time.perf_counter(), 1.0
-        size = np.array(frame.shape[1::-1])
-        if seen is None:
-            tracker.start(frame, box)
-            last = np.asarray(box, float)
-        else:
-            tracker.resize(size / seen)
+        if seen:
             last, score = tracker.update(frame)
-        seen = size
+        else:
+            tracker.start(frame, box)
+            seen, last = True, np.asarray(box, float)
         yield Step(number, frame, last, score, time.perf_counter() - started)
-    if seen is None:
+    if not seen:
         raise DataError(f"'{footage.path}': not one of its frames can be read.")

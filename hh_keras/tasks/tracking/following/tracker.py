@@ -3,44 +3,14 @@
 Imports neither Keras nor TensorFlow: the networks may be somewhere else.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hh_keras.errors import DataError
+from hh_keras.errors import DataError, ModelError
 from hh_keras.tasks.tracking.data.boxes import around, centres
 from hh_keras.tasks.tracking.data.cropping import CONTEXT, crop, mean_colour
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How the networks' answers become a path.
-
-    Attributes:
-        rate: share of the filters that a renewal renews.
-        renew_every: frames from one renewal to the next.
-        scales: sizes that are tried, as factors.
-        scale_every: frames from one trial of other sizes to the next.
-        scale_rate: share of a new size that is believed, of those that are tried.
-        sides_rate: the same of sides that a network tells; 0 tries sizes instead.
-        scale_penalty: factor on the score of every other size than the present.
-        window: share of the cosine window in the score: how much a target is expected
-            near where it was.
-        lost: a score below it leaves size and kernel as they are.
-        grow: how many times larger or smaller a target may become in all.
-    """
-
-    rate: float = 0.1
-    renew_every: int = 2
-    scales: tuple[float, ...] = (1 / 1.05, 1.0, 1.05)
-    scale_every: int = 3
-    scale_rate: float = 0.6
-    sides_rate: float = 0.0
-    scale_penalty: float = 0.98
-    window: float = 0.2
-    lost: float = 0.15
-    grow: float = 6.0
+from hh_keras.tasks.tracking.following.settings import Settings
 
 
 class Tracker:
@@ -79,16 +49,22 @@ class Tracker:
         self.centre = centres(np.asarray(box))
         self.size = np.asarray(box, float)[2:]
         self.first = np.sqrt(np.prod(self.size))
+        self.frame = np.array(frame.shape[1::-1])
         self.score, self.frames = 1.0, 0
         self.kernel = self.exemplar(self._image(frame, mean_colour(frame)))
 
     def update(self, frame: np.ndarray) -> tuple[np.ndarray, float]:
-        """Finds the target in the next frame.
+        """Finds the target in the next frame; one of another size shows the same
+        picture, resized.
 
         Returns:
             Its box, float `(4,)`, and the score, about 1 if it looks as it did.
+
+        Raises:
+            ModelError: the network's answer is not finite.
         """
         settings, fill = self.settings, mean_colour(frame)
+        self._resize(np.array(frame.shape[1::-1]))
         self.frames += 1
         base = np.sqrt(np.prod(self.size))
         scales = self._scales()
@@ -96,6 +72,11 @@ class Tracker:
         kernel = [np.repeat(k, len(scales), 0) for k in self.kernel]
         found = self.search([images, *kernel])
         maps = found[..., 0]
+        if not np.isfinite(found).all():
+            raise ModelError(
+                "the tracker's scores are not all finite (NaN or infinite weights); "
+                "train it again with a lower learning rate."
+            )
         cells = maps.shape[1]
         best, row, column = self._peak(maps, scales)
         self.score = float(maps[best, row, column])
@@ -156,9 +137,11 @@ class Tracker:
             for old, own in zip(self.kernel, self.exemplar(self._image(frame, fill)))
         ]
 
-    def resize(self, factor: np.ndarray) -> None:
-        """Frames are larger from now on by factors `(2,)`: across, down."""
+    def _resize(self, size):
+        """Takes all over into the pixels of a frame of another size."""
+        factor = size / self.frame
         self.centre, self.size = self.centre * factor, self.size * factor
+        self.first, self.frame = self.first * np.sqrt(np.prod(factor)), size
 
 
 def _between(values, row, column):
@@ -178,13 +161,15 @@ def check_box(frame: np.ndarray, box: Sequence[float]) -> None:
     """Raises DataError unless a box lies, at least in part, in a frame."""
     height, width = frame.shape[:2]
     x, y, w, h = map(float, box)
-    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
-        raise DataError(
-            f"box {x:g},{y:g},{w:g},{h:g} has no size; give left, top, width, height "
-            "in pixels."
-        )
+    told, frame_size = f"box {x:g},{y:g},{w:g},{h:g}", f"which has {width}x{height}"
+    if not (np.isfinite([x, y, w, h]).all() and w > 0 and h > 0):
+        raise DataError(f"{told} has no size; give left, top, width, height in pixels.")
+    if min(w, h) < _LEAST:
+        raise DataError(f"{told} is smaller than a pixel: nothing is to be seen of it.")
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise DataError(
-            f"box {x:g},{y:g},{w:g},{h:g} lies outside of the frame, "
-            f"which has {width}x{height}."
-        )
+        raise DataError(f"{told} lies outside of the frame, {frame_size}.")
+    if w > _MOST * width or h > _MOST * height:
+        raise DataError(f"{told} is far larger than the frame, {frame_size}.")
+
+
+_LEAST, _MOST = 1, 2  # pixels; sides of the frame

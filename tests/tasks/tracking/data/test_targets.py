@@ -10,10 +10,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import hh_keras as hh
+from hh_keras.tasks.tracking import commands
 from hh_keras.tasks.tracking.data.pictures import Picture
 from hh_keras.tasks.tracking.data.regions import Geometry
 from hh_keras.tasks.tracking.data.sequence import Video
-from hh_keras.tasks.tracking.data.targets import open_targets
+from hh_keras.tasks.tracking.data.targets import are_whole, open_targets
 from hh_keras.tasks.tracking.pairs import load_pairs
 from tests.data.conftest import encode
 from tests.data.test_prepared import store
@@ -232,3 +233,27 @@ def test_folders_of_videos(monkeypatch, parts):
     else:
         one = "train" if parts else "None"
         assert names == [[f"{one}0", f"{one}1"], [f"{one}2"]]
+
+
+@pytest.mark.parametrize("part", ["", "train/"])
+def test_networks_are_measured_on_what_they_have_not_learnt_from(tmp_path, part):
+    for number in range(6):
+        folder = tmp_path / f"{part}s{number}"
+        write(folder / "img/0001.png")
+        (folder / "groundtruth_rect.txt").write_text("9,9,8,8\n")
+    targets = open_targets(tmp_path)
+    args = types.SimpleNamespace(dataset=str(tmp_path), limit=None)
+    held_out = commands.held_out(args)
+    assert [v.name for v in held_out] == [v.name for v in targets.validation] == ["s4"]
+    assert targets.whole and are_whole(tmp_path)
+
+
+def test_what_is_no_whole_video_is_not_followed(tmp_path):
+    crops(tmp_path / "crops")
+    coco(tmp_path / "coco", "train", [[([5, 6, 20, 10], 0)]] * 3)
+    for kind in ("crops", "coco"):
+        args = types.SimpleNamespace(dataset=str(tmp_path / kind), limit=None)
+        assert commands.held_out(args) == () and not are_whole(args.dataset)
+    args = types.SimpleNamespace(dataset=str(tmp_path / "none"), limit=None)
+    with pytest.raises(hh.DataError, match="does not exist"):
+        commands.held_out(args)

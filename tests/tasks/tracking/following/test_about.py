@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ import pytest
 import hh_keras
 from hh_keras.errors import ModelError
 from hh_keras.export import formats
-from hh_keras.tasks.tracking.following.about import PARTS, about
-from hh_keras.tasks.tracking.following.tracker import Settings
+from hh_keras.tasks.tracking.following.about import PARTS, about, files_of
+from hh_keras.tasks.tracking.following.settings import Settings
 from hh_keras.tasks.tracking.networks import tracker
 from hh_keras.tasks.tracking.networks.halves import halves
 from hh_keras.tasks.tracking.opening import open_tracker
@@ -78,10 +79,28 @@ def test_settings_are_those_of_the_file(files, tmp_path):
     assert open_tracker(path, Settings(rate=0)).settings == Settings(rate=0)
     settings["luck"] = 1
     beside.write_text(json.dumps(described))
-    with pytest.raises(ModelError, match=r"net_search.json has other settings"):
+    with pytest.raises(
+        ModelError, match=r"net_search.json has an unknown setting, luck"
+    ):
+        open_tracker(path)
+    beside.write_text(json.dumps(described)[:-9])  # half of it was copied
+    with pytest.raises(ModelError, match=r"net_search.json, .* is damaged"):
         open_tracker(path)
     beside.unlink()
     assert open_tracker(path).settings == Settings()
+
+
+def test_files_are_known_by_the_last_part_of_their_names():
+    def both(path):
+        return [str(each) for each in files_of(Path(path))]
+
+    wanted = ["a/my_search_exemplar.tflite", "a/my_search_search.tflite"]
+    for path in wanted:
+        assert both(path) == wanted
+    wanted = ["m/net_exemplar/12", "m/net_search/12"]
+    for path in wanted:
+        assert both(path) == wanted
+    assert both("old_search/net.tflite") == both("net.tflite") == both("1") == []
 
 
 def test_files_follow(files):

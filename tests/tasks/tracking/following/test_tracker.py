@@ -1,8 +1,13 @@
 """The loop by itself, around networks that say what a test wants."""
 
 import numpy as np
+import pytest
 
-from hh_keras.tasks.tracking.following.tracker import Settings, Tracker
+from hh_keras.errors import DataError, ModelError
+from hh_keras.tasks.tracking.data.sequence import Video
+from hh_keras.tasks.tracking.following.settings import Settings
+from hh_keras.tasks.tracking.following.tracker import Tracker, check_box
+from hh_keras.tasks.tracking.measuring.evaluation import follow
 
 FRAME = np.zeros((120, 160, 3), np.uint8)
 BOX = (60, 40, 20, 30)
@@ -69,3 +74,51 @@ def test_sizes_may_be_tried_rarely():
     networks = Networks()
     followed(networks, 6, scale_every=3)
     assert networks.tried == [1, 1, 3, 1, 1, 3]
+
+
+def test_a_larger_frame_shows_the_same_larger():
+    """Its size may have changed far more than a target may, and it is no smaller."""
+    tracker = Tracker(Networks().exemplar, Networks().search, 24, True)
+    tracker.start(FRAME, BOX)
+    tracker.update(FRAME)
+    for factor in (8, 8, 1):
+        frame = np.zeros((120 * factor, 160 * factor, 3), np.uint8)
+        box, _ = tracker.update(frame)
+        np.testing.assert_allclose(box, np.array(BOX) * factor)
+
+
+def test_a_video_whose_frames_change_size_is_measured_alike():
+    def video(factors):
+        frames = [np.zeros((12 * f, 16 * f, 3), np.uint8) for f in factors]
+        boxes = np.array([np.array([6, 4, 2, 3]) * f for f in factors], float)
+        return Video("clip", [lambda frame=frame: frame for frame in frames], boxes)
+
+    networks = Networks()
+    tracker = Tracker(networks.exemplar, networks.search, 24, True)
+    path = follow(tracker, video([10, 10, 30, 5]))
+    np.testing.assert_allclose(path.boxes, video([10, 10, 30, 5]).boxes)
+
+
+def test_scores_that_are_no_numbers_are_told():
+    networks = Networks(sides=np.nan)
+    tracker = Tracker(networks.exemplar, networks.search, 24, True)
+    tracker.start(FRAME, BOX)
+    with pytest.raises(ModelError, match="not all finite"):
+        tracker.update(FRAME)
+
+
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        ((1, 1, 0, 5), "has no size"),
+        ((np.nan, 1, 5, 5), "has no size"),
+        ((1, 1, 0.01, 5), "smaller than a pixel"),
+        ((160, 1, 5, 5), "outside of the frame, which has 160x120"),
+        ((-9, 1, 9, 5), "outside of the frame"),
+        ((0, 0, 1e6, 50), "far larger than the frame"),
+    ],
+)
+def test_a_box_of_no_use_is_refused(box, said):
+    with pytest.raises(DataError, match=said):
+        check_box(FRAME, box)
+    check_box(FRAME, (-20, -20, 200, 200))
