@@ -98,6 +98,11 @@ def check_model(model: keras.Model, data: Any = None) -> None:
             "(cells, cells, 5)."
         )
     takes = tuple(tuple(tensor.shape[1:]) for tensor in model.inputs)
+    if takes[0] != takes[1] or len(takes[0]) != 3 or takes[0][0] != takes[0][1]:
+        raise ModelError(
+            f"model '{model.name}' takes images of {takes}; a tracker takes two "
+            "squares of one size, (side, side, 3)."
+        )
     if data is not None and takes != tuple(map(tuple, data.image_shape)):
         raise ModelError(
             f"model '{model.name}' takes images of {takes}, the data are "

@@ -25,8 +25,9 @@ KINDS = ("filter", "descent", "siamese")
 
 
 def usual_strides(backbone: keras.Model) -> tuple[int, ...]:
-    """The last three strides of a network's features up to 16."""
-    return tuple(stride for stride in levels(backbone) if stride <= _COARSEST)[-3:]
+    """The last three strides of a network's features up to 16; or the least."""
+    known = tuple(levels(backbone))
+    return tuple(stride for stride in known if stride <= _COARSEST)[-3:] or known[:1]
 
 
 _COARSEST = 16
@@ -46,6 +47,11 @@ def features(backbone: keras.Model, strides: Sequence[int]) -> keras.Model:
         ModelError: its images are not square, or it has no features of a stride.
     """
     known = levels(backbone)
+    if not known:
+        raise ModelError(
+            f"model '{backbone.name}' has no maps of features of 4x4 and more that all "
+            "passes through: a tracker needs a convolutional network."
+        )
     height, width = backbone.input_shape[1:3]
     if height != width:
         raise ModelError(
@@ -57,7 +63,7 @@ def features(backbone: keras.Model, strides: Sequence[int]) -> keras.Model:
         raise ModelError(
             f"model '{backbone.name}' has no features of stride "
             f"{', '.join(map(str, missing))} on {backbone.input_shape[1]} pixels; it "
-            f"has {', '.join(map(str, known)) or 'none'}: choose of these by --strides."
+            f"has {', '.join(map(str, known))}: choose of these by --strides."
         )
     return keras.Model(backbone.inputs, [known[s] for s in strides], name="features")
 
@@ -90,13 +96,14 @@ def tracker(
     if kind not in KINDS:
         raise ModelError(f"kind={kind!r}: choose one of {', '.join(KINDS)}.")
     strides = strides or usual_strides(backbone)
-    headed = boxes or kind == "siamese"
-    if headed and (len(strides) < 2 or strides[-1] != 2 * strides[-2]):
-        raise ModelError(
-            f"strides {', '.join(map(str, strides))}: a head for the sides reads "
-            "features of two strides, the last twice the one before it, such as 8, 16."
-        )
     extract = features(backbone, strides)
+    if _headed(kind, boxes) and (len(strides) < 2 or strides[-1] != 2 * strides[-2]):
+        without = "" if kind == "siamese" else ", or --nosides, which needs no head"
+        raise ModelError(
+            f"--strides={','.join(map(str, strides))} of model '{backbone.name}': a "
+            "head reads features of two strides, the last twice the one before it, "
+            f"such as 8,16: choose such{without}."
+        )
     shape = backbone.input_shape[1:]
     exemplar, search = (
         keras.Input(shape, name="exemplar"),
@@ -124,7 +131,8 @@ def compared(
         side: of the images, in pixels.
         kind, boxes, width: see `tracker`.
     """
-    size = side // strides[min(1, len(strides) - 1)]
+    # A head's map, and what is put beside it, are as fine as the finer of its features.
+    size = side // strides[-2 if _headed(kind, boxes) else min(1, len(strides) - 1)]
     if kind == "siamese":
         head = _correlated(z[-2:], x[-2:], side // strides[-2], width)
         few = keras.initializers.Constant(_RARE)
@@ -151,6 +159,10 @@ def compared(
         4, 1, activation="softplus", bias_initializer=half, name="sides"
     )(head)
     return layers.Concatenate(name="output", dtype="float32")([score, sides])
+
+
+def _headed(kind, boxes):
+    return boxes or kind == "siamese"
 
 
 def _adapted(z, x, strides):

@@ -6,9 +6,10 @@ import pytest
 
 import hh_keras
 from hh_keras.errors import ModelError
-from hh_keras.tasks.tracking.networks import features, tracker
+from hh_keras.tasks.tracking.networks import KINDS, features, tracker
 from hh_keras.tasks.tracking.networks.halves import halves
 from hh_keras.tasks.tracking.networks.levels import levels
+from hh_keras.tasks.tracking.task import check_model
 
 _STRIDES = (1, 2, 4)  # of networks for small images
 
@@ -110,3 +111,35 @@ def test_a_head_needs_two_strides_that_follow(strides):
     with pytest.raises(ModelError, match="the last twice the one before"):
         tracker(model, "filter", strides)
     assert tracker(model, "filter", strides, boxes=False).output_shape[-1] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("strides", [(2, 4), (1, 2), (1, 2, 4, 8), (1, 4, 8)])
+def test_a_head_reads_any_number_of_strides(kind, strides):
+    inputs = x = keras.Input((32, 32, 3))
+    for stage in range(4):
+        x = keras.layers.Conv2D(4, 3, 1 + (stage > 0), padding="same")(x)
+    model = tracker(keras.Model(inputs, x), kind, strides, width=4)
+    cells = 32 // strides[-2]
+    assert model.output_shape == (None, cells, cells, 5)
+
+
+def test_networks_without_maps_are_refused():
+    inputs = keras.Input((8, 8, 3))
+    flat = keras.layers.Dense(4)(keras.layers.Flatten()(inputs))
+    for boxes in (True, False):
+        with pytest.raises(ModelError, match="needs a convolutional network"):
+            tracker(keras.Model(inputs, flat, name="mlp"), boxes=boxes)
+    one = keras.Model(inputs, keras.layers.Conv2D(8, 3, padding="same")(inputs))
+    with pytest.raises(ModelError, match=r"--strides=1 .* or --nosides"):
+        tracker(one)
+    assert tracker(one, boxes=False).output_shape == (None, 8, 8, 1)
+
+
+def test_two_images_of_two_sizes_are_refused():
+    a, b = keras.Input((16, 16, 3)), keras.Input((8, 8, 3))
+    conv = keras.layers.Conv2D(4, 3, padding="same")
+    z = keras.layers.AveragePooling2D(2)(conv(a))
+    score = keras.layers.Conv2D(1, 1)(keras.layers.Multiply()([z, conv(b)]))
+    with pytest.raises(ModelError, match="two squares of one size"):
+        check_model(keras.Model([a, b], score))
