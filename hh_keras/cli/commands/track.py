@@ -12,10 +12,13 @@ knows its first box.
 
 Leaves in --output: boxes.csv (frame, left, top, width, height, score), boxes.txt
 (as OTB has it, counted from 1), and the frames with the box drawn, as tracked.mp4 or,
-from a folder, as frames/*.jpg. A frame that cannot be read carries the box before it.
-Every line is written when its frame is done: what was found before a stop is kept.
+from a folder, as frames/*.jpg. A frame that cannot be read carries the box before it;
+one of another size shows the same picture, resized. Every line is written when its
+frame is done: what was found before a stop is kept. Earlier results are replaced by
+--overwrite alone, and not before the first frame is done.
 """
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 
@@ -28,7 +31,8 @@ from hh_keras.flag import COUNT, SWITCH, Checked, Flag, Text
 def parse_box(text: str) -> tuple[float, ...]:
     """Reads "x,y,w,h"."""
     left, top, width, height = map(float, text.split(","))
-    if not (width > 0 and height > 0):
+    known = all(map(math.isfinite, (left, top, width, height)))
+    if not (known and width > 0 and height > 0):
         raise ValueError(text)
     return left, top, width, height
 
@@ -99,18 +103,23 @@ def _first_box(video: str) -> Sequence[float]:
     import numpy as np
 
     from hh_keras.errors import DataError
-    from hh_keras.tasks.tracking.data.sequences import open_videos
+    from hh_keras.tasks.tracking.data.sequences import is_sequence, open_videos
 
-    try:
-        found = open_videos(pathlib.Path(video)) if pathlib.Path(video).is_dir() else []
-    except DataError:
-        found = []
-    if len(found) != 1 or not np.isfinite(found[0].boxes[0]).all():
-        raise DataError(
-            f"--box is missing: {video} does not tell where the target is. Give left, "
-            "top, width and height in the first frame, such as --box=120,80,60,90."
-        )
-    return tuple(found[0].boxes[0])
+    folder = pathlib.Path(video).expanduser()
+    why = "does not tell where the target is"
+    if folder.is_dir() and is_sequence(folder):
+        found = open_videos(folder)
+        boxes = found[0].boxes
+        if len(found) == 1 and np.isfinite(boxes[0]).all():
+            return tuple(boxes[0])
+        first = int(np.isfinite(boxes).all(-1).argmax())
+        why = f"tells of {len(found)} targets"
+        if len(found) == 1:
+            why = f"tells of no target before frame {first + 1}"
+    raise DataError(
+        f"--box is missing: {video} {why}. Give left, top, width and height in the "
+        "first frame, such as --box=120,80,60,90."
+    )
 
 
 def bar(label: str) -> Callable[[int, int | None], None]:

@@ -39,11 +39,13 @@ def network(args: FlagValues, build: Callable) -> keras.Model:
     """The tracker of --model.
 
     Raises:
-        ModelError: it cannot be had, or its images are not square.
+        ModelError: it cannot be had, its images are not square, or flags ask for
+            another tracker than it is.
     """
     if models.names_file(args.model):
         model = models.build(args.model, model_args=given(args, "model_args"))
         if len(model.inputs) == 2:
+            _is_asked_for(args, model)
             return model
     height, width = args.image_size or (_SIDE, _SIDE)
     if height != width:
@@ -52,6 +54,18 @@ def network(args: FlagValues, build: Callable) -> keras.Model:
         )
     backbone = build(args, (height, width, 3), _CLASSES)
     return tracker(backbone, args.tracker, args.strides, args.sides)
+
+
+def _is_asked_for(args, model):
+    """Raises ModelError if flags tell what a finished tracker is to be."""
+    side = model.inputs[0].shape[1]
+    for name in ("tracker", "strides", "sides", "image_size"):
+        if args[name].present and args[name].value not in (None, (side, side)):
+            raise ModelError(
+                f"--{name} has no effect: --model={args.model} is a whole tracker, on "
+                f"images of {side} pixels. Leave it out, or give the network that its "
+                "features are of."
+            )
 
 
 _CLASSES = 10  # of a head that is cut off

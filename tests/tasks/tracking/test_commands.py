@@ -90,6 +90,14 @@ def test_inherited_weights_are_compensated(finished, tmp_path, capsys):
     assert "of the output" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("flag", ["--strides=1,2", "--nosides", "--image_size=64"])
+def test_a_tracker_is_what_its_file_says(finished, tmp_path, capsys, flag):
+    flags = ["--task=track", f"--model={finished / 'original.keras'}", "--limit=2"]
+    assert shrink.entry([*flags, flag, f"--workdir={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert "is a whole tracker" in error and flag.split("=")[0][2:4] in error
+
+
 def frames_in(folder, count=6):
     video = open_videos("embedded", "val")[1]
     folder.mkdir()
@@ -127,6 +135,7 @@ def test_a_folder_of_frames_is_tracked(finished, tmp_path, capsys):
         ("900,10,20,20", "outside of the frame"),
         ("10,10,0,20", "write left,top,width,height"),
         ("1,2,3", "write left,top,width,height"),
+        ("nan,2,30,40", "write left,top,width,height"),
         (None, "--box is missing"),
     ],
 )

@@ -110,6 +110,11 @@ def _sequences(folder, depth):
                 yield from _sequences(folder / name, depth - 1)
 
 
+def is_sequence(folder: Path) -> bool:
+    """Whether a folder has a file that tells where its target is."""
+    return any(map(_is_truth, os.listdir(folder)))
+
+
 def _is_truth(name):
     return name == "groundtruth.txt" or bool(_OTB.fullmatch(name))
 

@@ -1,5 +1,6 @@
 """What a tracked video leaves: boxes as text, and frames with the box drawn."""
 
+import contextlib
 import csv
 import pathlib
 import types
@@ -14,6 +15,9 @@ from hh_keras.tasks.tracking.following.steps import Step
 
 _COLOUR, _LOST = (217, 95, 2), (160, 160, 160)
 _SURE = 0.3  # of a score below it, the box is drawn grey
+
+
+_RESULTS = "boxes.csv", "boxes.txt", "frames", "tracked.mp4"
 
 
 class Record:
@@ -35,20 +39,39 @@ class Record:
     ) -> None:
         self.folder, self.footage, self.draw = pathlib.Path(folder), footage, draw
         self.frames = self.damaged = self.unsure = 0
-        self.seconds, self.video = 0.0, None
-        there = self.folder / "boxes.csv"
-        if there.exists() and not overwrite:
-            raise WorkdirError(
-                f"{there} exists: give another --output, or --overwrite to replace it."
-            )
-        try:
+        self.seconds, self.video, self.table, self.boxes = 0.0, None, None, None
+        self.waiting: list[Step] = []
+        for there in (self.folder / name for name in _RESULTS):
+            if there.resolve() == footage.path.resolve():
+                raise WorkdirError(
+                    f"--output={folder} would write over {footage.path}, which is "
+                    "tracked in: give another --output."
+                )
+            if there.exists() and not overwrite:
+                raise WorkdirError(
+                    f"{there} exists: give another --output, or --overwrite to replace "
+                    "it."
+                )
+        with self._written():
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.table = there.open("w", newline="")
-            self.boxes = (self.folder / "boxes.txt").open("w")
+
+    @contextlib.contextmanager
+    def _written(self):
+        try:
+            yield
         except OSError as error:
             raise WorkdirError(
-                f"--output={folder} cannot be written: {error}"
+                f"--output={self.folder} cannot be written: {error}"
             ) from error
+
+    def _open(self):
+        """Once there is something to tell: until then, earlier results stay."""
+        with self._written():
+            for name in ("tracked.mp4", f"frames/{6 * '[0-9]'}.jpg"):
+                for earlier in self.folder.glob(name):
+                    earlier.unlink()
+            self.table = (self.folder / "boxes.csv").open("w", newline="")
+            self.boxes = (self.folder / "boxes.txt").open("w")
         self.rows = csv.writer(self.table)
         self.rows.writerow(["frame", "left", "top", "width", "height", "score"])
 
@@ -61,13 +84,24 @@ class Record:
         error: BaseException | None,
         trace: types.TracebackType | None,
     ) -> None:
-        self.table.close()
-        self.boxes.close()
+        for file in (self.table, self.boxes):
+            if file is not None:
+                file.close()
         if self.video is not None:
             self.video.release()
 
     def add(self, step: Step) -> None:
-        """Writes one frame."""
+        """Writes one frame; those before the first that can be read, with it."""
+        self.waiting.append(step)
+        if self.table is None:
+            if step.frame is None:
+                return
+            self._open()
+        for each in self.waiting:
+            self._write(each)
+        self.waiting.clear()
+
+    def _write(self, step):
         left, top, width, height = step.box
         numbers = [f"{value:.2f}" for value in step.box]
         self.rows.writerow([step.number, *numbers, f"{step.score:.4f}"])
@@ -133,4 +167,9 @@ def _writer(folder: pathlib.Path, footage: Footage, image: np.ndarray) -> Any:
     size = image.shape[1], image.shape[0]
     code = cv2.VideoWriter.fourcc(*"mp4v")
     path = str(folder / "tracked.mp4")
-    return cv2.VideoWriter(path, code, footage.fps or 25.0, size), size
+    video = cv2.VideoWriter(path, code, footage.fps or 25.0, size)
+    if not video.isOpened():
+        raise WorkdirError(
+            f"{path} cannot be written by this OpenCV: --nodraw leaves it out."
+        )
+    return video, size
