@@ -14,7 +14,7 @@ from hh_keras import export
 from hh_keras.tasks.tracking.data import boxes, cropping
 from hh_keras.tasks.tracking.data.sequences import open_videos
 from hh_keras.tasks.tracking.following.about import PARTS, about
-from hh_keras.tasks.tracking.following.tracker import Settings
+from hh_keras.tasks.tracking.following.settings import Settings
 from hh_keras.tasks.tracking.networks import tracker
 from hh_keras.tasks.tracking.networks.halves import halves
 from hh_keras.tasks.tracking.opening import open_tracker
@@ -303,10 +303,37 @@ def test_mistakes_are_told_in_plain_words(page, site, tmp_path):
         other = tmp_path / f"siamese_search.{end}"
         shutil.copy(other, tmp_path / f"filter_search.{end}")
     told("are of two trackers", "models", *both)
+    shutil.copy(site / "models/filter_search.tflite", tmp_path)
+    shutil.copy(site / "models/filter_exemplar.tflite", tmp_path)
+    described = json.loads((site / "models/filter_search.json").read_text())
+    for changed, said in (
+        ({"scale_every": 0}, "the setting scale_every is 0, a whole number from 1"),
+        ({"scales": [0, 1]}, "the setting scales is [0,1], a list"),
+        ({"rate": "fast"}, 'filter_search.json: the setting rate is "fast"'),
+        ({"scale_every": None}, "the setting scale_every is null"),
+    ):
+        edited = json.loads(json.dumps(described))
+        edited["tracker"]["settings"].update(changed)
+        (tmp_path / "filter_search.json").write_text(json.dumps(edited))
+        told(said, "models", *both)
+    described["tracker"]["cells"] = 5
+    (tmp_path / "filter_search.json").write_text(json.dumps(described))
+    told("tell of a map 1x5x5x1", "models", *both)
     (tmp_path / "broken.webm").write_bytes(b"no video")
     told("broken.webm cannot be played", "footage", "broken.webm")
     (tmp_path / "notes.txt").write_text("no video")
     told("neither a video nor a .tflite file", "footage", "notes.txt")
+
+
+def test_a_network_may_be_called_like_a_part(page, site, tmp_path):
+    named = [f"my_search{part}.{end}" for part in PARTS for end in ("tflite", "json")]
+    for name in named:
+        shutil.copy(
+            site / "models" / name.replace("my_search", "filter"), tmp_path / name
+        )
+    browser.choose(page, "models", *(tmp_path / name for name in named))
+    chosen = "document.querySelector('#tracker select').value"
+    browser.wait_for(page, f"{chosen} == 'my_search'")
 
 
 def test_no_camera_and_no_trackers(tmp_path):

@@ -11,6 +11,7 @@ recipe, exported, checked and measured.
     python launch/run.py --limit=256 --epochs=1 --workdir=runs/try    # a quick try
     python launch/run.py --task=denoise --workdir=runs/denoise
     python launch/run.py --task=sr --scale=2 --dataset=holiday/ --workdir=runs/larger
+    python launch/run.py --task=track --workdir=runs/track
 
 The first line takes four to five minutes on two cores. Open report.html afterwards.
 

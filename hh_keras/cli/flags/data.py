@@ -24,7 +24,9 @@ DATA = (
         "photographs, and a folder needs no classes, nor train/ and val/. To segment: "
         "embedded is 240 + 60 collages, and a folder has images and masks "
         "(docs/segmentation.md). To detect: embedded is 205 + 87 images of blood "
-        "cells, a folder is as COCO or VOC have it.",
+        "cells, a folder is as COCO or VOC have it. To track: embedded is 8 + 4 "
+        "synthetic sequences, a folder is as OTB, VOT, GOT-10k, COCO or VOC have it, "
+        "or has crops (docs/tracking.md).",
     ),
     Flag(
         "image_size",
