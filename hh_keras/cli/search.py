@@ -87,8 +87,9 @@ def without_data(args: FlagValues) -> bool:
     """Whether a search needs neither data nor labels, nor data to build its network."""
     if args["dataset"].present or args.search_epochs or inherits(args):
         return False
-    criterion = args.criterion or registry.application(args).task.criterion
-    if criterion in (*NEED_DATA, "obs"):
+    application = registry.application(args)
+    criterion = args.criterion or application.task.criterion
+    if criterion in (*NEED_DATA, "obs") or application.completes:
         return False
     return names_file(args.model) or sources.tells_itself(args.model)
 

@@ -133,6 +133,8 @@ class Application:
         examples: what is counted where scores are told.
         parts: what the names of a network's files end in, one for each of its parts;
             the last runs on every image.
+        completes: whether `load` makes a network of the task of any other, its
+            backbone.
     """
 
     task: Task
@@ -149,3 +151,4 @@ class Application:
     calibration: Callable[..., Any] = calibration_images
     examples: str = "validation images"
     parts: tuple[str, ...] = ("",)
+    completes: bool = False

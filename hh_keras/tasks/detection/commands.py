@@ -55,6 +55,7 @@ def application(args: FlagValues) -> Application:
         files=functools.partial(file_checks, task),
         deployed=_deployed,
         words=WORDS,
+        completes=True,
         say=_say,
         pictures=_pictures,
     )

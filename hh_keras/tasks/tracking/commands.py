@@ -65,6 +65,7 @@ def application(args: FlagValues) -> Application:
         pictures=functools.partial(_pictures, videos),
         examples="held-out pairs or frames",
         parts=PARTS,
+        completes=True,
     )
 
 
