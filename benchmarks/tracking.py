@@ -132,11 +132,12 @@ def shaken_table(found):
     yield "|---|---|---|---|---|"
     lines = []
     for name in dict.fromkeys(row["tracker"] for row in found if row.get("pass")):
-        own = [row for row in found if row["tracker"] == name]
-        each = [
-            np.mean([row["auc"] for row in own if row.get("pass", 0) == number])
-            for number in sorted({row.get("pass", 0) for row in own})
-        ]
+        passes = {}
+        for row in found:
+            if row["tracker"] == name:
+                passes.setdefault(row.get("pass", 0), []).append(row["auc"])
+        whole = len(passes[0])
+        each = [np.mean(own) for own in passes.values() if len(own) == whole]
         told = ", ".join(f"{auc:.3f}" for auc in each)
         mean, off = np.mean(each), np.std(each, ddof=1)
         lines.append(

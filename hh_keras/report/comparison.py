@@ -109,7 +109,8 @@ def verdict(models: Mapping, goal: Goal) -> str:
     costs = [
         _relation(slim, original, *words)
         for words in (
-            (_latency, "{} lower latency", "{} higher latency", "the same latency"),
+            (_latency, "{} lower latency", "{} higher latency",
+             "no clear difference in latency"),
             ("tflite_bytes", "a {} smaller .tflite file", "a {} larger .tflite file",
              "a .tflite file as large"),
             ("macs", "{} fewer MACs", "{} more MACs", "as many MACs"),
