@@ -11,7 +11,7 @@ import sys
 import xml.etree.ElementTree
 
 LISTED = pathlib.Path(__file__).with_suffix(".txt")
-LIMIT = 0.5  # seconds, at which what is left takes two cores less than three minutes
+LIMIT = 0.15  # seconds, at which what is left takes two cores less than three minutes
 
 
 def listed() -> set[str]:
