@@ -83,7 +83,8 @@ RECIPE = Recipe(
 
 def learn(args):
     """Trains the head; returns the tracker."""
-    model, recipe = with_frozen_features(args.weights), replace(RECIPE, args.epochs)
+    model = with_frozen_features(args.weights)
+    recipe = dataclasses.replace(RECIPE, epochs=args.epochs)
     train(
         model, pairs_of(args), recipe, workdir=args.workdir, name="tracker",
         task=tracking(),
@@ -91,16 +92,13 @@ def learn(args):
     return model
 
 
-def replace(recipe, epochs, **changes):
-    return dataclasses.replace(recipe, epochs=epochs, **changes)
-
-
 def shrunk(model, args, videos):
     """A smaller one of what was learnt, trained on as a whole."""
-    data, task, limits = pairs_of(args), tracking(), args.share * cost(model).macs
+    data, task = pairs_of(args), tracking()
+    budget = Budget(macs=args.share * cost(model).macs)
     model.get_layer("features").trainable = True
     small = shrink(
-        model, data.search, task.loss(model), Budget(macs=limits), criterion="obs",
+        model, data.search, task.loss(model), budget, criterion="obs",
         weights="inherit", seed=0,
     ).model  # fmt: skip
     name = f"tracker_{args.share}"
@@ -108,7 +106,9 @@ def shrunk(model, args, videos):
     measure(f"{name}, not trained on", small, Settings(), videos)
     if not args.epochs:
         return
-    recipe = replace(RECIPE, args.epochs, learning_rate=1e-4, frozen_statistics=True)
+    recipe = dataclasses.replace(
+        RECIPE, epochs=args.epochs, learning_rate=1e-4, frozen_statistics=True
+    )
     train(small, data, recipe, workdir=args.workdir, name=name, task=task)
     small.save(args.workdir / f"{name}.keras")
     measure(name, small, Settings(), videos)

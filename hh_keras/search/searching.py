@@ -125,7 +125,7 @@ def shrink_each(
 
     def result(budget):
         latency = None
-        scores = _scores_for(budget, wide, scored, choose)
+        scores = _scores_for(budget, wide, channel_map, scored, choose)
         if budget.latency_ms is None:
             plan, slim = attempt(scores, budget)
         else:
@@ -213,12 +213,11 @@ def _scored(wide, channel_map, data, loss, search):
     return _Scored(criterion, ready if search.inherits else wide, learnt, scores)
 
 
-def _scores_for(budget, wide, scored, choose):
+def _scores_for(budget, wide, channel_map, scored, choose):
     """The scores whose plan keeps most, if there are several."""
     if scored.criterion != "obs" or not scored.learnt:
         return scored.scores[0]
     select = functools.partial(choose, budget=budget)
-    channel_map = choose.args[0]
     return chiefs(best(wide, channel_map, scored.scores, select, scored.learnt))
 
 
