@@ -56,7 +56,7 @@ def decode_cuts(
         ValueError: the bytes are no image, or a damaged one; the text says which.
     """
     height, width, channels = image_shape
-    with _opened(encoded) as image:
+    with opened(encoded) as image:
         image = _eight_bits(image)
         if channels == 3 or image.mode not in _GREY_MODES:
             image = image.convert("RGB")
@@ -85,7 +85,7 @@ def native_shape(encoded: bytes) -> tuple[int, int, int]:
     Raises:
         ValueError: the bytes are no image; the text says why.
     """
-    with _opened(encoded) as image:
+    with opened(encoded) as image:
         is_grey = image.mode.split(";")[0] in _GREY_MODES
         return image.height, image.width, 1 if is_grey else 3
 
@@ -112,7 +112,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _opened(encoded: bytes) -> Iterator[Image.Image]:
+def opened(encoded: bytes) -> Iterator[Image.Image]:
+    """The image; whatever is wrong with it inside the block is a ValueError."""
     if not encoded:
         raise ValueError("the file is empty")
     try:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from hh_keras.export.encoded import check_decodable, decode_batch
+from hh_keras.export.encoded import check_decodable, decode_batch, of_any_number
 from hh_keras.export.signatures import Signature, labels_for, wanted_shape
 from hh_keras.graph.heads import from_logits
 
@@ -57,6 +57,7 @@ def classify_bytes(
     logits = from_logits(model)
     most = min(units, MOST_CLASSES)
 
+    @of_any_number
     def call(encoded):
         images, errors = decode_batch(encoded, shape, view)
         outputs = model(tf.cast(images, model.inputs[0].dtype), training=False)

@@ -4,6 +4,8 @@ It repeats, operation by operation, what `hh_keras.data` does with Pillow when a
 is trained and validated, so that a server sees the pixels that the network has learnt.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from hh_keras.data.views import MARGIN
@@ -20,6 +22,21 @@ _OTHERS = {  # how the formats begin that are most often taken for JPEG or PNG
     b"II*\x00": "TIFF",
     b"MM\x00*": "TIFF",
 }
+
+
+def of_any_number(call: Callable) -> Callable:
+    """`call` for batches of no files, too, which convolutions do not take.
+
+    Args:
+        call: from strings `(n,)` to a dict of tensors `(n, ...)`.
+    """
+
+    def answered(encoded):
+        count = tf.size(encoded)
+        filled = tf.concat([encoded, tf.fill([tf.cast(count == 0, tf.int32)], "")], 0)
+        return {name: found[:count] for name, found in call(filled).items()}
+
+    return answered
 
 
 def check_decodable(image_shape: tuple, view: str) -> None:

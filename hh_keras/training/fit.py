@@ -24,6 +24,7 @@ from hh_keras.training.judge import Judge
 from hh_keras.training.keeper import Keeper, NotFinite
 from hh_keras.training.layerwise import changed, for_recipe
 from hh_keras.training.losses import check
+from hh_keras.training.not_finite import of_batches
 from hh_keras.training.objective import objective
 from hh_keras.training.optimizers import optimizer
 from hh_keras.training.recipes import Recipe
@@ -394,6 +395,7 @@ def _fit(trainee, data, keeper, callbacks, resume, on_nan, never_worse, started)
                 callbacks=every,
             )
         except NotFinite as error:
+            _check_data(batches, keeper)
             if on_nan == "stop":
                 raise
             with strategy.scope():
@@ -401,6 +403,17 @@ def _fit(trainee, data, keeper, callbacks, resume, on_nan, never_worse, started)
     every.end()
     with strategy.scope():
         swap(trainee)
+
+
+def _check_data(batches, keeper):
+    """Raises NotFinite if the data that were trained on are to blame."""
+    told = of_batches(batches(keeper.epoch, 0).take(keeper.step))
+    if told:
+        raise NotFinite(
+            f"training {keeper.name}: in epoch {keeper.epoch + 1}, {told} is NaN or "
+            "infinite. Leave such examples out of the data, or put numbers in their "
+            "place."
+        )
 
 
 def _rest(batches, keeper, replicas):

@@ -166,6 +166,22 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path):
     assert "learning rate 0.0655" in str(told.value)
 
 
+@pytest.mark.parametrize("on_nan", ["stop", "rollback"])
+def test_data_that_are_no_numbers_are_to_blame(tmp_path, on_nan):
+    images, labels = np.zeros((24, 6, 6, 1), "float32"), np.zeros(24, "int32")
+    images[13, 2, 3, 0] = np.inf
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+    with pytest.raises(NotFinite, match="step 2, example 6 of inputs is NaN") as told:
+        train(
+            network(),
+            types.SimpleNamespace(train=batches, validation=None),
+            Recipe(epochs=1, batch_size=8),
+            workdir=tmp_path,
+            on_nan=on_nan,
+        )
+    assert "learning rate" not in str(told.value)
+
+
 def test_or_goes_back_and_on_with_half_the_rate(tmp_path, capsys):
     recipe = Recipe(epochs=3, batch_size=8, schedule="constant")
     result = trained(

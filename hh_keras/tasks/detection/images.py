@@ -20,8 +20,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from hh_keras.data.annotated_pixels import annotated_pixels
 from hh_keras.data.annotations import Annotated
-from hh_keras.data.decoding import decode_image, native_shape
 from hh_keras.data.loading import ImageData
 from hh_keras.data.pipeline import answer, end_decoding, left_out, ready
 from hh_keras.data.seeded import anew, called, numbered, own_seed
@@ -138,16 +138,10 @@ def _decoded(image: Annotated, size: tuple[int, int]) -> tuple[np.ndarray, Annot
 
     An image with many more pixels than the network sees is made smaller.
     """
-    encoded = image.read()
-    own = native_shape(encoded)[:2]
-    if image.size not in (None, own):
-        raise ValueError(
-            f"it has {own[1]}x{own[0]} pixels, its boxes are for "
-            f"{image.size[1]}x{image.size[0]}"
-        )
+    pixels = annotated_pixels(image.read(), image.size)
+    own = pixels.shape[:2]
     corners = np.clip(image.corners, 0, np.tile(own[::-1], 2))
     image = dataclasses.replace(image, size=own, corners=corners)
-    pixels = decode_image(encoded, (*own, 3))
     height, width = (min(n, _DETAIL * wanted) for n, wanted in zip(own, size))
     if (height, width) == own:
         return pixels, image

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hh_keras.export.encoded import decode_batch
+from hh_keras.export.encoded import decode_batch, of_any_number
 from hh_keras.export.signatures import Signature, labels_for
 from hh_keras.tasks.detection.detections import Detections, detections
 from hh_keras.tasks.detection.learning import places_of_model
@@ -51,6 +51,7 @@ def detect_bytes(
     side = np.array([shape[1], shape[0]] * 2, "float32")
     names = labels_for(labels, model.outputs[0].shape[2] - 4, model.name)
 
+    @of_any_number
     def call(encoded):
         images, errors = decode_batch(encoded, shape)
         output = tf.nest.flatten(model(images, training=False))[0]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
-from hh_keras.data.decoding import decode_image, native_shape
+from hh_keras.data.annotated_pixels import annotated_pixels
+from hh_keras.data.decoding import native_shape
 from hh_keras.tasks.decoded import decoded, first_size
 from hh_keras.tasks.segmentation.classes import Classes
 from hh_keras.tasks.segmentation.folders import Masked
@@ -49,10 +50,5 @@ def _decoded(image, classes, channels):
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"its mask cannot be used: {reason}") from error
-    if values.shape != (height, width):
-        raise ValueError(
-            f"its mask has {values.shape[1]}x{values.shape[0]} pixels, the image "
-            f"{width}x{height}"
-        )
-    pixels = decode_image(encoded, (height, width, channels))
+    pixels = annotated_pixels(encoded, values.shape, channels, "its mask is")
     return pixels, classes.masked(values)

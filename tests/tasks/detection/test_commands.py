@@ -79,6 +79,8 @@ def test_a_server_answers_files_with_boxes(finished):
     assert answer["error"].numpy()[1] and not answer["scores"][1].numpy().any()
     assert set(answer["classes"][1].numpy()) == {b""}
     assert result(finished, "lw_dna.json")["classes"] == ["blue", "red"]
+    nothing = served.signatures["detect_bytes"](image_bytes=tf.constant([], tf.string))
+    assert nothing["boxes"].shape == (0, 100, 4) and nothing["error"].shape == (0,)
 
 
 def test_export_and_evaluate(finished, tmp_path, capsys):

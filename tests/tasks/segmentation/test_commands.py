@@ -118,6 +118,8 @@ def test_a_server_gives_masks(finished):
     assert names.shape == (2, 6) and (names[0] == names[1]).all()
     beside = result(finished, "lw_dna.json")["classes"]
     assert [name.decode() for name in names[0]] == beside and beside[2] == "trousers"
+    nothing = served.signatures["segment_bytes"](image_bytes=tf.constant([], tf.string))
+    assert nothing["png"].shape == (0,) and nothing["classes"].shape == (0, 6)
 
 
 def test_a_run_is_exported_with_its_data(finished, capsys):

@@ -6,9 +6,10 @@ import functools
 
 import numpy as np
 
+from hh_keras.data.annotated_pixels import annotated_pixels
 from hh_keras.data.annotations import Annotated
 from hh_keras.data.box_sets import open_boxes
-from hh_keras.tasks.tracking.data.pictures import decoded, picture
+from hh_keras.tasks.tracking.data.pictures import picture
 from hh_keras.tasks.tracking.data.sequence import Video
 
 
@@ -38,9 +39,9 @@ def open_stills(spec: str, skipped: dict[str, str]) -> dict[str, list[Video]]:
 def _pictures(image: Annotated, skipped: dict[str, str]) -> list:
     corners = image.corners[~image.crowd]
     boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
-    read = functools.partial(_decoded, image.read)
+    read = functools.partial(_decoded, image.read, image.size)
     return picture(image.place, read, boxes, image.size, skipped)
 
 
-def _decoded(read):
-    return decoded(read())
+def _decoded(read, size):
+    return annotated_pixels(read(), size)
