@@ -13,11 +13,11 @@ tf.config.set_logical_device_configuration(
 
 import pytest  # noqa: E402
 
-from tests import slow  # noqa: E402
+from tests import marks  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
-    listed = slow.listed()
-    for item in items:
-        if item.nodeid in listed:
-            item.add_marker(pytest.mark.slow)
+    for mark, names in marks.listed().items():
+        for item in items:
+            if item.nodeid in names:
+                item.add_marker(mark)
