@@ -11,7 +11,6 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
 
-import pytest  # noqa: E402
 
 from tests import marks  # noqa: E402
 
@@ -19,5 +18,5 @@ from tests import marks  # noqa: E402
 def pytest_collection_modifyitems(items):
     for mark, names in marks.listed().items():
         for item in items:
-            if item.nodeid in names:
+            if item.nodeid in names and not item.get_closest_marker("core"):
                 item.add_marker(mark)

@@ -239,7 +239,9 @@ def test_a_batch_may_be_all_bad(signatures):
     bad = signatures["classify_bytes"](image_bytes=tf.constant([b"", b"x"]))
     assert list(bad["error"].numpy()) == [b"is empty", b"is neither JPEG nor PNG"]
     none = signatures["classify_bytes"](image_bytes=tf.constant([], tf.string))
-    assert none["probabilities"].shape == (0, len(LABELS)) and none["error"].shape == (0,)
+    assert none["probabilities"].shape == (0, len(LABELS)) and none["error"].shape == (
+        0,
+    )
 
 
 @needs_protos

@@ -37,6 +37,15 @@ def test_each_variable_keeps_whether_it_is_trained():
     assert copy.get_layer("base").trainable is False
 
 
+@pytest.mark.parametrize("width, places", [(15, 2), (16, 16)])
+def test_groups_of_sixteen_lose_places_and_narrower_ones_leave_whole(width, places):
+    image = keras.Input((4, 4, 3))
+    x = L.Conv2D(2 * width, 1, name="first")(image)
+    x = L.Conv2D(4 * width, 1, groups=2, name="grouped")(x)
+    channels = hh.trace(keras.Model(image, L.Dense(2)(L.Flatten()(x))))
+    assert len(channels.group("first")) == places
+
+
 class Penalised(keras.Model):
     """Its own loss, a metric and a layer of the graph as attributes."""
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import types
 
 import keras
 import numpy as np
@@ -117,6 +118,15 @@ def operations():
     y = keras.layers.Conv2D(20, 3, 2, "same", name="third")(x)
     x = y + keras.ops.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (1, 5)))
     return keras.Model(i, keras.layers.Conv2D(10, 1, name="head")(x))
+
+
+def test_an_architecture_is_the_kinds_of_all_its_units():
+    found = [types.SimpleNamespace(key=key) for key in ("stem", "block", "head")]
+    same = [types.SimpleNamespace(key=each.key, counts=3) for each in found]
+    assert latency.architecture(found) == latency.architecture(same)
+    for place in range(3):
+        other = [*found[:place], types.SimpleNamespace(key="x"), *found[place + 1 :]]
+        assert latency.architecture(found) != latency.architecture(other)
 
 
 def test_channels_of_operations_are_counted():

@@ -39,6 +39,12 @@ def test_wide_layers_come_in_eights_and_narrow_ones_in_fours():
         assert group.frozen or kept % step == 0 or kept == len(group)
 
 
+def test_sixteen_channels_are_wide():
+    channels = hh.trace(chain(15, 16))
+    steps = dict(zip(map(len, channels.groups), rounding.steps(channels, "auto")))
+    assert (steps[15], steps[16]) == (4, 8)
+
+
 def test_steps_are_those_of_layers_not_of_groups():
     """A channel of the first layer is four of the depthwise one."""
     image = keras.Input((8, 8, 3))

@@ -142,6 +142,24 @@ def test_min_keep_by_pattern_and_round_to():
         assert kept % 4 == 0 or kept == len(group)
 
 
+@pytest.mark.parametrize("width, share, least", [(10, 0.25, 3), (30, 0.1, 3)])
+def test_floors_are_rounded_up_but_not_by_noise(width, share, least):
+    """0.1 of 30 is 3, although 0.1 * 30 is a little more in floating point."""
+    image = keras.Input((4,))
+    chain = keras.layers.Dense(2)(keras.layers.Dense(width)(image))
+    channels = hh.trace(keras.Model(image, chain))
+    scores = np.ones(channels.size)
+    plan = hh.select_channels(
+        channels, scores, hh.Budget(macs=6 * least), share, round_to=1
+    )
+    (kept,) = (plan.kept[name] for name, n in plan.sizes.items() if n == width)
+    assert len(kept) == least
+    with pytest.raises(hh.BudgetError):
+        hh.select_channels(
+            channels, scores, hh.Budget(macs=6 * least - 1), share, round_to=1
+        )
+
+
 def test_selection_keeps_the_best_of_every_group():
     m = model()
     channels = hh.trace(m)

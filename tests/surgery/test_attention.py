@@ -7,6 +7,7 @@ from keras import layers as L
 
 import hh_keras as hh
 from hh_keras.search.searching import apply_plan
+from tests.surgery.test_compensation import compensated
 from tests.surgery.test_invariants import assert_same, random_plan
 from tests.zoo import ZOO, example, randomize
 from tests.zoo_attention import Positions
@@ -120,6 +121,24 @@ def test_what_left_is_made_up_for_within_attention():
         return float(np.abs(np.asarray(m(x)) - np.asarray(model(x))).mean())
 
     assert error(mended) < 0.05 * error(hh.rebuild(model, plan))
+
+
+@pytest.mark.core
+def test_queries_that_are_mended_make_up_for_fewer_numbers_too():
+    """Without a number that is 0 for all, scores are divided by less."""
+    i = keras.Input((6, 3))
+    x = L.Dense(8, name="wide")(i)  # of three directions
+    heads = L.MultiHeadAttention(2, 4, name="heads")
+    model = randomize(keras.Model(i, L.Dense(3)(heads(x, x))))
+    for weight in heads.query_dense.weights:
+        weight.assign(weight * [1, 1, 1, 0])
+    channels = hh.trace(model)
+    keep = np.ones(channels.size, bool)
+    keep[channels.group("wide").ids[4:]] = False
+    keep[channels.group("heads:1").ids[3]] = False
+    x = example(model, 256)
+    small = compensated(model, hh.Plan.of(channels, keep), [[x]])
+    assert_same(model(x), small(x), 1e-4)
 
 
 @pytest.mark.parametrize("weights", ["fresh", "inherit"])

@@ -184,6 +184,23 @@ def test_scores_put_off_what_others_cannot_tell():
     assert (scores[~channels.removable] == 1).all()
 
 
+@pytest.mark.core
+def test_of_two_that_matter_alike_the_dearer_goes_first():
+    few, many = keras.Input((4,)), keras.Input((60,))
+    read = [L.Dense(4, name="cheap")(few), L.Dense(4, name="dear")(many)]
+    model = keras.Model([few, many], L.Dense(3, name="head")(L.Concatenate()(read)))
+    for name, inputs in (("cheap", 4), ("dear", 60)):
+        kernel = np.repeat(np.eye(4), inputs // 4, 0) / (inputs // 4) ** 0.5
+        model.get_layer(name).set_weights([kernel, np.zeros(4)])
+    model.get_layer("head").set_weights([np.ones((8, 3)), np.zeros(3)])
+    rng = np.random.default_rng(0)
+    data = [[rng.normal(size=(32, n)).astype("float32") for n in (4, 60)]] * 8
+    channels = hh.trace(model)
+    moments = collect(model, readers(channels), data, output_distance(model))
+    (scores,) = elimination_scores(model, channels, moments)
+    assert int(np.argmin(scores)) in channels.group("dear").ids
+
+
 def test_planes_of_zeros_go_first():
     model = randomize(NETWORKS["padded_streams"]())
     channels = hh.trace(model)
@@ -239,6 +256,7 @@ def test_ids_that_come_again_are_found():
     assert cycle(np.array([1, 2, 3])) == 3
 
 
+@pytest.mark.core
 def test_what_is_constant_goes_to_a_bias_or_the_mean_of_a_batch_norm():
     i = keras.Input((8, 8, 3))
     x = L.Conv2D(6, 1, activation="relu", name="first")(i)

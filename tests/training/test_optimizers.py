@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from hh_keras.errors import HHError
-from hh_keras.training import CoupledSGD, Recipe, RecipeSchedule, optimizer
+from hh_keras.training import CoupledAdam, CoupledSGD, Recipe, RecipeSchedule, optimizer
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -22,6 +22,16 @@ def test_weight_decay_is_the_l2_penalty(nesterov):
         step = momentum * velocity - rate * coupled if nesterov else velocity
         weight = weight + step
     np.testing.assert_allclose(variable.numpy(), weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [CoupledSGD, CoupledAdam])
+@pytest.mark.parametrize("vectors", [False, True])
+def test_vectors_are_decayed_only_if_they_shall_be(kind, vectors):
+    matrix, vector = keras.Variable(np.ones((2, 3))), keras.Variable(np.ones(3))
+    nothing = [keras.ops.zeros(each.shape) for each in (matrix, vector)]
+    made = kind(0.1, coupled_decay=0.5, decay_vectors=vectors)
+    made.apply(nothing, [matrix, vector])
+    assert (matrix.numpy() < 1).all() and (vector.numpy() < 1).all() == vectors
 
 
 def test_no_decay_is_plain_sgd():

@@ -36,6 +36,7 @@ class Weights(keras.callbacks.Callback):
         self.seen.append([w.numpy() for w in self.model.trainable_variables])
 
 
+@pytest.mark.core
 def test_averages_are_what_is_validated_and_kept():
     noted = Weights()
     recipe = Recipe(epochs=2, batch_size=8, ema=0.7)

@@ -100,6 +100,7 @@ def test_two_replicas_train_as_one_device(kind, weights):
             assert mine[name] == pytest.approx(its[name], abs=2e-5), name
 
 
+@pytest.mark.core
 def test_every_example_counts_the_same():
     """Keras weighs a last, smaller batch as much as the others in NAME_loss."""
     data, model = batches("dict"), two_answers()
