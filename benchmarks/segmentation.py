@@ -8,7 +8,8 @@
 For every seed: the original, and at each share of its MACs a network of even widths and
 the LW-DNA, all trained from scratch by one recipe; then the trained original made
 smaller, measured without training (compensated on training pieces without masks) and
-after a recovery with the original as teacher. Whole images of the held-out part, `test`
+after a recovery with the original as teacher; at --long after as many epochs as the
+original was trained for, too. Whole images of the held-out part, `test`
 if there is one; no choice is made on them: the weights are those of the last epoch.
 
 Writes `results/segmentation.jsonl`, a row per network; rows that are there are not made
@@ -74,6 +75,8 @@ class Study:
             times=args.times,
             multiple=size_multiple(self.build()),
         )
+        # Nothing is chosen by the images that are measured on.
+        self.unmeasured = dataclasses.replace(self.data, validation=None)
         self.shape = self.data.image_shape
         self.recipe = Recipe(
             epochs=args.epochs,
@@ -117,7 +120,7 @@ class Study:
             return
         started = time.perf_counter()
         keras.utils.set_random_seed(self.seed)
-        made = train(network(), self.data, self.recipe, task=TASK).model
+        made = train(network(), self.unmeasured, self.recipe, task=TASK).model
         if variant == "original":
             made.save(self.original)
         self.keep(variant, share, made, time.perf_counter() - started)
@@ -135,25 +138,32 @@ class Study:
 
     def inherited(self, share):
         """The trained original made smaller, before and after a recovery."""
-        if not (self.missing("compensated", share) or self.missing("recovered", share)):
+        again = {"recovered": {"minutes": float(self.args.minutes)}}
+        if share == self.args.long:
+            again["trained again"] = {"minutes": 0.0, "epochs": self.args.epochs}
+        if not any(self.missing(each, share) for each in ("compensated", *again)):
             return
         started = time.perf_counter()
         teacher = keras.models.load_model(self.original, compile=False)
         images = self.data.search.take(-(-1000 // self.args.batch_size))
         small = self.shrunk(share, teacher, weights="inherit", calibration=images)
+        seconds, weights = time.perf_counter() - started, small.get_weights()
         if self.missing("compensated", share):
-            self.keep("compensated", share, small, time.perf_counter() - started)
-        if self.missing("recovered", share):
+            self.keep("compensated", share, small, seconds)
+        for variant, settings in again.items():
+            if not self.missing(variant, share):
+                continue
+            started = time.perf_counter()
+            small.set_weights(weights)
             recipe = dataclasses.replace(
                 RECOVERY,
                 seed=self.seed,
-                minutes=float(self.args.minutes),
                 batch_size=self.args.batch_size,
+                **settings,
             )
-            train(
-                small, self.data, recipe, teacher=teacher, never_worse=True, task=TASK
-            )
-            self.keep("recovered", share, small, time.perf_counter() - started)
+            train(small, self.unmeasured, recipe, teacher=teacher, task=TASK)
+            taken = seconds + time.perf_counter() - started
+            self.keep(variant, share, small, taken)
 
     def run(self):
         self.fresh("original", 1.0, self.build)
@@ -199,6 +209,7 @@ def main(argv=None):
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--minutes", type=float, default=10.0, help="of a recovery")
+    parser.add_argument("--long", type=float, default=0.7, help="a share")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--networks", type=pathlib.Path, default="networks")
     parser.add_argument("--rows", type=pathlib.Path, default=ROWS)
@@ -206,7 +217,14 @@ def main(argv=None):
     parser.add_argument("--summary", action="store_true", help="only what is there")
     args = parser.parse_args(argv)
     if args.smoke:
-        tiny = {"limit": 8, "epochs": 1, "patch": 64, "minutes": 0.2, "shares": [0.5]}
+        tiny = {
+            "limit": 8,
+            "epochs": 1,
+            "patch": 64,
+            "minutes": 0.2,
+            "shares": [0.5],
+            "long": 0.5,
+        }
         vars(args).update(tiny, name="smoke", data=args.data or "embedded")
         args.rows = args.networks / "smoke.jsonl"
     if not args.summary:
