@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv once, installs the package into it, then runs the command that follows.
 #   ./setup.sh python launch/run.py        the main job
-#   ./setup.sh pytest                      all tests
+#   ./setup.sh pytest                      the tests, but for the longest
 # HH_VENV names another place for the environment, PYTHON another interpreter.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
