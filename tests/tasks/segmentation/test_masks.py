@@ -130,7 +130,7 @@ def test_bad_masks_are_left_out_and_named(tmp_path):
     assert data.num_train == 1 and len(told) == len(data.skipped) == 5
     reasons = {place.split("/")[-1]: why for place, why in data.skipped.items()}
     assert "there is no none.png in" in reasons["none.jpg"]
-    assert "has 20x9 pixels, the image 20x16" in reasons["other_size.jpg"]
+    assert "has 20x16 pixels, its mask is for 20x9" in reasons["other_size.jpg"]
     assert "holds 5, 6, which is no class" in reasons["unknown.jpg"]
     assert "its mask cannot be used" in reasons["broken.jpg"]
     assert "mask" not in reasons["torn.jpg"]
