@@ -1,11 +1,15 @@
 """Normalisation over channels, and attention, as users write them."""
 
+import inspect
+
 import keras
 import numpy as np
 from keras import layers as L
 from keras import ops
 
 ATTENTION = {}
+_KNOWN = inspect.signature(L.MultiHeadAttention).parameters
+GATE = {"use_gate": True} if "use_gate" in _KNOWN else {}  # Keras 3.12 knows none
 
 
 def pattern(build):
@@ -149,7 +153,7 @@ def attention_layers():
     """Gates, scores as outputs, masks that are given, maps that are attended."""
     i, where = keras.Input((6, 8)), keras.Input((6, 6), dtype="bool")
     x = L.Dense(12)(i)
-    y, scores = L.MultiHeadAttention(4, 3, use_gate=True)(
+    y, scores = L.MultiHeadAttention(4, 3, **GATE)(
         x, x, attention_mask=where, return_attention_scores=True
     )
     x = x + y

@@ -185,8 +185,8 @@ def _is_symbol(value):
 
 def global_state_variable() -> Any:
     """The state of Keras' own generator; None as long as nobody has drawn from it."""
-    name = seed_generator.GLOBAL_SEED_GENERATOR
-    generator = global_state.get_global_attribute(name)
+    # Keras 3.12 has no constant for that name.
+    generator = global_state.get_global_attribute("global_seed_generator")
     return None if generator is None else generator.state
 
 

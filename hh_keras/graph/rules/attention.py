@@ -98,7 +98,8 @@ def multi_head_attention(layer: Any, call: RuleCall) -> Effect:
         "value_dim": values,
         "output_shape": (outputs,),
     }
-    inside = _Inside(heads, heads, keys, values, outputs, layer._use_gate)
+    gate = getattr(layer, "_use_gate", False)  # Keras 3.12 knows none
+    inside = _Inside(heads, heads, keys, values, outputs, gate)
     return _attends(layer, call, ends, inside, sizes, layer._attention_axes)
 
 
@@ -120,7 +121,8 @@ def grouped_query_attention(layer: Any, call: RuleCall) -> Effect:
         "num_key_value_heads": shared,
         "head_dim": size,
     }
-    inside = _Inside(heads, shared, size, size, outputs, layer.use_gate)
+    gate = getattr(layer, "use_gate", False)
+    inside = _Inside(heads, shared, size, size, outputs, gate)
     return _attends(layer, call, ends, inside, sizes, (1,))
 
 
