@@ -264,7 +264,9 @@ def _broadcast_to(input, shape):
 
 @means("reverse")
 def _reverse(tensor, axis):
-    return ops.flip(tensor, _axis(axis))
+    for each in np.ravel(_axis(axis)):  # Keras 3.12 turns one at a time
+        tensor = ops.flip(tensor, int(each))
+    return tensor
 
 
 @means("roll")
