@@ -11,7 +11,6 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
 
-
 from tests import marks  # noqa: E402
 
 

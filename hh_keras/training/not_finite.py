@@ -21,7 +21,8 @@ def of_batches(batches: Iterable) -> str:
             values = np.asarray(values)
             if values.dtype.kind != "f" or np.isfinite(values).all():
                 continue
-            wrong = ~np.isfinite(values).reshape(len(values), -1).all(1)
+            wrong = ~np.isfinite(np.atleast_1d(values))
+            wrong = wrong.reshape(len(wrong), -1).any(1)
             place = "".join(f"[{key!r}]" for key in path[1:])
             part = ("inputs", "labels", "weights")[path[0]] + place
             return f"step {number + 1}, example {np.argmax(wrong) + 1} of {part}"
