@@ -32,7 +32,7 @@ tf.expand_dims(x, axis=1)
 tf.floor(x * 3.0)
 tf.gather(x, [0, 2], axis=-1)
 tf.greater(x, 0.5)
-tf.identity(x)
+tf.identity(x) * 2
 tf.image.adjust_brightness(x, 0.1)
 tf.image.adjust_contrast(x, 2.0)
 tf.image.central_crop(x, 0.5)

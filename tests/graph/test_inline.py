@@ -370,6 +370,38 @@ def test_functions_of_tensorflow(text):
         np.testing.assert_array_equal(a, b)
 
 
+class ReadsOne(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(4)
+
+    def call(self, x):
+        return self.dense(x["read"])
+
+
+def test_an_input_that_nothing_reads_is_named_where_keras_refuses_it():
+    model = ReadsOne()
+    x = {"read": np.ones((2, 3), "float32"), "other": np.ones((2, 5), "float32")}
+    expected = model(x)
+    if keras.__version__.startswith("3.12."):
+        with pytest.raises(ModelError, match="nothing reads its input 'other'.*3.15"):
+            inline(model)
+    else:
+        np.testing.assert_array_equal(inline(model)(x), expected)
+
+
+@pytest.mark.parametrize("name", ["depth_to_space", "space_to_depth"])
+def test_pixels_are_shuffled_without_an_operation_for_it(name, monkeypatch):
+    monkeypatch.delattr(ops, name, raising=False)  # as Keras 3.12
+    model = Calls(f"tf.nn.{name}(x, 2)")
+    x = np.random.default_rng(0).normal(size=(2, 6, 4, 8)).astype("float32")
+    expected = model(x)
+    graph = inline(model)
+    kinds = {type(op).__name__ for op in graph.operations}
+    assert kinds == {"InputLayer", "Reshape", "Transpose"}
+    np.testing.assert_array_equal(graph(x), expected)
+
+
 def test_most_functions_of_tensorflow_are_those_of_keras():
     """Then a file needs neither the class nor this package."""
     own = 0

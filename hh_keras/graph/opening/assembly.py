@@ -124,8 +124,7 @@ class _Assembly:
             if wrong and self.own_leaves:
                 flat = [self._as_dense(x, step.scope) for x in flat]
             self.values.update((id(t), x) for t, x in zip(step.outputs, flat))
-        outputs = self._outputs()
-        model = keras.Model(self.inputs, outputs, name=self.recording.model.name)
+        model = self._functional(self._outputs())
         _in_order(model)
         times = collections.Counter(id(step.op) for step in self.steps)
         pairs: list = []
@@ -148,6 +147,22 @@ class _Assembly:
                 layer.finalize_state()  # a Normalization keeps copies of its weights
         weights = [(read.variable.path, layer.name) for read, layer, _ in self.weights]
         return Assembled(model, tuple(weights), pairs, steady, self.made)
+
+    def _functional(self, outputs):
+        name = self.recording.model.name
+        try:
+            return keras.Model(self.inputs, outputs, name=name)
+        except ValueError as error:  # Keras 3.12
+            flat = keras.tree.flatten(self.inputs)
+            ops = [x._keras_history.operation for x in flat]
+            unread = [f"'{op.name}'" for op in ops if not op._outbound_nodes]
+            if not unread:
+                raise
+            raise ModelError(
+                f"nothing reads its input {', '.join(unread)}, and Keras "
+                f"{keras.__version__} has no such functional model; call it without "
+                "that, or take Keras 3.15.1 or later (Python 3.11 or later)."
+            ) from error
 
     def _as_dense(self, x, scope):
         """Makes a graph that is made again, by Keras, know that a tensor is dense.

@@ -10,14 +10,26 @@ from hh_keras.graph.opening.tensorflow_meanings import integers, means, symbolic
 def _depth_to_space(input, block_size, data_format="NHWC"):
     if data_format != "NHWC":
         return None
-    return ops.depth_to_space(input, block_size)
+    if hasattr(ops, "depth_to_space"):
+        return ops.depth_to_space(input, block_size)
+    height, width, depth = input.shape[1:]  # Keras 3.12: of a known size
+    new = (block_size, block_size, depth // block_size**2)
+    x = ops.reshape(input, (-1, height, width, *new))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (-1, height * block_size, width * block_size, new[-1]))
 
 
 @means("space_to_depth")
 def _space_to_depth(input, block_size, data_format="NHWC"):
     if data_format != "NHWC":
         return None
-    return ops.space_to_depth(input, block_size)
+    if hasattr(ops, "space_to_depth"):
+        return ops.space_to_depth(input, block_size)
+    height, width, depth = input.shape[1:]
+    small = height // block_size, width // block_size
+    new = (small[0], block_size, small[1], block_size, depth)
+    x = ops.transpose(ops.reshape(input, (-1, *new)), (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (-1, *small, block_size**2 * depth))
 
 
 @means("image.resize")
