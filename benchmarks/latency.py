@@ -27,11 +27,46 @@ _APPLICATIONS = {
     "densenet121": ("DenseNet121", 96),
     "efficientnetb0": ("EfficientNetB0", 128),
 }
-NETWORKS = ("resnet20", *_APPLICATIONS)
+NETWORKS = ("resnet20", *_APPLICATIONS, "vit", "vit_by_hand")
+
+
+def vit(attention, size=32, patch=4, width=96, depth=3):
+    """A small ViT whose attention is `attention(x, heads, numbers)`."""
+    inputs = keras.Input((size, size, 3))
+    x = keras.layers.Conv2D(width, patch, patch)(inputs)
+    x = keras.layers.Reshape((-1, width))(x)
+    for _ in range(depth):
+        x = x + attention(keras.layers.LayerNormalization()(x), 6, width // 6)
+        y = keras.layers.LayerNormalization()(x)
+        y = keras.layers.Dense(2 * width, activation="gelu")(y)
+        x = x + keras.layers.Dense(width)(y)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, keras.layers.Dense(10)(x))
+
+
+def by_layer(x, heads, numbers):
+    return keras.layers.MultiHeadAttention(heads, numbers)(x, x)
+
+
+def by_hand(x, heads, numbers):
+    positions, width = x.shape[1:]
+
+    def split(x):
+        x = keras.layers.Dense(heads * numbers)(x)
+        x = keras.ops.reshape(x, (-1, positions, heads, numbers))
+        return keras.ops.transpose(x, (0, 2, 1, 3))
+
+    q, k, v = split(x), split(x), split(x)
+    scores = keras.ops.matmul(q, keras.ops.swapaxes(k, -1, -2)) / numbers**0.5
+    y = keras.ops.transpose(keras.ops.matmul(keras.ops.softmax(scores), v), (0, 2, 1, 3))
+    y = keras.ops.reshape(y, (-1, positions, heads * numbers))
+    return keras.layers.Dense(width)(y)
 
 
 def network(name):
     """An untrained network; what it computes does not matter here."""
+    if name.startswith("vit"):
+        return vit(by_hand if name == "vit_by_hand" else by_layer)
     if name in _APPLICATIONS:
         kind, size = _APPLICATIONS[name]
         make = getattr(keras.applications, kind)

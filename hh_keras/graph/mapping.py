@@ -45,6 +45,19 @@ class Sites(collections.abc.Mapping):
         """Number of all weights of the model."""
         return self._model.count_params()
 
+    def tensors(self, path: str) -> list[list]:
+        """Network channels in what a layer puts out, a list for each of its calls.
+
+        Int arrays of the tensors' rank, batch first: an axis along which there is the
+        same everywhere has size 1; negative where there is no channel.
+        """
+        rename = np.append(self._rename, -1)  # the last is what has no channel
+
+        def channels(ids):
+            return rename[np.maximum(ids, -1)]
+
+        return [[channels(x.ids) for x in e.outputs] for e in self._effects[path]]
+
     def __getitem__(self, path):
         if path not in self._made:
             self._made[path] = _site(self._effects[path], self._rename)

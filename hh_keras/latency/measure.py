@@ -122,7 +122,7 @@ def _free(members, side):
         arrays = [value.ids for value in values if value.ids is not None]
         if not side:
             arrays += [ids for each in unit.inner for ids in each]
-        if any(channel_map.may_leave[ids].any() for ids in arrays):
+        if any(channel_map.may_leave[ids[ids >= 0]].any() for ids in arrays):
             return 1
     return 0
 
@@ -131,7 +131,9 @@ def _counts(seen, step, width):
     if not width:
         return sorted(set(seen))
     most = max(round(max(seen) * width), max(seen))
-    return sorted({max(1, -(-round(most * s) // step)) * step for s in _SHARES})
+    # TensorFlow cannot convert the sum of two sequences of one channel.
+    found = {max(1, -(-round(most * s) // step)) * step for s in _SHARES}
+    return sorted({max(n, min(2, most)) for n in found})
 
 
 def _grids(points, quantize, timed, tell):
@@ -203,7 +205,7 @@ def _with_networks(table, models, rounds, tell, input_shape):
         if ours.architecture in networks:
             continue
         tell(f"{model.name} as a whole")
-        halves = [max(1, -(-len(g) // 2)) for g in channel_map.groups]
+        halves = [max(min(2, len(g)), -(-len(g) // 2)) for g in channel_map.groups]
         keep = np.zeros(channel_map.size, bool)
         for group, half in zip(channel_map.groups, halves):
             stop = group.ids.stop if group.frozen else group.ids.start + half

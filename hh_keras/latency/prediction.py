@@ -12,7 +12,7 @@ import numpy as np
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.table import LatencyTable, contraction
-from hh_keras.latency.units import Unit, units
+from hh_keras.latency.units import Unit, groups_of, units
 
 
 def architecture(found: Sequence[Unit]) -> str:
@@ -134,13 +134,14 @@ def latency_model(
     for u, unit in enumerate(found):
         for side, values in enumerate((unit.inputs, (unit.output,))):
             for value in values if side or not unit.inner else ():
-                if value.ids is None:
-                    fixed[side, u] += value.shape[-1] if value.shape else 1
+                if value.ids is None or value.ids.size == 1:
+                    fixed[side, u] += value.shape[-1] if value.axes else 1
                     continue
-                for groups, n in _groups_of(value.ids, channel_map).items():
+                fixed[side, u] += np.sum(value.ids < 0)
+                for groups, n in groups_of(value.ids, channel_map).items():
                     sums[side, u, groups] += n
         for pair in unit.inner:
-            heads, sizes = (_groups_of(ids, channel_map).items() for ids in pair)
+            heads, sizes = (groups_of(ids, channel_map).items() for ids in pair)
             for (a, n), (b, m) in itertools.product(heads, sizes):
                 sums[0, u, (*a, *b)] += n * m
     terms = list(dict.fromkeys(groups for *_, groups in sums))
@@ -158,20 +159,6 @@ def latency_model(
         sizes=np.array([len(g) for g in channel_map.groups], float),
         fixed=fixed,
     )
-
-
-def _groups_of(ids, channel_map):
-    """Groups → how many of the ids are channels of that group, or products of those."""
-    size, products = channel_map.size, channel_map.products
-    of = np.full((len(ids), max(1, products.shape[1])), -1)
-    of[:, 0] = ids
-    if (ids >= size).any():
-        of[ids >= size] = products[ids[ids >= size] - size]
-    starts = np.array([g.ids.start for g in channel_map.groups], int)
-    groups = np.where(of < 0, -1, np.searchsorted(starts, of, side="right") - 1)
-    rows, numbers = np.unique(groups, axis=0, return_counts=True)
-    known = [tuple(g for g in row if g >= 0) for row in rows.tolist()]
-    return dict(zip(known, numbers.tolist()))
 
 
 def predict_latency(

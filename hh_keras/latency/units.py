@@ -1,5 +1,6 @@
 """A network as the units that a runtime runs: layers that it fuses stay together."""
 
+import collections
 import dataclasses
 import json
 import math
@@ -14,7 +15,9 @@ from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.tracing import input_shapes, trace
 
-_FREE = ("Dropout", "SpatialDropout2D", "Flatten", "Reshape", "Identity", "InputLayer")
+_FREE = (
+    "Dropout", "SpatialDropout2D", "Flatten", "Reshape", "Identity", "InputLayer",
+)  # fmt: skip
 _JOINS = (
     "BatchNormalization", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU",
     "HardSwish", "Silu", "Relu", "Relu6", "HardSigmoid", "Sigmoid",
@@ -22,17 +25,13 @@ _JOINS = (
 _PADDED = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "MaxPooling2D")
 _NOT_OF_A_KIND = (
     "name", "trainable", "dtype", "build_config", "filters", "units", "seed",
-    "kernel_initializer", "bias_initializer", "depthwise_initializer",
-    "pointwise_initializer", "gamma_initializer", "beta_initializer",
-    "moving_mean_initializer", "moving_variance_initializer", "kernel_regularizer",
-    "bias_regularizer", "depthwise_regularizer", "pointwise_regularizer",
-    "beta_regularizer", "gamma_regularizer", "activity_regularizer",
-    "kernel_constraint", "bias_constraint", "depthwise_constraint", "momentum",
-    "pointwise_constraint", "beta_constraint", "gamma_constraint", "rate",
-    "noise_shape", "synchronized", "epsilon", "quantization_config", "lora_rank",
-    "lora_alpha", "dropout", "num_heads", "num_query_heads", "num_key_value_heads",
-    "key_dim", "value_dim", "head_dim", "output_shape",
+    "momentum", "rate", "noise_shape", "synchronized", "epsilon",
+    "quantization_config", "lora_rank", "lora_alpha", "dropout", "num_heads",
+    "num_query_heads", "num_key_value_heads", "key_dim", "value_dim", "head_dim",
+    "output_shape",
 )  # fmt: skip
+_DRAWN = ("_initializer", "_regularizer", "_constraint")
+_OF_OPERATIONS = ("subscripts", "axes")  # attributes on which their speed depends
 # Layers of attention → entries of the config: heads, and the numbers of each.
 ATTENTION = {
     "MultiHeadAttention": ("num_heads", ("key_dim", "value_dim")),
@@ -46,14 +45,30 @@ class Value:
 
     Attributes:
         shape: without the batch.
-        ids: network channels on its last axis, int array; None if none of the
-            network's.
+        ids: network channels, int array of the same rank, with size 1 along axes that
+            hold the same everywhere, negative where there is none; None if there is
+            none at all.
         maker: index of the step that makes it, None for an input.
+        dtype: of its numbers.
+        axes: along which the channels lie; the last if there are none, and none of
+            them is 1 long.
+        batch: where the batch lies in the tensor; None if it has none.
+        constant: whether it depends on weights alone.
     """
 
     shape: tuple
     ids: Any
     maker: int | None
+    dtype: str
+    axes: tuple
+    batch: int | None = 0
+    constant: bool = False
+
+    def whole(self, batch: Any) -> tuple:
+        """The tensor's shape, with the batch."""
+        if self.batch is None:
+            return self.shape
+        return (*self.shape[: self.batch], batch, *self.shape[self.batch :])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,8 +90,9 @@ class Unit:
     Attributes:
         steps: tuple of `Step`, each fed by the one before, the first by `inputs`.
         key: what it costs is the same for all units of this key and equal counts.
-        contracts: whether it sums over channels, so that input and output counts
-            both matter; otherwise the output's alone.
+        contracts: whether it takes in channels that it does not put out, so that input
+            and output counts both matter; otherwise the output's alone.
+        multiplies: whether it multiplies what comes in by another that comes in.
         inner: what counts for the input of attention: tuples of id arrays, of heads and
             of the numbers of each, whose counts are multiplied, and then added up.
     """
@@ -84,12 +100,13 @@ class Unit:
     steps: tuple
     key: str
     contracts: bool
+    multiplies: bool = False
     inner: tuple = ()
 
     @property
     def name(self) -> str:
         """Path of the layer that does most."""
-        return next((s for s in self.steps if _counted(s.op)), self.steps[0]).path
+        return next((s for s in self.steps if counted(s.op)), self.steps[0]).path
 
     @property
     def inputs(self) -> Any:
@@ -135,6 +152,8 @@ def units(
     unit_of: dict[int, int] = {}
     found: list = []
     for index, step in enumerate(steps):
+        if step.output.constant:
+            continue  # a runtime computes it once
         before = step.inputs[0] if len(step.inputs) == 1 else None
         joined = None
         if before is not None and before.maker is not None and uses[id(before)] == 1:
@@ -159,17 +178,26 @@ def _steps(model, channel_map, input_shape):
     shapes = [shape[1:] for shape in input_shapes(graph, input_shape)]
     found = []
 
+    number: collections.Counter = collections.Counter()
+
+    def value(whole, ids, tensor, constant):
+        batch = _batch(tuple(tensor.shape), constant)
+        shape = tuple(n for axis, n in enumerate(whole) if axis != batch)
+        ids, axes = _channels(ids, batch, shape, channel_map)
+        return Value(shape, ids, len(found), tensor.dtype, axes, batch, constant)
+
     def step(path, call, args, kwargs):
         values = [v for v in keras.tree.flatten((args, kwargs)) if isinstance(v, Value)]
-        outputs = []
-        for shape in _output_shapes(call, args, kwargs, values):
-            ids = channel_map.outputs.get(path)
-            if ids is None and not calls.is_layer(call.op):
-                same = [v.ids for v in values if v.shape[-1:] == shape[-1:]]
-                ids = same[0] if same else None
-            if ids is not None and (not shape or len(ids) != shape[-1]):
-                ids = None
-            outputs.append(Value(shape, ids, len(found)))
+        shapes = _output_shapes(call, args, kwargs, values)
+        channels = channel_map.sites.tensors(path)[number[path]]
+        number[path] += 1
+        constant = type(call.op).__name__ == "Weight" or (
+            bool(values) and all(v.constant for v in values)
+        )
+        outputs = [
+            value(shape, ids, tensor, constant)
+            for shape, ids, tensor in zip(shapes, channels, call.outputs, strict=True)
+        ]
         if None in outputs[0].shape:
             raise ModelError(
                 f"layer '{path}' of '{model.name}' puts out {outputs[0].shape}: its "
@@ -178,25 +206,54 @@ def _steps(model, channel_map, input_shape):
         found.append(Step(path, call.op, args, kwargs, tuple(values), outputs[0]))
         return outputs
 
-    inputs = [Value(shape, None, None) for shape in shapes]
+    inputs = [
+        Value(shape, None, None, tensor.dtype, tuple(range(len(shape)))[-1:])
+        for shape, tensor in zip(shapes, graph.inputs, strict=True)
+    ]
     calls.interpret(model, inputs, step)
     return found
 
 
+def _batch(shape, constant):
+    """The axis of the batch: the unknown one; a constant may have none."""
+    if None not in shape:
+        return None if constant and shape[:1] != (1,) else 0
+    return shape.index(None) if shape.count(None) == 1 else 0
+
+
+def _channels(ids, batch, shape, channel_map):
+    """`(ids, axes)` of a `Value` from the ids of a tensor."""
+    last = tuple(range(len(shape)))[-1:] if 1 not in shape else ()
+    rank = len(shape) + (batch is not None)
+    if ids.ndim != rank or (batch is not None and ids.shape[batch] > 1):
+        return None, last
+    ids = ids if batch is None else ids.take(0, batch)
+    if (ids < 0).all():
+        return None, last
+    if ids.size > 1:
+        return ids, tuple(axis for axis, n in enumerate(ids.shape) if n > 1)
+    (groups,) = groups_of(ids.reshape(-1), channel_map)
+    if all(channel_map.groups[g].frozen for g in groups):
+        return None, last
+    last = len(shape) - 1  # the last channel of its group
+    return ids, (last,) if shape[-1:] == (1,) else ()
+
+
 def _output_shapes(call, args, kwargs, values):
-    known = [tuple(t.shape)[1:] for t in call.outputs]
-    if not any(None in shape for shape in known):
+    """With the batch."""
+    known = [tuple(t.shape) for t in call.outputs]
+    if all(shape.count(None) < 2 for shape in known):
         return known
 
     def symbolic(x):
-        return keras.KerasTensor((1, *x.shape)) if isinstance(x, Value) else x
+        return keras.KerasTensor(x.whole(1)) if isinstance(x, Value) else x
 
     args, kwargs = keras.tree.map_structure(symbolic, (args, kwargs))
     spec = call.op.compute_output_spec(*args, **kwargs)
-    return [tuple(t.shape)[1:] for t in keras.tree.flatten(spec)]
+    return [tuple(t.shape) for t in keras.tree.flatten(spec)]
 
 
-def _counted(op):
+def counted(op: Any) -> str | None:
     """The entry of a layer's config that says how many channels it makes."""
     return next((n for n in ("filters", "units") if hasattr(op, n)), None)
 
@@ -211,29 +268,68 @@ def _inner(step, channel_map):
 
 
 def _unit(steps, channel_map):
-    contracts = [s for s in steps if _counted(s.op)]
+    sites = channel_map.sites
+    contracts = [s for s in steps if counted(s.op)]
     one = contracts and getattr(contracts[0].op, "groups", 1) > 1
-    kinds = [[type(s.op).__name__, _kind(s.op)] for s in steps]
-    inner = _inner(steps[0], channel_map)
-    summed = (bool(contracts) and not one) or bool(inner)
-    unit = Unit(tuple(steps), "", summed, inner)
-    sizes = [list(v.shape[:-1]) for v in unit.inputs]
-    last = unit.output.shape[-1:]
-    wide = [v.shape[-1:] == last for v in unit.inputs]
-    wide = wide if len(wide) > 1 and not inner else []
+    kinds = [[type(s.op).__name__, _kind(s.op, sites[s.path].config)] for s in steps]
+    multiplies = any(sites[s.path].products for s in steps)
+    unit = Unit(tuple(steps), "", False, multiplies, _inner(steps[0], channel_map))
+    if contracts or unit.inner:
+        summed = not one
+    else:
+        gone = _groups(unit.inputs, channel_map) - _groups([unit.output], channel_map)
+        summed = bool(gone)
+    sizes = [_sizes(v) for v in unit.inputs]
+    wide = [_as_wide(v, unit.output, channel_map) for v in unit.inputs]
+    wide = wide if len(wide) > 1 and not (summed or multiplies) else []
     key = json.dumps([kinds, sizes, wide], sort_keys=True)
-    return dataclasses.replace(unit, key=key)
+    return dataclasses.replace(unit, key=key, contracts=summed)
 
 
-def _kind(op):
-    """What of a layer's config its speed depends on, besides channel counts."""
-    config = op.get_config() if calls.is_layer(op) else {}
-    kind = {k: v for k, v in config.items() if k not in _NOT_OF_A_KIND}
-    if kind.get("groups") == 1:
-        kind.pop("groups")
+def _groups(values, channel_map):
+    """Groups whose channels are in any of the values, a set."""
+    known = [groups_of(v.ids, channel_map) for v in values if v.ids is not None]
+    return {g for each in known for groups in each for g in groups}
+
+
+def _sizes(value):
+    """Of a value without its channels, the same whatever their number."""
+    gone = value.axes
+    return [n for axis, n in enumerate(value.shape) if n > 1 and axis not in gone]
+
+
+def _as_wide(value, output, channel_map):
+    """Whether it has the output's channels."""
+    if value.ids is None and output.ids is None:
+        return value.shape[-1:] == output.shape[-1:]
+    return bool(_groups([value], channel_map) & _groups([output], channel_map))
+
+
+def _kind(op, follow):
+    """What of a layer's config its speed depends on, besides channel counts.
+
+    What is in `follow` changes with those.
+    """
+    if not calls.is_layer(op):
+        kind = {k: v for k, v in vars(op).items() if k in _OF_OPERATIONS and v}
+        return json.loads(json.dumps(kind, default=str))
+    config = op.get_config()
+    kind = _without_counts({k: v for k, v in config.items() if k not in follow})
+    if kind.get("groups") == 1 or not hasattr(op, "filters"):
+        kind.pop("groups", None)
     elif "groups" in kind:  # groups leave, or shrink: what stays is their size
         kind["groups"] = [op.kernel.shape[-2], op.filters // op.groups]
     return json.loads(json.dumps(kind, default=str))
+
+
+def _without_counts(value):
+    """Configs, and those of layers inside, without what does not make a kind."""
+    if isinstance(value, (list, tuple)):
+        return [_without_counts(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {k: v for k, v in value.items() if k not in _NOT_OF_A_KIND}
+    return {k: _without_counts(v) for k, v in kept.items() if not k.endswith(_DRAWN)}
 
 
 def counts(unit: Unit, kept: np.ndarray | None = None) -> tuple:
@@ -250,11 +346,13 @@ def counts(unit: Unit, kept: np.ndarray | None = None) -> tuple:
     """
 
     def number(ids):
-        return len(ids) if kept is None else int(np.count_nonzero(kept[ids]))
+        if kept is None or ids.size == 1:
+            return ids.size
+        return int(np.sum((ids < 0) | kept[ids]))
 
     def count(value):
         if value.ids is None:
-            return value.shape[-1] if value.shape else 1
+            return value.shape[-1] if value.axes else 1
         return number(value.ids)
 
     if unit.inner:
@@ -262,3 +360,23 @@ def counts(unit: Unit, kept: np.ndarray | None = None) -> tuple:
     else:
         n_in = sum(count(v) for v in unit.inputs)
     return n_in, count(unit.output)
+
+
+def groups_of(ids: np.ndarray, channel_map: ChannelMap) -> dict[tuple, int]:
+    """Groups → how many of the ids are channels of theirs, or products of those.
+
+    Args:
+        ids: network channels; what is negative is left out.
+        channel_map: the network's.
+    """
+    size, products = channel_map.size, channel_map.products
+    ids = ids[ids >= 0]
+    of = np.full((len(ids), max(1, products.shape[1])), -1)
+    of[:, 0] = ids
+    if (ids >= size).any():
+        of[ids >= size] = products[ids[ids >= size] - size]
+    starts = np.array([g.ids.start for g in channel_map.groups], int)
+    groups = np.where(of < 0, -1, np.searchsorted(starts, of, side="right") - 1)
+    rows, numbers = np.unique(groups, axis=0, return_counts=True)
+    known = [tuple(g for g in row if g >= 0) for row in rows.tolist()]
+    return dict(zip(known, numbers.tolist()))
