@@ -58,7 +58,8 @@ def by_hand(x, heads, numbers):
 
     q, k, v = split(x), split(x), split(x)
     scores = keras.ops.matmul(q, keras.ops.swapaxes(k, -1, -2)) / numbers**0.5
-    y = keras.ops.transpose(keras.ops.matmul(keras.ops.softmax(scores), v), (0, 2, 1, 3))
+    y = keras.ops.matmul(keras.ops.softmax(scores), v)
+    y = keras.ops.transpose(y, (0, 2, 1, 3))
     y = keras.ops.reshape(y, (-1, positions, heads * numbers))
     return keras.layers.Dense(width)(y)
 

@@ -1,5 +1,12 @@
 """The public names and where they live; `__init__.py` reads this file."""
 
+from . import data as data
+from . import export as export
+from . import latency as latency
+from . import models as models
+from . import report as report
+from . import tasks as tasks
+from . import training as training
 from .errors import BudgetError as BudgetError
 from .errors import DataError as DataError
 from .errors import HHError as HHError

@@ -18,6 +18,16 @@ def test_every_public_name_is_there():
         assert getattr(hh_keras, name) is not None
 
 
+def test_the_rooms_are_there_after_the_package_is_imported_alone():
+    code = (
+        "import hh_keras\n"
+        "print(hh_keras.latency.measure, hh_keras.models.build, hh_keras.export.tflite,"
+        " hh_keras.training.train, hh_keras.data.load, hh_keras.tasks.from_compiled,"
+        " hh_keras.report.write_report)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
 def test_flags_are_read_without_tensorflow():
     code = (
         "import sys, hh_keras.cli.commands.run, hh_keras.cli.commands.export\n"
