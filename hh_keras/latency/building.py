@@ -8,7 +8,7 @@ from hh_keras.export.quiet import quiet
 from hh_keras.graph.calls import as_graph
 from hh_keras.graph.cloning import clone_op
 from hh_keras.latency.framing import resized
-from hh_keras.latency.units import ATTENTION, Unit, Value, counted
+from hh_keras.latency.units import ATTENTION, Unit, Value, counted, grouped
 
 QUANTIZATIONS = ("float32", "int8")
 
@@ -26,7 +26,9 @@ def build(unit: Unit, n_in: int, n_out: int) -> keras.Model:
     """
     values = [v for v in (*unit.inputs, unit.output) if v.shape]
     on_last = all(v.axes == (len(v.shape) - 1,) and not v.batch for v in values)
-    told = any(counted(step.op) for step in unit.steps) or bool(unit.inner)
+    inside = unit.contracts and any(grouped(step.op) for step in unit.steps)
+    told = any(counted(step.op) for step in unit.steps) and not inside
+    told |= bool(unit.inner)
     if on_last and (told or not (unit.contracts or unit.multiplies)):
         try:
             model = _of_configs(unit, n_in, n_out)

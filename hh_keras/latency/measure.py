@@ -205,19 +205,18 @@ def _with_networks(table, models, rounds, tell, input_shape):
         if ours.architecture in networks:
             continue
         tell(f"{model.name} as a whole")
-        halves = [max(min(2, len(g)), -(-len(g) // 2)) for g in channel_map.groups]
+        groups = channel_map.groups
+        sizes = [len(g) for g in groups]
+        halves = [
+            n if g.frozen else max(min(2, n), -(-n // 2)) for g, n in zip(groups, sizes)
+        ]
         keep = np.zeros(channel_map.size, bool)
-        for group, half in zip(channel_map.groups, halves):
-            stop = group.ids.stop if group.frozen else group.ids.start + half
-            keep[group.ids.start : stop] = True
+        for group, n in zip(groups, halves):
+            keep[group.ids.start : group.ids.start + n] = True
         half = rebuild(model, Plan.of(channel_map, keep), "fresh", 0)
         contents = [convert(each, table.quantize) for each in (model, half)]
         whole = typical(time_files(contents, table.threads, rounds, twice=True))
-        sums = []
-        for each in (model, half):
-            its = latency_model(each, table, None, input_shape)
-            kept = [len(g) for g in trace(each, input_shape).groups]
-            sums.append(sum(its.per_unit(kept)))
+        sums = [sum(ours.per_unit(kept)) for kept in (sizes, halves)]
         networks[ours.architecture] = _line(sums, whole.tolist())
     return dataclasses.replace(table, networks=networks)
 

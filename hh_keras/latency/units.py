@@ -270,7 +270,7 @@ def _inner(step, channel_map):
 def _unit(steps, channel_map):
     sites = channel_map.sites
     contracts = [s for s in steps if counted(s.op)]
-    one = contracts and getattr(contracts[0].op, "groups", 1) > 1
+    one = contracts and _leave_whole(contracts[0], sites)
     kinds = [[type(s.op).__name__, _kind(s.op, sites[s.path].config)] for s in steps]
     multiplies = any(sites[s.path].products for s in steps)
     unit = Unit(tuple(steps), "", False, multiplies, _inner(steps[0], channel_map))
@@ -315,11 +315,21 @@ def _kind(op, follow):
         return json.loads(json.dumps(kind, default=str))
     config = op.get_config()
     kind = _without_counts({k: v for k, v in config.items() if k not in follow})
-    if kind.get("groups") == 1 or not hasattr(op, "filters"):
-        kind.pop("groups", None)
-    elif "groups" in kind:  # groups leave, or shrink: what stays is their size
-        kind["groups"] = [op.kernel.shape[-2], op.filters // op.groups]
+    kind.pop("groups", None)
+    if grouped(op):  # of groups that leave their size stays, of others their number
+        sizes = [op.kernel.shape[-2], op.filters // op.groups]
+        kind["groups"] = sizes if "groups" in follow else op.groups
     return json.loads(json.dumps(kind, default=str))
+
+
+def grouped(op: Any) -> bool:
+    """Whether it is a convolution in groups."""
+    return getattr(op, "groups", 1) > 1 and hasattr(op, "filters")
+
+
+def _leave_whole(step, sites):
+    """Whether its groups leave, so that it costs as many times one of them."""
+    return grouped(step.op) and "groups" in sites[step.path].config
 
 
 def _without_counts(value):

@@ -384,6 +384,9 @@ def _fit(trainee, data, keeper, callbacks, resume, on_nan, never_worse, started)
         keeper.say_resumed()
     else:
         _begin(trainee, keeper, batches, validation, on_nan, never_worse, started)
+    every.set_params(
+        {"verbose": verbose, "epochs": keeper.epochs, "steps": keeper.steps}
+    )  # of a limit in minutes they are known now
     while not (keeper.finished or trainee.stop_training):
         try:
             trainee.fit(

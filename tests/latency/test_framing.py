@@ -47,6 +47,20 @@ def test_rebuilt_networks_have_the_units_and_the_counts_of_their_plan(name):
         assert counts(one, keep) == counts(other), one.name
 
 
+@pytest.mark.parametrize("groups, sizes", [(2, (8, 12)), (8, (4, 20))])
+def test_convolutions_in_groups_leave_within_them_or_whole(groups, sizes):
+    """Large groups lose channels of theirs, of small ones some leave."""
+    i = keras.Input((6, 6, 3))
+    x = L.Conv2D(40, 1)(i)
+    x = L.Conv2D(40, 3, groups=groups, padding="same", name="in_groups")(x)
+    model = keras.Model(i, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+    unit = next(u for u in latency.units(model) if u.name == "in_groups")
+    assert unit.contracts == (groups == 2)
+    layer = build(unit, *sizes).get_layer("in_groups")
+    assert layer.filters == sizes[1]
+    assert layer.groups == (2 if groups == 2 else 4)
+
+
 @pytest.mark.parametrize("name", ("fused_heads", "rotary_by_a_table", "swin"))
 def test_units_of_all_kinds_are_built_with_half_the_channels(name):
     model = ZOO[name]()
