@@ -48,7 +48,8 @@ def public_names(room: str) -> list[str]:
         return [
             f"hh_keras.{alias.name}"
             for node in tree.body
-            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == part
+            if isinstance(node, ast.ImportFrom) and node.module  # else a room
+            if node.module.split(".")[0] == part
             for alias in node.names
         ]
     path = ROOT / package.replace(".", "/") / "__init__.py"

@@ -31,8 +31,8 @@ from .search.kept import Kept as Kept
 from .search.regularizers import ChannelSparsity as ChannelSparsity
 from .search.regularizers import attach_proximal as attach_proximal
 from .search.regularizers import channel_costs as channel_costs
+from .search.result import ShrinkResult as ShrinkResult
 from .search.scores import score_channels as score_channels
-from .search.searching import ShrinkResult as ShrinkResult
 from .search.selection import Budget as Budget
 from .search.selection import select_channels as select_channels
 from .search.shrink import shrink as shrink

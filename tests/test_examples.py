@@ -26,7 +26,8 @@ def public_names():
         for path in sorted((ROOT / "hh_keras").glob("*/__init__.py"))
         if "\n__all__ = " in path.read_text("utf-8")
     ]
-    names = [f"hh_keras.{own}" for own in hh_keras.__all__]
+    own = [n for n in hh_keras.__all__ if not inspect.ismodule(getattr(hh_keras, n))]
+    names = [f"hh_keras.{name}" for name in own]
     names += [name for room in rooms for name in HOOKS.public_names(room)]
     return sorted({HOOKS.defined(name) for name in names})
 

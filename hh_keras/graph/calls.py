@@ -7,6 +7,7 @@ in the graph. `interpret` runs the calls on any kind of value.
 import contextlib
 import dataclasses
 import gc
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -72,18 +73,28 @@ def is_graph(op: Any) -> bool:
     return isinstance(op, Functional) and own == (Functional.call, Functional.__call__)
 
 
-def as_graph(model: keras.Model) -> Any:
-    """Returns the functional graph of a model.
-
-    Raises:
-        ModelError: not a Keras model, not built, or subclassed.
-    """
+def expect_model(model: Any) -> None:
+    """Raises ModelError if it is no Keras model."""
+    if isinstance(model, (str, os.PathLike)):
+        raise ModelError(
+            f"expected a keras.Model, got the path '{model}'; load it first: "
+            "keras.models.load_model(path)."
+        )
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"expected a keras.Model, got {type(model).__module__}."
             f"{type(model).__name__}; models of the legacy tf_keras package must be "
             "converted to Keras 3 first."
         )
+
+
+def as_graph(model: keras.Model) -> Any:
+    """Returns the functional graph of a model.
+
+    Raises:
+        ModelError: not a Keras model, not built, or subclassed.
+    """
+    expect_model(model)
     if isinstance(model, keras.Sequential) and (is_graph(model) or not model.built):
         if getattr(model, "_functional", None) is None:
             raise ModelError(

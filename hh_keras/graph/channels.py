@@ -12,6 +12,11 @@ import numpy as np
 
 from hh_keras.graph.description import describe_channels, explain_layers
 
+_INSIDE = (
+    "num_heads", "num_query_heads", "num_key_value_heads", "key_dim", "value_dim",
+    "head_dim",
+)  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Group:
@@ -72,6 +77,11 @@ class Site:
     uncounted: bool
     tried: bool
     why: str | None
+
+    def inside_counts(self) -> dict:
+        """Entry of the config → ids, of what a layer of attention has inside."""
+        found = ((key, self.config.get(key)) for key in _INSIDE)
+        return {key: ids for key, ids in found if isinstance(ids, np.ndarray)}
 
     def contracted(self, weight: str, axis: int) -> bool:
         """Whether the layer sums over an axis of a weight."""

@@ -22,13 +22,17 @@ FLOPS_PER_MAC = 2
 
 @dataclasses.dataclass(frozen=True)
 class LayerCost:
-    """Cost of one layer: `macs` per example, None if unknown; `params` weights."""
+    """Cost of one layer: `macs` per example, None if unknown; `params` weights.
+
+    `inside` has heads and the numbers of each, of attention.
+    """
 
     name: str
     type: str
     macs: int | None
     params: int
     output_shape: tuple
+    inside: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +123,9 @@ def cost(model: keras.Model, input_shape: Any = None) -> Cost:
         site = channel_map.sites[path]
         layer_macs = None if site.uncounted else round(amounts.get(path, (0, 0))[0])
         count = op.count_params() if hasattr(op, "count_params") and op.built else 0
-        layers.append(LayerCost(path, site.kind, layer_macs, count, site.shape[1:]))
+        inside = {key: len(ids) for key, ids in site.inside_counts().items()}
+        shape = site.shape[1:]
+        layers.append(LayerCost(path, site.kind, layer_macs, count, shape, inside))
     return Cost(round(macs), round(params), tuple(layers))
 
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from hh_keras.errors import HHError, ModelError
-from hh_keras.graph.cost import Cost, cost
+from hh_keras.graph.cost import cost
 from hh_keras.graph.left_alone import Patterns, leave_alone, left_alone
 from hh_keras.graph.opening.inline import inline
 from hh_keras.graph.tracing import trace
@@ -19,10 +19,10 @@ from hh_keras.latency.correcting import keep_to_latency
 from hh_keras.search.calibration import calibrate
 from hh_keras.search.candidates import best, candidates
 from hh_keras.search.inheriting import inherit
-from hh_keras.search.kept import Kept
+from hh_keras.search.result import ShrinkResult
 from hh_keras.search.rounding import AUTO
 from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
-from hh_keras.search.selection import Budget, select_channels
+from hh_keras.search.selection import Budget, expect_budget, select_channels
 from hh_keras.surgery.plan import Plan
 from hh_keras.surgery.rebuild import rebuild, widen
 from hh_keras.training.strategy import agree, chiefs
@@ -52,41 +52,6 @@ class Search:
         return self.weights == "inherit"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ShrinkResult:
-    """What `shrink` found.
-
-    Attributes:
-        model: the smaller network.
-        plan: which channels of `wide` it keeps.
-        wide: the widened network that was searched.
-        scores: float `(channels of wide,)`.
-        cost_before, cost_wide, cost_after: `Cost` of the given, the wide and the
-            smaller network.
-        latency: with a latency budget, milliseconds: `target`, `original` and
-            `predicted` by the table, and `measured` (if it was).
-        kept: with inherited weights and data, a `Kept`: how much of the wide network's
-            outputs is left before any training; else None.
-
-    Examples:
-        >>> found = hh_keras.shrink(model, budget=budget)
-        >>> found.cost_before.macs, found.cost_wide.macs, found.cost_after.macs
-        (52576, 178880, 25726)
-        >>> found.wide.get_layer("conv_1").filters, len(found.plan.kept["conv_1"])
-        (32, 9)
-    """
-
-    model: Any
-    plan: Plan
-    wide: Any
-    scores: np.ndarray | None
-    cost_before: Cost
-    cost_wide: Cost
-    cost_after: Cost
-    latency: dict | None = None
-    kept: Kept | None = None
-
-
 def shrink_each(
     model: keras.Model,
     budgets: Sequence[Budget | None],
@@ -100,7 +65,9 @@ def shrink_each(
         data = list(itertools.islice(data, search.batches + search.batches // 4))
     model = inline(model, leaves=False)
     for budget in budgets:
-        _check_latency(model, budget)
+        if budget is not None:
+            expect_budget(budget)
+            _check_latency(model, budget)
     before = cost(model, search.input_shape)
     own = Budget(macs=before.macs, params=before.params)
     limits = [budget or own for budget in budgets]
@@ -274,7 +241,7 @@ def _inherited(wide, slim, channel_map, plan, learnt):
 def _check_latency(model, budget):
     """Latency is that of one size; the models it is measured with have it."""
     unknown = any(None in tensor.shape[1:] for tensor in model.inputs)
-    if unknown and budget is not None and budget.latency_ms is not None:
+    if unknown and budget.latency_ms is not None:
         raise ModelError(
             f"a budget in milliseconds needs images of one size, but model "
             f"'{model.name}' takes any; build it with that size."

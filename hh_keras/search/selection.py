@@ -64,6 +64,15 @@ class Budget:
         return tuple(math.inf if v is None else v for v in values)
 
 
+def expect_budget(budget: Any) -> None:
+    """Raises HHError if it is no `Budget`."""
+    if not isinstance(budget, Budget):
+        raise HHError(
+            f"expected a hh_keras.Budget, got {budget!r:.60}; for half of a model's "
+            "multiply-accumulates: Budget(macs=0.5 * hh_keras.cost(model).macs)."
+        )
+
+
 def select_channels(
     channel_map: ChannelMap,
     scores: Any,
@@ -114,6 +123,12 @@ def select_channels(
         >>> hh_keras.cost(hh_keras.rebuild(model, plan)).macs <= 20_000
         True
     """
+    if not isinstance(channel_map, ChannelMap):
+        raise HHError(
+            f"expected a hh_keras.ChannelMap, got {type(channel_map).__name__}; "
+            "hh_keras.trace(model) makes one."
+        )
+    expect_budget(budget)
     scores = np.asarray(scores, float)
     if scores.shape != (channel_map.size,):
         raise HHError(

@@ -11,8 +11,9 @@ from hh_keras.graph.cost import cost
 from hh_keras.graph.left_alone import Patterns
 from hh_keras.graph.opening.inline import inline
 from hh_keras.progress import Verbose, shown
+from hh_keras.search.result import ShrinkResult
 from hh_keras.search.rounding import AUTO
-from hh_keras.search.searching import Search, ShrinkResult, shrink_each
+from hh_keras.search.searching import Search, shrink_each
 from hh_keras.search.selection import Budget
 
 

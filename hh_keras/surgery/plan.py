@@ -16,7 +16,7 @@ from hh_keras.graph.tracing import trace
 FORMAT, VERSION = "hh_keras.plan", 1
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """Which channels of each group are kept.
 
@@ -41,6 +41,22 @@ class Plan:
     sizes: dict
     kept: dict
     notes: dict = dataclasses.field(default_factory=dict)
+
+    def __repr__(self):
+        kept = sum(map(len, self.kept.values()))
+        whole = sum(self.sizes.values())
+        return f"Plan({kept:,} of {whole:,} channels of {len(self.sizes)} groups)"
+
+    def __str__(self):
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
+
+    def _table(self):
+        counts = [(name, n, len(self.kept[name])) for name, n in self.sizes.items()]
+        rows = [(name, n, kept, f"{kept / n:.0%}") for name, n, kept in counts]
+        return text_table(("group", "before", "after", "kept"), rows, (1, 2, 3))
 
     @classmethod
     def of(
@@ -200,20 +216,38 @@ class Plan:
         return cls.from_json(text, str(path))
 
     def channels(self, model: keras.Model | ChannelMap) -> dict:
-        """Layer name → (output channels before, after), for layers that make them."""
+        """Layer name → (output channels before, after), for layers that make them.
+
+        Behind a layer of attention come `name.num_heads` and such.
+        """
         channel_map = model if isinstance(model, ChannelMap) else trace(model)
         keep = channel_map.whole(self.keep_in(channel_map))
         makers = {p: None for g in channel_map.groups for p in g.producers}
-        return {
-            name: (len(ids), int(keep[ids].sum()))
-            for name, ids in channel_map.outputs.items()
-            if name in makers
-        }
+        found = {}
+        for name, ids in channel_map.outputs.items():
+            if name in makers:
+                found[name] = (len(ids), int(keep[ids].sum()))
+            for key, inner in channel_map.sites[name].inside_counts().items():
+                found[f"{name}.{key}"] = (len(inner), int(keep[inner].sum()))
+        return found
 
     def diff(self, model: keras.Model | ChannelMap) -> str:
-        """A table of the channel counts of every layer, before and after."""
+        """A table of the channel counts of every layer, before and after.
+
+        Of attention what is inside, too: heads, and the numbers of each.
+        """
         rows = [
             (name, before, after, f"{after / before:.0%}")
             for name, (before, after) in self.channels(model).items()
         ]
         return text_table(("layer", "before", "after", "kept"), rows, (1, 2, 3))
+
+
+def expect_plan(plan: Any) -> None:
+    """Raises PlanError if it is no `Plan`."""
+    if not isinstance(plan, Plan):
+        what = f"{type(plan).__name__} {plan!r:.60}"
+        raise PlanError(
+            f"expected a hh_keras.Plan, got {what}; hh_keras.Plan.load(path) reads one "
+            "from a file."
+        )

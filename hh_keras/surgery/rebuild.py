@@ -21,7 +21,7 @@ from hh_keras.graph.values import Take, id_arrays, map_ids
 from hh_keras.graph.weights import seeded
 from hh_keras.surgery.inheritance import Inheritance, replay
 from hh_keras.surgery.initializers import cut_initializers
-from hh_keras.surgery.plan import Plan
+from hh_keras.surgery.plan import Plan, expect_plan
 from hh_keras.surgery.scales import folded, has_scales
 
 
@@ -54,6 +54,7 @@ def rebuild(
         >>> np.allclose(small(images), hh_keras.mask(model, plan)(images), atol=1e-5)
         True
     """
+    expect_plan(plan)
     model = inline(model, leaves=False)
     if has_scales(model):
         model = folded(model)

@@ -23,7 +23,7 @@ from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.tracing import trace
 from hh_keras.surgery.channel_scale import ChannelScale
 from hh_keras.surgery.inheritance import Inheritance, replay
-from hh_keras.surgery.plan import Plan
+from hh_keras.surgery.plan import Plan, expect_plan
 from hh_keras.surgery.readers import cycle
 from hh_keras.surgery.stand_ins import PLAIN, stand_in
 
@@ -172,6 +172,7 @@ def mask(model: keras.Model, plan: Plan) -> keras.Model:
         >>> np.allclose(masked(images), small(images), atol=1e-5)
         True
     """
+    expect_plan(plan)
     model = ordinary(model)
     channel_map = trace(model)
     keep = plan.keep_in(channel_map)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hh_keras.errors import ModelError
-from hh_keras.training import Recipe, strategy
+from hh_keras.training import Recipe, pace, strategy
 from hh_keras.training.features import block_ends
 from hh_keras.training.recovery import recover
 from hh_keras.training.trainee import weighted
@@ -69,6 +69,20 @@ def test_it_goes_on_where_it_was(tmp_path):
 def test_within_a_time():
     recipe = Recipe(epochs=50, batch_size=8, minutes=0.02)
     assert train(siamese(), pairs(), recipe, never_worse=True).history
+
+
+def test_callbacks_are_told_what_a_time_allows(monkeypatch):
+    class Told(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.at_first = dict(self.params)
+
+    monkeypatch.setattr(pace, "speed", lambda *args: (0.02, 0.1))
+    monkeypatch.setattr(pace, "clock", lambda: 0.0)
+    told = Told()
+    recipe = Recipe(epochs=20, batch_size=8, minutes=0.01)
+    rows = train(siamese(), pairs(), recipe, callbacks=[told]).history
+    assert told.at_first["epochs"] == len(rows) != 20
+    assert told.at_first["steps"] == told.params["steps"] > 0
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def main(args: FlagValues) -> None:
     result.plan.save(run.path / "plan.json")
     network.save_model(original, run.path / "original.keras")
     network.save_model(result.model, run.path / "lw_dna.keras")
-    print(result.plan.diff(result.wide))
+    print(result.diff())
     print(search.summary(result))
     rows = sweep.keep(run, original, result, swept, data, args)
     kept = search.kept_facts(result.kept)

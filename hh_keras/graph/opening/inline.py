@@ -148,8 +148,7 @@ def opening(model: Any, inputs: Any = None, leaves: bool = True) -> Opening:
         >>> found.model is model, found.opened  # there was nothing to open
         (True, ())
     """
-    if not isinstance(model, keras.Model):
-        return Opening(model)
+    calls.expect_model(model)
     found = _opening(model, inputs, leaves)
     odd = set() if leaves or not is_graph(found.model) else rejected(found.model)
     if not odd:
