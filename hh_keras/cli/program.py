@@ -21,7 +21,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 
+from hh_keras.cli import extras
 from hh_keras.cli.flags import DEBUG, IMPORT
+from hh_keras.cli.naming import as_started
 from hh_keras.flag import Flag, given
 
 
@@ -43,7 +45,7 @@ def make(
     def entry(argv=None):
         argv = sys.argv[1:] if argv is None else list(argv)
         if any(arg in ("-h", "-help", "--help", "--helpfull") for arg in argv):
-            print(help_text(doc, groups))
+            print(as_started(help_text(doc, groups)))
             return 0
         args = flags.FlagValues()
         for flag in (flag for group in groups.values() for flag in group):
@@ -57,6 +59,7 @@ def make(
             for flag in (flag for group in groups.values() for flag in group):
                 if flag.required and args[flag.name].value is None:
                     raise flags.Error(f"--{flag.name} is missing: {flag.help}")
+            extras.check(args)
         except flags.Error as error:
             return _fail(f"{error} (--help lists all flags)")
         return guarded(main, args)
@@ -145,7 +148,7 @@ def _is_expected(error):
 
 
 def _fail(message, status=2):
-    text = " ".join(str(message).split())
+    text = as_started(" ".join(str(message).split()))
     print(f"error: {text}", file=sys.stderr)
     return status
 
@@ -194,7 +197,7 @@ def _short_warnings(debug):
         ours = f"{os.sep}hh_keras{os.sep}" in filename
         if ours and issubclass(category, UserWarning) and text not in seen:
             seen.add(text)
-            print(f"warning: {text}", file=sys.stderr)
+            print(f"warning: {as_started(text)}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")

@@ -12,6 +12,7 @@ from hh_keras import files, report
 from hh_keras.cli import network
 from hh_keras.cli import search as searching
 from hh_keras.cli.flags import merge_min_keep
+from hh_keras.cli.naming import as_started
 from hh_keras.cli.stages import NAMES
 from hh_keras.cli.workdir import Run, to_json, versions
 from hh_keras.data import ImageData
@@ -47,7 +48,7 @@ def collect(
     return {
         "title": f"{args.model} on {data.name}",
         "goal": application.task.goal.key,
-        "command": "python launch/run.py " + " ".join(_changed_flags(args)),
+        "command": as_started("python launch/run.py ") + " ".join(_changed_flags(args)),
         "dataset": {
             **data.description,
             "name": data.name,

@@ -89,7 +89,7 @@ def saved_model(
     if warm_up is None and not warming.available():
         warnings.warn(
             f"{folder} gets no warm-up requests, so the first answers of a server "
-            f"will be slow: {warming.MISSING}, or pass warm_up=False.",
+            f"will be slow: {warming.MISSING} (or, in Python, pass warm_up=False).",
             stacklevel=1,  # the commands show warnings that come from this package
         )
     wanted = warming.available() if warm_up is None else warm_up

@@ -91,10 +91,21 @@ def gives_classes(output: Any) -> bool:
 
 def ends_in(tensor: Any) -> str | None:
     """Whether an output is made by "softmax" or "sigmoid"; None for anything else."""
+    kind = _last_activation(tensor)
+    return kind if kind in _NORMALISED else None
+
+
+def ends_linear(tensor: Any) -> bool:
+    """Whether a layer that has an activation makes an output without one: logits."""
+    return _last_activation(tensor) == "linear"
+
+
+def _last_activation(tensor):
+    """Name of what makes an output, as far as a layer tells; None if none does."""
     operation, node_index, index = tensor._keras_history
     if isinstance(operation, keras.Model):
         outputs = getattr(operation, "outputs", None)
-        return ends_in(outputs[index]) if outputs else None
+        return _last_activation(outputs[index]) if outputs else None
     name = type(operation).__name__.lower()
     activation = getattr(operation, "activation", None)
     activation_name = getattr(activation, "__name__", type(activation).__name__).lower()
@@ -103,5 +114,6 @@ def ends_in(tensor: Any) -> str | None:
             return kind
     passes = name == "activation" and activation_name == "linear"
     if passes or name in ("flatten", "reshape", "identity", "dropout", "upsampling2d"):
-        return ends_in(operation._inbound_nodes[node_index].input_tensors[0])
-    return None
+        before = operation._inbound_nodes[node_index].input_tensors[0]
+        return _last_activation(before)
+    return activation_name if activation is not None else None

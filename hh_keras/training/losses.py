@@ -7,6 +7,7 @@ is an output's own, as Keras has it: with sample weights, without the output's w
 """
 
 import difflib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,18 @@ import keras
 import tensorflow as tf
 
 from hh_keras.errors import HHError
-from hh_keras.graph.heads import known_outputs, output_names, structured
+from hh_keras.graph.heads import (
+    ends_linear,
+    known_outputs,
+    output_names,
+    structured,
+)
+
+_OF_PROBABILITIES = (
+    "ce", "crossentropy", "binary_crossentropy", "categorical_crossentropy",
+    "sparse_categorical_crossentropy", "binary_focal_crossentropy",
+    "categorical_focal_crossentropy",
+)  # fmt: skip
 
 
 def losses(loss: Any, model: keras.Model, weights: Any = None) -> Callable:
@@ -262,11 +274,13 @@ def _unreduced(loss, name, output):
     if loss is None:
         return None
     if isinstance(loss, str) and loss.lower() in ("ce", "crossentropy"):
+        _warn_of_logits(loss, name, output)
         return _crossentropy(output)
     try:
         loss = keras.losses.get(loss)
     except (ValueError, TypeError) as error:
         raise HHError(f"output {name!r}: Keras knows no loss {loss!r}.") from error
+    _warn_of_logits(loss, name, output)
     if not isinstance(loss, keras.losses.Loss):
         return loss
     if loss.reduction in ("sum", "mean_with_sample_weight"):
@@ -290,6 +304,21 @@ def _unreduced(loss, name, output):
         return loss.call(*pair)
 
     return call
+
+
+def _warn_of_logits(loss, name, output):
+    """Cross-entropy of probabilities, given any numbers, learns next to nothing."""
+    own = loss if isinstance(loss, str) else getattr(loss, "name", None)
+    own = own or getattr(loss, "__name__", "")
+    told = getattr(loss, "from_logits", False)
+    if own in _OF_PROBABILITIES and not told and ends_linear(output):
+        warnings.warn(
+            f"loss {own!r} expects probabilities, but output {name!r} is made without "
+            "an activation: give softmax or sigmoid to its layer, or from_logits=True "
+            "to the loss, such as keras.losses.SparseCategoricalCrossentropy("
+            "from_logits=True).",
+            stacklevel=2,
+        )
 
 
 def _crossentropy(output):

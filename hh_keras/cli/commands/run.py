@@ -27,7 +27,7 @@ import time
 
 from absl.flags import FlagValues
 
-from hh_keras.cli import flags, program
+from hh_keras.cli import flags, naming, program
 
 GROUPS = {
     "Settings": flags.CONFIG,
@@ -86,7 +86,8 @@ def main(args: FlagValues) -> None:
     files = [f"lw_dna{part}.tflite" for part in application.parts]
     for name in ("report.html", "lw_dna.keras", *files, "plan.json"):
         print(f"  {run.path / name}")
-    print(f"\nFor phones and servers: python launch/export.py --run={run.path}")
+    more = naming.as_started(f"python launch/export.py --run={run.path}")
+    print(f"\nFor phones and servers: {more}")
 
 
 entry = program.make(__doc__, GROUPS, main)

@@ -54,6 +54,8 @@ def parse_limit(text: str) -> Limit:
     value, unit = float(number[1]), number[2]
     if unit == "x":
         return Limit(value, True, text)
+    if not unit and value < 2:
+        raise ValueError(f"{text} is a count; did you mean {text}x, a share?")
     return Limit(round(value * _UNITS[unit]), False, text)
 
 
