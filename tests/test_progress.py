@@ -66,18 +66,22 @@ def network():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("verbose", [0, 1])
-def test_a_training_is_as_loud_as_wanted(monkeypatch, network, verbose):
+@pytest.mark.parametrize("verbose, terminal", [(0, 0), (1, 0), (1, 1), (2, 0)])
+def test_a_training_is_as_loud_as_wanted(monkeypatch, network, verbose, terminal):
     images = np.random.default_rng(0).normal(size=(16, 4, 4, 1)).astype("float32")
     batches = tf.data.Dataset.from_tensor_slices((images, np.arange(16) % 2)).batch(8)
     data = types.SimpleNamespace(train=batches, validation=None)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     screen = io.StringIO()
+    screen.isatty = lambda: bool(terminal)
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(sys, stream, screen)
     train(network, data, Recipe(epochs=1), verbose=verbose, task=Task(loss=loss))
     seen = screen.getvalue()
-    assert (seen.count("2/2") >= 1 and "epoch 1/1" in seen) if verbose else not seen
+    assert ("2/2" in seen) == (verbose == 1)  # the bar
+    # It says all that the line does, but when the training will end.
+    assert ("epoch 1/1" in seen) == (verbose == 2 or bool(terminal))
+    assert verbose or not seen
 
 
 def test_so_is_all_else_that_takes_long(monkeypatch, network):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 import textwrap
 import threading
 import time
@@ -263,8 +264,9 @@ class Keeper(keras.callbacks.Callback):
             write_history(self.rows, self.workdir, self.name)
         self.save()
         self.watch.end_epoch()
-        left = self.watch.left(0.0, self.epochs - self.epoch, self.epochs)
-        self.say(epoch_line(self.name, self.rows, self.epochs, self.measure, left))
+        if self.verbosity != 1 or sys.stdout.isatty():  # a notebook has it in the bar
+            left = self.watch.left(0.0, self.epochs - self.epoch, self.epochs)
+            self.say(epoch_line(self.name, self.rows, self.epochs, self.measure, left))
         if self._ends_early() and self.epoch < self.epochs:
             self.model.stop_training = True
             self.say(
