@@ -8,7 +8,8 @@ from hh_keras.export.quiet import quiet
 from hh_keras.graph.calls import as_graph
 from hh_keras.graph.cloning import clone_op
 from hh_keras.latency.framing import resized
-from hh_keras.latency.units import ATTENTION, Unit, Value, counted, grouped
+from hh_keras.latency.units import ATTENTION, Unit, counted, grouped
+from hh_keras.latency.values import Value
 
 QUANTIZATIONS = ("float32", "int8")
 

@@ -13,7 +13,8 @@ import numpy as np
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cloning import clone_op
 from hh_keras.graph.tracing import trace
-from hh_keras.latency.units import Unit, Value, groups_of
+from hh_keras.latency.units import Unit
+from hh_keras.latency.values import Value, groups_of
 from hh_keras.surgery.plan import Plan
 from hh_keras.surgery.rebuild import rebuild, widen
 

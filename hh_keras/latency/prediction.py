@@ -12,7 +12,8 @@ import numpy as np
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.table import LatencyTable, contraction
-from hh_keras.latency.units import Unit, groups_of, units
+from hh_keras.latency.units import Unit, units
+from hh_keras.latency.values import groups_of
 
 
 def architecture(found: Sequence[Unit]) -> str:
