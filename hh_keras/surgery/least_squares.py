@@ -73,32 +73,51 @@ def best_ridge(
     nothing = 0.0
     size = halves.shape[1] - ones
     gone, kept = removed[:size], ~removed[:size]
-    for a, b in (halves, halves[::-1]):
-        mean = a[-1, :size] if ones else np.zeros(size)
-        covariance, seen = _about(a, mean, ones), _about(b, mean, ones)
-        nothing += float(
-            (importance * _about(b, 0 * mean, ones)[np.ix_(gone, gone)]).sum()
-        )
-        values, vectors = np.linalg.eigh(covariance[np.ix_(kept, kept)])
-        target = vectors.T @ covariance[np.ix_(kept, gone)]
-        # The error of each ridge, in the eigenvectors' coordinates.
-        unknown = float((importance * seen[np.ix_(gone, gone)]).sum())
-        across = vectors.T @ seen[np.ix_(kept, gone)]
-        linear = ((target @ importance) * across).sum(1)
-        told = ((target @ importance) * target).sum(1)
-        own = float((importance * covariance[np.ix_(gone, gone)]).sum())
-        size_of = float(np.trace(importance))
-        square = vectors.T @ seen[np.ix_(kept, kept)] @ vectors
-        square *= target @ importance @ target.T
-        scale = max(float(np.diag(a)[:size].mean()), 1e-30)
-        for k, ridge in enumerate(RIDGES):
-            share = 1 / (np.maximum(values, 0) + ridge * scale)
-            errors[k] += unknown - 2 * share @ linear + share @ square @ share
-            promised[k] += own + ridge * scale * size_of - share @ told
+    for one, other in (halves, halves[::-1]):
+        # Both about the mean of the half that is learnt from: `(size, size)`.
+        mean = one[-1, :size] if ones else np.zeros(size)
+        learnt, tested = _about(one, mean, ones), _about(other, mean, ones)
+        about_zero = _about(other, 0 * mean, ones)
+        nothing += _weighed(importance, about_zero[np.ix_(gone, gone)])
+        scale = max(float(np.diag(one)[:size].mean()), 1e-30)
+        lost, by_formula = _losses(learnt, tested, kept, gone, importance, scale)
+        errors += lost
+        promised += by_formula
     best = int(errors.argmin())
     if errors[best] >= nothing:
         return float("inf"), 1.0
     return RIDGES[best], max(1.0, float(errors[best] / max(promised[best], 1e-30)))
+
+
+def _losses(learnt, tested, kept, gone, importance, scale):
+    """What is lost with each of `RIDGES`: on the other half, and by the formula.
+
+    In the eigenvectors `V` of `C_KK = V diag(values) Vᵀ` the channels `K` that stay
+    tell of those that go, `G`, by `T = diag(share) Vᵀ C_KG`, `share` being
+    `1 / (values + ridge)`. With `S` the moments of the other half, what is lost there
+    is the trace of `importance (S_GG − 2 Tᵀ Vᵀ S_KG + Tᵀ Vᵀ S_KK V T)`, a polynomial
+    in `share` whose coefficients are the same for all ridges.
+    """
+    kk, kg, gg = (np.ix_(*pair) for pair in ((kept, kept), (kept, gone), (gone, gone)))
+    values, vectors = np.linalg.eigh(learnt[kk])  # (kept,), (kept, kept)
+    across = vectors.T @ learnt[kg]  # (kept, gone)
+    weighed = across @ importance  # (kept, gone)
+    constant = _weighed(importance, tested[gg])
+    linear = (weighed * (vectors.T @ tested[kg])).sum(1)  # (kept,)
+    square = (vectors.T @ tested[kk] @ vectors) * (weighed @ across.T)  # (kept, kept)
+    own = _weighed(importance, learnt[gg])
+    told = (weighed * across).sum(1)  # (kept,)
+    total = float(np.trace(importance))
+    lost, by_formula = np.zeros(len(RIDGES)), np.zeros(len(RIDGES))
+    for k, ridge in enumerate(RIDGES):
+        share = 1 / (np.maximum(values, 0) + ridge * scale)  # (kept,)
+        lost[k] = constant - 2 * share @ linear + share @ square @ share
+        by_formula[k] = own + ridge * scale * total - share @ told
+    return lost, by_formula
+
+
+def _weighed(importance, moment):
+    return float((importance * moment).sum())
 
 
 def refit(

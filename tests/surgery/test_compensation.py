@@ -9,7 +9,7 @@ import hh_keras as hh
 from hh_keras.search.distance import output_distance
 from hh_keras.search.elimination import _Block, elimination_scores
 from hh_keras.surgery.compensation import compensate, constants
-from hh_keras.surgery.least_squares import best_ridge, inverse, remove
+from hh_keras.surgery.least_squares import inverse, remove
 from hh_keras.surgery.moments import collect
 from hh_keras.surgery.readers import cycle, readers
 from tests.surgery.test_invariants import assert_same
@@ -208,36 +208,6 @@ def test_planes_of_zeros_go_first():
     scores = elimination_scores(model, channels, moments)
     (zeros,) = (g.ids for g in channels.groups if not (g.producers or g.frozen))
     assert len(zeros) == 3 and int(np.argmin(scores)) in zeros
-
-
-def test_one_removal_is_the_least_squares_solution():
-    rng = np.random.default_rng(0)
-    x, weights = (
-        rng.normal(size=(500, 6)) @ rng.normal(size=(6, 6)),
-        rng.normal(size=(6, 3)),
-    )
-    moment, gone = x.T @ x / 500, np.array([1, 4])
-    _, found = remove(inverse(moment, 1e-12, ones=False), weights, gone)
-    kept = [0, 2, 3, 5]
-    wanted = np.linalg.lstsq(x[:, kept], x @ weights, rcond=None)[0]
-    np.testing.assert_allclose(found[kept], wanted, rtol=1e-6)
-    assert (found[gone] == 0).all()
-
-
-def test_few_examples_want_a_stronger_ridge():
-    def ridge(count):
-        rng = np.random.default_rng(0)
-        mix = rng.normal(size=(40, 40))
-        x = [
-            rng.normal(size=(count, 40)) @ mix + 3 * rng.normal(size=(count, 40))
-            for _ in "ab"
-        ]
-        halves = np.stack([np.hstack([a, np.ones((count, 1))]) for a in x])
-        halves = np.einsum("hni,hnj->hij", halves, halves) / count
-        removed = np.arange(41) < 10
-        return best_ridge(halves, removed, np.eye(10))[0]
-
-    assert ridge(30) > ridge(20000)
 
 
 def test_data_that_tells_nothing_is_refused():
