@@ -343,6 +343,31 @@ def test_the_wanted_latency_is_found_where_the_table_is_wrong(monkeypatch):
     assert found["measured"] == 9 * original  # what there is, rather than an error
 
 
+@pytest.mark.parametrize("power", [0.5, 1, 3])
+@pytest.mark.parametrize("target", [0.1, 2, 3, 100])
+def test_the_next_limit_is_right_where_latency_is_a_power_of_it(power, target):
+    """Between two that were tried; beyond them it is scaled by the last one's error."""
+    seen = [(aim, aim**power) for aim in (1.0, 0.5, 9.0, 5.0)]
+    below, above = 0.5**power, 9**power
+    wanted = target ** (1 / power) if below <= target < above else 5 * target / 5**power
+    assert correcting._next_aim(seen, target) == pytest.approx(wanted)
+
+
+def test_steps_of_groups_are_those_of_the_layers_that_make_them():
+    """A group of fewer channels than the step leaves as a whole, if at all."""
+    x = inputs = keras.Input((8, 8, 3))
+    for width in (32, 6, 24):
+        x = keras.layers.Conv2D(width, 3, name=f"conv_{width}")(x)
+    x = keras.layers.Dense(16, name="dense")(keras.layers.Flatten()(x))
+    model = keras.Model(inputs, keras.layers.Dense(8, name="head")(x))
+    table = table_of([model], product)
+    table = dataclasses.replace(table, steps={"Conv2D": (4, 8), "Dense": (16, 1)})
+    channel_map = hh.trace(model)
+    found = latency.latency_model(model, table).steps(channel_map)
+    steps = {p: n for g, n in zip(channel_map.groups, found) for p in g.producers}
+    assert steps == {"conv_32": 8, "conv_6": 6, "conv_24": 8, "dense": 1, "head": 1}
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_counts")
 def test_shrink_measures_what_it_promises():

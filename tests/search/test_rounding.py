@@ -56,6 +56,21 @@ def test_steps_are_those_of_layers_not_of_groups():
     assert dict(zip(channels.groups, rounding.steps(channels, 8)))[group] in (2, 8)
 
 
+@pytest.mark.parametrize(
+    "step, other, size, wanted",
+    [
+        (1, 8, 16, 8),  # the group has two of the device's steps
+        (1, 8, 15, 4),  # three of 4, and not two of 8
+        (1, 32, 20, 8),
+        (3, 8, 10, 12),  # the least multiple of 3 and 4
+        (1, 8, 1, 1),
+        (1, 0, 64, 1),
+    ],
+)
+def test_a_device_s_step_is_halved_until_a_group_has_two(step, other, size, wanted):
+    assert rounding.common(step, other, size) == wanted
+
+
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.77, 0.93])
 @pytest.mark.parametrize("criterion", ["random", "balanced", "weight_norm"])
 def test_the_budget_is_used_though_channels_come_in_blocks(share, criterion):

@@ -69,7 +69,7 @@ def test_optimism_is_what_is_lost_by_what_the_formula_says():
 
 
 def fitted(slopes, powers=(1, 1), counts=(1, 1)):
-    """The slope that is found, from 0, for halves with `x = slope z`, `E[z²] = power`."""
+    """The slope found, from 0, for halves with `x = slope z`, `E[z²] = power`."""
     across = np.stack([np.diag([a * n, 1.0]) for a, n in zip(slopes, powers)])
     own, start = np.stack([np.diag([n, 1.0]) for n in powers]), np.zeros((1, 1))
     found = refit(np.ones((1, 1)), start, across, own, np.array(counts))
@@ -87,5 +87,5 @@ def test_refitted_weights_are_those_of_all_data_if_the_halves_agree():
 
 @pytest.mark.parametrize("slopes", [(2, -1), (-1, 2), (1, 0)])
 def test_what_one_half_of_the_data_does_not_tell_of_the_other_is_left(slopes):
-    """On the whole there is a slope, but that of either half does not serve the other."""
+    """On the whole there is a slope, but that of one half does not serve the other."""
     assert fitted(slopes) == 0

@@ -198,6 +198,26 @@ def test_pieces_are_cut_out_of_larger_photographs():
     assert 0 <= pieces.min() and pieces.max() <= images.max()
 
 
+@pytest.mark.parametrize("height, width", [(12, 48), (48, 12)])
+def test_pieces_are_squares_from_all_over_the_photograph(height, width):
+    """Pixels that tell where they are: in parts of the way to the last one."""
+    places = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width))
+    images = np.broadcast_to(
+        np.stack(places, -1).swapaxes(0, 1), (200, height, width, 2)
+    )
+    pieces = cut(images, (5, 5), (0, 1)).numpy()
+    first, last = pieces[:, 0, 0], pieces[:, -1, -1]  # (200, 2): down, across
+    mirrored = first[:, 1] > last[:, 1]
+    assert 0.4 < mirrored.mean() < 0.6 and (first[:, 0] < last[:, 0]).all()
+    sides = np.abs(last - first)
+    pixels = sides * (height, width)
+    np.testing.assert_allclose(pixels[:, 0], pixels[:, 1], rtol=1e-4)
+    areas = (pixels[:, 0] / min(height, width)) ** 2
+    assert 0.35 <= areas.min() < 0.4 and 0.95 < areas.max() <= 1
+    for place in (np.minimum(first, last) / (1 - sides)).T:  # of the room there is
+        assert 0 <= place.min() < 0.05 and 0.95 < place.max() <= 1.0001
+
+
 def test_a_folder_of_photographs(pair, tmp_path):
     original, _, small = pair
     for k, image in enumerate(photographs(12, 20)):

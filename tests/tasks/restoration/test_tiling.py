@@ -37,6 +37,12 @@ def shuffled_down():
     return keras.Model(i, keras.ops.depth_to_space(x, 4))
 
 
+def pooled_and_enlarged():
+    i = keras.Input((None, None, 3))
+    x = L.Conv2DTranspose(3, 3, 2, padding="same")(L.AveragePooling2D(2)(i))
+    return keras.Model(i, x)
+
+
 def upsampled():
     i = keras.Input((None, None, 3))
     x = L.UpSampling2D(2)(L.Conv2D(4, 3, padding="same")(i))
@@ -48,6 +54,7 @@ NETWORKS = {
     "unet": lambda: denoising.unet((None, None, 3), width=4, levels=2),
     "dilated": dilated,
     "down_and_up": down_and_up,
+    "pooled_and_enlarged": pooled_and_enlarged,
     "upsampled": upsampled,
 }
 if hasattr(keras.ops, "depth_to_space"):
