@@ -103,7 +103,7 @@ def _mean(path, moments, counts, energy, removal):
             "the inputs (NaN pixels? another range than in training?)."
         )
     if not counts[1]:  # one batch only
-        moments, counts = [moments[0], moments[0]], [counts[0] / 2] * 2
+        moments, counts = [moments[0] / 2] * 2, [counts[0] / 2] * 2
     halves = np.stack([m / n for m, n in zip(moments, counts)])
     return Moments(halves, np.array(counts), energy, removal)
 
