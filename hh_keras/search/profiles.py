@@ -31,7 +31,7 @@ def profile_scores(channel_map: ChannelMap, profile: Any) -> np.ndarray:
 
 
 def cost_shares(channel_map: ChannelMap) -> np.ndarray:
-    """The share of MACs and parameters, their mean, that each group's channels take.
+    """The shares of MACs and of parameters, summed, that each group's channels take.
 
     It is counted per layer that makes them; 0 for groups that cost nothing.
 

@@ -176,6 +176,19 @@ def test_networks_measured_whole_correct_the_sum():
     assert latency.predict_latency(model, table) == pytest.approx(plain * 0.5 + 1)
 
 
+def test_what_running_a_file_takes_is_counted_once():
+    grids = {
+        key: Grid((1,), (1,), np.array([[ms]])) for key, ms in (("a", 2), ("b", 0.3))
+    }
+    networks = {"one": (2.0, 0.125), "other": (9.0, 0.0), "third": (4.0, 0.0)}
+    table = latency.LatencyTable({}, "float32", 1, 0.5, {}, grids, networks)
+    units = [types.SimpleNamespace(key=key, steps=[]) for key in grids]
+    assert [table.unit_ms(unit, 1, 1) for unit in units] == [1.5, 0]  # not below 0
+    assert table.total_ms("one", 3.0) == 2 * 3 + 0.125
+    assert table.total_ms("unknown", 3.0) == 4 * 3 + 0.5  # the median's factor
+    assert dataclasses.replace(table, networks={}).total_ms("one", 3.0) == 3 + 0.5
+
+
 def test_grids_interpolate_between_and_beyond():
     grid = Grid((1, 11), (1, 21), np.array([[1.0, 21.0], [11.0, 231.0]]))
     for n_in, n_out in ((1, 1), (11, 21), (6, 11), (22, 42)):
@@ -353,6 +366,7 @@ def test_the_next_limit_is_right_where_latency_is_a_power_of_it(power, target):
     assert correcting._next_aim(seen, target) == pytest.approx(wanted)
 
 
+@pytest.mark.core
 def test_steps_of_groups_are_those_of_the_layers_that_make_them():
     """A group of fewer channels than the step leaves as a whole, if at all."""
     x = inputs = keras.Input((8, 8, 3))

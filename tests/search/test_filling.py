@@ -55,6 +55,16 @@ def test_a_limit_is_met_to_the_last_digit(over, taken):
     assert kept.sum() == taken
 
 
+@pytest.mark.parametrize("owner", [[0, 1, 2], [0, 2, 1], [1, 2, 0], [2, 1, 0]])
+def test_what_is_exchanged_are_blocks_of_nearly_the_same_scores(owner):
+    """Group 0 gives; 1 or 2 takes, at twice the price: the one beside 0's block."""
+    found = Blocks(np.array(owner), np.ones(3, int))
+    kept = exchange(
+        lambda n: (n @ [1, 2, 2],), found, np.zeros(3, int), (2,), np.array([1, 0, 0])
+    )
+    assert kept.tolist() == [int(g == owner[1]) for g in range(3)]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_exchanges_and_smaller_steps_use_more_and_never_too_much(seed):
     costs, found, floors, limits = problem(seed)

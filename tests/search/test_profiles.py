@@ -1,12 +1,13 @@
 """Selection by price, and scores that make a wanted profile."""
 
+import keras
 import numpy as np
 import pytest
 
 import hh_keras as hh
 from hh_keras import models
 from hh_keras.graph.cost_model import cost_model
-from hh_keras.search.profiles import profile_scores
+from hh_keras.search.profiles import cost_shares, profile_scores
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,18 @@ def test_balanced_layers_take_more_equal_shares_of_the_cost():
         return np.log(shares[free]).std()
 
     assert unequal("balanced") < 0.6 * unequal("uniform")
+
+
+def test_shares_of_the_cost_are_counted_per_layer():
+    """Of 12 + 12 + 8 weights, each met at 64 positions, two layers make one group."""
+    image = keras.Input((8, 8, 3))
+    made = [keras.layers.Conv2D(4, 1, use_bias=False)(image) for _ in "ab"]
+    x = keras.layers.Add()(made)
+    head = keras.layers.Conv2D(2, 1, use_bias=False, name="head")
+    channels = hh.trace(keras.Model(image, head(x)))
+    found = dict(zip((len(g) for g in channels.groups), cost_shares(channels)))
+    both = 2 / 32  # of MACs and of parameters
+    assert found == {3: 24 * both, 4: 32 / 2 * both, 2: 8 * both}
 
 
 def test_channels_that_cost_more_have_to_score_more(wide):

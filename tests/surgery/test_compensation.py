@@ -7,7 +7,7 @@ from keras import layers as L
 
 import hh_keras as hh
 from hh_keras.search.distance import output_distance
-from hh_keras.search.elimination import _Block, elimination_scores
+from hh_keras.search.elimination import _Block, _importance, elimination_scores
 from hh_keras.surgery.compensation import compensate, constants
 from hh_keras.surgery.least_squares import inverse, remove
 from hh_keras.surgery.moments import collect
@@ -166,6 +166,24 @@ def test_a_channel_costs_what_all_its_positions_do():
     change = left - matrix
     lost = np.trace(change.T @ moments.whole @ change)
     np.testing.assert_allclose(costs[3], lost / 2, rtol=1e-4)
+
+
+def test_caution_multiplies_what_channels_cost():
+    rows, matrix = np.array([[0], [1]]), np.array([[3.0], [1.0]])
+    block = _Block(np.arange(2), rows, matrix, np.array([2.0]), np.eye(2), factor=4.0)
+    for power, factor in ((0, 1), (0.5, 2), (1, 4)):  # ½ h w² / P
+        assert block.cautious(power).costs.tolist() == [9 * factor, factor]
+
+
+def test_energy_of_a_kernel_without_an_axis_of_outputs_is_shared_by_all():
+    i = keras.Input((5, 2))
+    x = L.Dense(4)(i)
+    model = keras.Model(i, L.EinsumDense("abc,cd->abd", (None, 3), name="head")(x))
+    (reader,) = readers(hh.trace(model))
+    assert reader.outputs is None
+    kernel = np.asarray(reader.op.kernel)
+    (found,) = _importance(reader, np.array([6.0]), kernel)
+    assert found.tolist() == [2, 2, 2]
 
 
 def test_scores_put_off_what_others_cannot_tell():

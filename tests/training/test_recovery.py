@@ -2,6 +2,8 @@
 
 import dataclasses
 import time
+import types
+import warnings
 
 import keras
 import numpy as np
@@ -74,6 +76,20 @@ def test_channels_that_were_kept_are_found(pair):
         kept = np.flatnonzero(keep[channel_map.outputs[name]])
         right = names[name].channels == kept
         assert right[names[name].weights > 0].all(), name
+
+
+@pytest.mark.parametrize("mean", [0, 100])
+def test_channels_are_the_same_that_go_up_and_down_together(mean):
+    """Whatever their means are; one that goes down as another goes up is not it."""
+    a, b, other = np.random.default_rng(0).normal(size=(3, 400))
+    theirs = np.stack([b + mean, other - mean, 3 * a + 7 * mean], 1)
+    ours = np.stack([a + mean, 2 * b - mean, a + 0.5 * other, -other], 1)
+    sums = features._Sums()
+    for half in (slice(0, 150), slice(150, 400)):
+        sums.add(ours[half], theirs[half])
+    found = sums.match(None, None)
+    assert found.channels[:3].tolist() == [2, 0, 2]
+    assert found.weights.tolist() == [1, 1, 1, 0]
 
 
 def test_networks_that_have_nothing_in_common_share_no_features(pair):
@@ -264,6 +280,27 @@ def test_what_fits_into_a_time(seconds, step, besides, steps):
     total = epochs * (each * step + besides)
     assert total <= seconds * (1 + 1e-9) or each == 1
     assert total >= 0.5 * seconds - step * epochs - besides or each == steps
+
+
+@pytest.mark.parametrize("besides, told", [(29, False), (31, True)])
+def test_if_less_than_half_of_a_time_is_left_for_steps_that_is_told(
+    monkeypatch, besides, told
+):
+    """Of 100 seconds 20 are gone, and an epoch takes some besides its steps."""
+    said = []
+    keeper = types.SimpleNamespace(
+        name="small",
+        steps=1000,
+        network=types.SimpleNamespace(distribute_strategy=strategy("default")),
+        say=said.append,
+    )
+    monkeypatch.setattr(pace, "clock", lambda: 25.0)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        span = pace.plan(100.0, 5.0, 1.0, besides, keeper)
+    assert span == (1, 80 - besides) and "end in about 80 s" in said[0]
+    assert len(found) == told
+    assert all("of 100 seconds, 20 went before" in str(w.message) for w in found)
 
 
 def test_epochs_that_are_no_better_than_the_start():
