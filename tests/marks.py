@@ -83,7 +83,9 @@ class _Collected:
 
 if __name__ == "__main__":
     collected = _Collected()
-    pytest.main(["--collect-only", "-qq", "-m", "", "-n0", str(_HERE)], [collected])
+    flags = ["--collect-only", "-qq", "-m", "", "-n0", str(_HERE)]
+    if failed := pytest.main(flags, [collected]):
+        sys.exit(failed)
     runs = [times(path) for path in sys.argv[1:]]
     for mark, limits in LIMITS.items():
         names = sorted(above(limits, runs, collected.fixtures))
