@@ -32,6 +32,22 @@ def test_layers_that_keep_their_channels_are_counted(layer, shape, expected):
     assert macs(layer(), shape) == expected
 
 
+@pytest.mark.parametrize(
+    "layer, expected",
+    [
+        # Weights, and at how many positions of 6 x 5 or of the output they are met.
+        (lambda: L.Conv2D(4, (3, 1), 2), 2 * 3 * (3 * 6 * 4)),
+        (lambda: L.Conv2D(4, 3, groups=2), 4 * 3 * (9 * 3 * 4)),
+        (lambda: L.Conv2DTranspose(4, 3, 2), 6 * 5 * (9 * 6 * 4)),
+        (lambda: L.DepthwiseConv2D(3, 2, depth_multiplier=2), 2 * 2 * (9 * 12)),
+        (lambda: L.SeparableConv2D(4, 3), 4 * 3 * (9 * 6 + 6 * 4)),
+        (lambda: L.Dense(4), 6 * 5 * (6 * 4)),
+    ],
+)
+def test_kernels_are_counted_where_they_are_met(layer, expected):
+    assert macs(layer(), (6, 5, 6)) == expected
+
+
 def test_attention_is_counted():
     i = keras.Input((10, 8))
     model = keras.Model(i, L.MultiHeadAttention(2, 4)(i, i))
