@@ -79,3 +79,19 @@ def test_an_example_runs(name, tmp_path, monkeypatch):
     doctest.DocTestRunner(optionflags=FLAGS).run(parsed, out=said.append)
     plt.close("all")
     assert not said, "".join(said)
+
+
+def test_the_site_reads_what_is_returned_as_one_item():
+    """Not a line of it as one, and the next as another."""
+    load, griffe = (pytest.importorskip(x) for x in ("mkdocs.config", "griffe"))
+    site = load.load_config(str(ROOT / "mkdocs.yml"))
+    python = site.plugins["mkdocstrings"].config.handlers["python"]
+    options = python["options"]["docstring_options"]
+    sections = [
+        section
+        for text in DOCSTRINGS.values()
+        for section in griffe.Docstring(text).parse("google", warnings=False, **options)
+        if section.kind.value == "returns"
+    ]
+    assert len(sections) > 40
+    assert [s.value for s in sections if len(s.value) != 1] == []
