@@ -18,6 +18,7 @@ ELSEWHERE = (
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "benchmarks/**/*.md",
     "benchmarks/**/*.png",
     "deploy/**/*.md",

@@ -19,7 +19,7 @@ README = pathlib.Path(__file__).parent.parent / "README.md"
 @pytest.mark.filterwarnings("ignore")
 def test_examples_run(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.S)
-    assert len(blocks) >= 4
+    assert len(blocks) == 3
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     for number in range(15):
