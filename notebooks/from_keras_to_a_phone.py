@@ -14,9 +14,12 @@
 # %% [markdown]
 # # From Keras to a phone
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/)
+#
 # A network becomes smaller, then a `.tflite` file; each step is checked and timed.
 #
-# In Colab, run `!pip install hh-keras` first.
+# It runs in a clone after `pip install .`; in Colab run `!pip install git+ADDRESS` first, of the
+# repository (nothing is on PyPI yet).
 
 # %%
 import keras
@@ -67,7 +70,9 @@ for name, took in zip(names, export.latencies(names, runs=30, seconds=1)):
 # ## A budget in milliseconds
 #
 # Multiply-accumulates say little about time. A table of how long layers take, here or on
-# the phone (`launch/latency.py`), makes latency itself the limit.
+# the phone (`launch/latency.py`), makes latency itself the limit. Here the result is run
+# beside the original, and the search repeated, a few times at most, until what is measured
+# is within 2 % of the target, on either side.
 
 # %%
 tiny = hh_keras.models.build("resnet8", (32, 32, 3), 10)

@@ -14,10 +14,13 @@
 # %% [markdown]
 # # Shrink a pretrained network in ten lines
 #
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/)
+#
 # A trained network, some hundred images without labels, a budget: out comes a network with
 # fewer channels that still answers as the large one does, before any training.
 #
-# In Colab, run `!pip install hh-keras` first.
+# It runs in a clone after `pip install .`; in Colab run `!pip install git+ADDRESS` first, of the
+# repository (nothing is on PyPI yet).
 
 # %%
 import keras
