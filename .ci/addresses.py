@@ -1,11 +1,11 @@
 """Writes where the repository is into what is read outside of it.
 
-    .ci/addresses.py https://github.com/OWNER/NAME --ref=v0.2.0   # before python -m build
-    .ci/addresses.py https://github.com/OWNER/NAME --notebooks    # once, to be committed
+    .ci/addresses.py https://github.com/OWNER/NAME --ref=v0.2.0  # before a release
+    .ci/addresses.py https://github.com/OWNER/NAME --notebooks   # once, to be committed
 
-The first makes the links and pictures of README.md absolute, for PyPI, and gives setup.cfg
-its project_urls; the second has the notebooks' badges open them in Colab, and install from
-the repository. A clone has no address in it, so that it can lie anywhere.
+The first makes the links and pictures of README.md absolute, for PyPI, and gives
+setup.cfg its project_urls; the second has the notebooks' badges open them in Colab, and
+install from the repository. A clone has no address in it, so that it can lie anywhere.
 """
 
 import argparse
