@@ -89,7 +89,7 @@ accuracy(small)
 # ## What was removed
 
 # %%
-found.plan.diff(found.wide)
+found
 
 # %%
 found.cost_after

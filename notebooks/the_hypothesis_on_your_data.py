@@ -43,7 +43,7 @@ from hh_keras.training import Recipe, train
 
 # %%
 def data():
-    return hh_keras.data.load("embedded", limit=1000, batch_size=16)
+    return hh_keras.data.load("embedded", limit=800, batch_size=16)
 
 
 def build():
@@ -89,10 +89,11 @@ plt.show()
 # %% [markdown]
 # ## The same protocol for all
 #
-# Three epochs on 1,000 images and one seed: enough to see it run, far too little to
-# conclude anything: of 1,000 validation images three points more or less are chance. (Batches are small because the statistics that BatchNormalization predicts
-# with need a hundred steps or so to follow.) For that take five seeds and enough epochs, and choose nothing by the
-# data that you report; `benchmarks/heterogeneity.md` is such a study.
+# Three epochs on 800 images and one seed: enough to see it run, far too little to
+# conclude anything: of 800 validation images three points more or less are chance. (Batches
+# are small because the statistics that BatchNormalization predicts with need a hundred steps
+# or so to follow.) For a conclusion take five seeds and enough epochs, and choose nothing by
+# the data that you report; `benchmarks/heterogeneity.md` is such a study.
 
 # %%
 recipe = Recipe(epochs=3, batch_size=16, learning_rate=0.03, warmup_epochs=0.5)
