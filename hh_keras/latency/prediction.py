@@ -48,6 +48,11 @@ class LatencyModel:
         sizes: int array `(groups,)`, of whole groups.
         fixed: int array `(2, units)`, channels that no group has.
 
+    A convolution from 16 channels of group 1 to 24 of group 2 has counts 16 at the
+    input and 24 at the output, with factors (1, -1) and (2, -1). What four heads
+    (group 3) of six numbers (group 4) hold has one count, 24, with factors (3, 4): with
+    half of either it is 12, with half of both 6.
+
     Examples:
         >>> table = hh_keras.latency.LatencyTable.load("phone.json")
         >>> milliseconds = hh_keras.latency.latency_model(model, table)

@@ -68,7 +68,12 @@ def _times(channel_map, group):
 
 
 def _inside(site, channel):
-    """How often a channel stands in the tensors that a layer makes inside."""
+    """How often a channel stands in the tensors that a layer makes inside.
+
+    Of attention: a query kernel is (stream, heads, numbers); the channel that is one of
+    four heads of six numbers stands six times along its inner axes, that of a number
+    four times.
+    """
     inner = [ids for each in site.inner.values() for ids, _ in each.values()]
     found = []
     for axes in site.weights.values():

@@ -157,13 +157,14 @@ def select_channels(
     if per_cost:
         scores = _priced(channel_map, scores, limits, per_cost, fill)
     blocks = found(scores, steps)
+    # The best blocks until the budget is full; then groups exchange what pays.
     counts = filling.fill(costs, blocks, floors, limits)
     counts = filling.exchange(costs, blocks, floors, limits, counts)
     finer = tries[1:]
-    for smaller in finer:
+    for smaller in finer:  # what whole steps left of the budget, in smaller ones
         more = found(scores, smaller, counts)
         counts = filling.top_up(costs, more, counts, limits)
-    for smaller in finer:
+    for smaller in finer:  # and where that is still much, several give room for one
         if filling.use(costs(counts), limits) < filling.LEAST:
             several = found(scores, smaller)
             counts = filling.exchange(costs, several, floors, limits, counts, _AT_ONCE)
