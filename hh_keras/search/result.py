@@ -53,15 +53,18 @@ class ShrinkResult:
     kept: Kept | None = None
 
     def diff(self) -> Table:
-        """A table of the channels of every layer: given, widened and left."""
+        """A table of the channels of every layer: given, widened (if so), and left."""
         given, wide = _sizes(self.cost_before), _sizes(self.cost_wide)
-        rows = []
+        rows: list[tuple] = []
         for name, (widened, left) in self.plan.channels(self.wide).items():
             own = _channels(given.get(name, ()), wide.get(name, ()), widened)
             share = f"{left / own:.0%}" if own else ""
             rows.append((name, own or "", widened, left, share))
-        titles = ("layer", "original", "widened", "left", "of the original")
-        return text_table(titles, rows, (1, 2, 3, 4))
+        titles: tuple = ("layer", "original", "widened", "left", "of the original")
+        if all(own in ("", widened) for _, own, widened, _, _ in rows):
+            rows = [(*row[:2], *row[3:]) for row in rows]
+            titles = (*titles[:2], *titles[3:])
+        return text_table(titles, rows, range(1, len(titles)))
 
     def _saved(self):
         before, after = self.cost_before, self.cost_after
