@@ -36,11 +36,13 @@ def resized(unit: Unit, n_in: int, n_out: int) -> keras.Model:
     framed, ends = _framed(unit)
     channel_map = trace(framed)
     wanted = (n_in if unit.contracts else None, n_out)
-    factor = _missing(channel_map, ends, wanted)
+    sides = _terms(channel_map, ends)
+    factor = _missing(channel_map, sides, wanted)
     if factor > 1:
         framed = widen(framed, factor)
         channel_map = trace(framed)
-    kept = _nearest(channel_map, ends, wanted)
+        sides = _terms(channel_map, ends)
+    kept = _nearest(channel_map, sides, wanted)
     keep = np.zeros(channel_map.size, bool)
     for group, n in zip(channel_map.groups, kept):
         keep[group.ids.start : group.ids.start + n] = True
@@ -126,10 +128,9 @@ def _number(terms, shares):
     return sum(n * math.prod(shares[g] for g in groups) for groups, n in terms.items())
 
 
-def _missing(channel_map, ends, wanted):
+def _missing(channel_map, sides, wanted):
     """How many times wider it has to be."""
     whole = np.ones(len(channel_map.groups))
-    sides = _terms(channel_map, ends)
     ratios = [n / max(1, _number(t, whole)) if n else 0 for t, n in zip(sides, wanted)]
     out = {g for groups in sides[1] for g in groups}
     if any(out & set(groups) for groups in sides[0]):  # numbers of heads, and heads
@@ -137,11 +138,10 @@ def _missing(channel_map, ends, wanted):
     return max(ratios)
 
 
-def _nearest(channel_map, ends, wanted):
+def _nearest(channel_map, sides, wanted):
     """Kept channels of each group, nearest to the wanted counts, of as equal shares."""
     sizes = np.array([len(g) for g in channel_map.groups])
     free = [g for g, each in enumerate(channel_map.groups) if not each.frozen]
-    sides = _terms(channel_map, ends)
     pairs = [(t, n) for t, n in zip(sides, wanted) if n and t]
     out = {g for groups in sides[1] for g in groups}
 

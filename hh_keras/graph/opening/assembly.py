@@ -156,7 +156,7 @@ class _Assembly:
             flat = keras.tree.flatten(self.inputs)
             ops = [x._keras_history.operation for x in flat]
             unread = [f"'{op.name}'" for op in ops if not op._outbound_nodes]
-            if not unread:
+            if "not connected" not in str(error) or not unread:
                 raise
             raise ModelError(
                 f"nothing reads its input {', '.join(unread)}, and Keras "
