@@ -19,15 +19,16 @@ import dataclasses
 import json
 import os
 import pathlib
-import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from file_times import file_times  # noqa: E402
 
 import hh_keras  # noqa: E402
-from hh_keras import export, models  # noqa: E402
+from hh_keras import models  # noqa: E402
 from hh_keras.tasks.detection.images import load_boxes  # noqa: E402
 from hh_keras.tasks.detection.objects import open_objects  # noqa: E402
 from hh_keras.tasks.detection.task import DEFAULTS, detecting  # noqa: E402
@@ -85,26 +86,13 @@ class Rows:
             **{key: round(scores[key], 4) for key in ("ap50", "ap")},
             "macs": round(cost.macs / before.macs, 4),
             "params": round(cost.params / before.params, 4),
-            **latency(model, original),
+            **file_times(model, original, (*SIZE, 3)),
             "seconds": round(seconds, 1),
         }
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
         self.known.append(row)
         print(row, flush=True)
-
-
-def latency(model, original):
-    """Median ms of both files, and the middle half of their ratio."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for name, each in (("original", original), ("small", model)):
-            paths.append(pathlib.Path(folder, f"{name}.tflite"))
-            export.tflite(each, paths[-1])
-        one, two = export.latencies(paths, (*SIZE, 3))
-    ratios = [round(r, 3) for r in (two.ratio_p25, two.ratio_p75)]
-    return {"ms": round(two.median_ms, 2), "ms_original": round(one.median_ms, 2),
-            "ratio": ratios}  # fmt: skip
 
 
 def run(args):
@@ -167,14 +155,28 @@ def shrink_trained(rows, task, trained, share, data, test):
 
 
 def summary(rows):
-    print("| network | MACs | parameters | AP50 | AP | ms | of the original's |")
-    print("|---|---|---|---|---|---|---|")
-    for row in rows:
-        low, high = row["ratio"]
+    """Means over seeds.
+
+    The difference is that of AP50 to the original of the same seed, the least and the
+    largest of them beside it; the time is that of the file, of the original's.
+    """
+    print(
+        "| network | seeds | MACs | parameters | AP50 | against original | AP | time |"
+    )
+    print("|---" * 8 + "|")
+    own = {row["seed"]: row["ap50"] for row in rows if row["kind"] == "original"}
+    for kind, share in dict.fromkeys((row["kind"], row["share"]) for row in rows):
+        mine = [row for row in rows if (row["kind"], row["share"]) == (kind, share)]
+        more = [row["ap50"] - own[row["seed"]] for row in mine if row["seed"] in own]
+        low, high = np.median([row["ratio"] for row in mine], 0)
+        macs, params, ap50, ap = (
+            np.mean([row[key] for row in mine])
+            for key in ("macs", "params", "ap50", "ap")
+        )
         print(
-            f"| {row['kind']} {row['share']:g}x | {row['macs']:.2f} | "
-            f"{row['params']:.2f} | {row['ap50']:.3f} | {row['ap']:.3f} | "
-            f"{row['ms']:.1f} | {low:.2f} to {high:.2f} |"
+            f"| {kind} {share:g}x | {len(mine)} | {macs:.2f} | {params:.2f} | "
+            f"{ap50:.3f} | {np.mean(more):+.3f} ({min(more):+.3f} to {max(more):+.3f}) "
+            f"| {ap:.3f} | {low:.2f} to {high:.2f} |"
         )
 
 

@@ -5,12 +5,14 @@
         --classes=background,person --patch=160 --seeds=3 --epochs=60
     python benchmarks/segmentation.py --summary
 
-For every seed: the original, and at each share of its MACs a network of even widths and
-the LW-DNA, all trained from scratch by one recipe; then the trained original made
-smaller, measured without training (compensated on training pieces without masks) and
-after a recovery with the original as teacher; at --long after as many epochs as the
-original was trained for, too. Whole images of the held-out part, `test`
-if there is one; no choice is made on them: the weights are those of the last epoch.
+For every seed: the original, and at each of --shares of its MACs a network of even
+widths and the LW-DNA, all trained from scratch by one recipe; then the trained original
+made smaller, to each of --inherit, measured without training (compensated on training
+pieces without masks) and after a recovery with the original as teacher; at --long after
+as many epochs as the original was trained for, too. Whole images of the held-out part,
+`test` if there is one; no choice is made on them: the weights are those of the last
+epoch. Times are of `.tflite` files for one training piece, in turns with the
+original's.
 
 Writes `results/segmentation.jsonl`, a row per network; rows that are there are not made
 again, trained originals are kept below --networks. `--smoke` makes tiny rows elsewhere.
@@ -27,6 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from file_times import file_times  # noqa: E402
 
 import hh_keras  # noqa: E402
 from hh_keras import models  # noqa: E402
@@ -106,6 +109,7 @@ class Study:
             "by_class": [None if x != x else round(float(x), 4) for x in by_class],
             "macs": int(cost.macs),
             "params": int(cost.params),
+            **file_times(network, self.build(), self.shape),
             "images": self.data.num_validation,
             "epochs": self.args.epochs,
             "seconds": round(seconds, 1),
@@ -174,23 +178,30 @@ class Study:
                     share,
                     lambda: self.shrunk(share, self.build(), **settings),  # noqa: B023
                 )
+        for share in self.args.inherit:
             self.inherited(share)
 
 
 def table(found):
-    """Means over the seeds, and the least and the largest."""
-    yield "| data, network | variant | MACs | seeds | mIoU | from, to |"
-    yield "|---" * 6 + "|"
-    groups = {}
+    """Means over the seeds, and differences to the original of the same seed."""
+    yield "| data, network | kind | seeds | MACs | params | mIoU | difference | time |"
+    yield "|---" * 8 + "|"
+    own, groups = {}, {}
     for row in found:
         name = f"{row['data']}, {row['model']}"
         groups.setdefault((name, row["variant"], row["share"]), []).append(row)
-    for (name, variant, share), own in groups.items():
-        values = 100 * np.array([row["miou"] for row in own])
+        if row["variant"] == "original":
+            own[name, row["seed"]] = row
+    for (name, variant, share), mine in groups.items():
+        pairs = [(row, own[name, row["seed"]]) for row in mine]
+        more = [100 * (row["miou"] - before["miou"]) for row, before in pairs]
+        params = np.mean([row["params"] / before["params"] for row, before in pairs])
+        miou = 100 * np.mean([row["miou"] for row in mine])
+        low, high = np.median([row["ratio"] for row in mine], 0)
         yield (
-            f"| {name} | {variant} | {share:g}x, {own[0]['macs'] / 1e6:.1f} M | "
-            f"{len(own)} | {values.mean():.2f} | {values.min():.2f}, "
-            f"{values.max():.2f} |"
+            f"| {name} | {variant} | {len(mine)} | {share:g}x | {params:.2f}x | "
+            f"{miou:.2f} | {np.mean(more):+.2f} ({min(more):+.2f} to {max(more):+.2f}) "
+            f"| {low:.2f} to {high:.2f} |"
         )
 
 
@@ -202,7 +213,8 @@ def main(argv=None):
     parser.add_argument("--ignore_index", type=int)
     parser.add_argument("--model", default="unet_bn_small")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.95, 0.7, 0.5])
+    parser.add_argument("--shares", type=float, nargs="*", default=[0.95, 0.5])
+    parser.add_argument("--inherit", type=float, nargs="*", default=[0.7, 0.5])
     parser.add_argument("--patch", type=int, default=192)
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--times", type=int, default=1, help="pieces of an image")
@@ -223,6 +235,7 @@ def main(argv=None):
             "patch": 64,
             "minutes": 0.2,
             "shares": [0.5],
+            "inherit": [0.5],
             "long": 0.5,
         }
         vars(args).update(tiny, name="smoke", data=args.data or "embedded")
