@@ -42,7 +42,10 @@ class IdTensor:
     @property
     def varying(self) -> tuple:
         """The axes along which ids differ."""
-        return tuple([i for i, n in enumerate(self.ids.shape) if n > 1])
+        shape, size = self.ids.shape, self.ids.size
+        if size == 1 or (shape and shape[-1] == size):  # nearly always
+            return () if size == 1 else (len(shape) - 1,)
+        return tuple([i for i, n in enumerate(shape) if n > 1])
 
     @property
     def is_fixed(self) -> bool:

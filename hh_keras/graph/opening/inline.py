@@ -163,8 +163,9 @@ def opening(model: Any, inputs: Any = None, leaves: bool = True) -> Opening:
 
 def _opening(model, inputs, leaves):
     """Opens a model's classes; of layers that hold no layers all, none, or a set."""
-    shut = _closed_before(model, leaves)
-    tied = set() if leaves else drawing_together(model)
+    layers = list(model._flatten_layers())
+    shut = _closed_before(layers, leaves)
+    tied = set() if leaves else drawing_together(layers)
 
     def wanted(layer, nested):
         mine = layer not in shut and closed.why_closed(layer) is None
@@ -330,9 +331,9 @@ def _unopened(model, shut, why, error=None):
     ) from error
 
 
-def _closed_before(model, leaves):
+def _closed_before(layers, leaves):
     """Layers that could be opened, but are to stay closed."""
-    known = {x: closed.why_closed(x) for x in model._flatten_layers()}
+    known = {x: closed.why_closed(x) for x in layers}
     return {
         x: why
         for x, why in known.items()

@@ -60,10 +60,10 @@ def _has_a_nameless_function(layer):
     return type(layer) is keras.layers.Activation and "<" in name
 
 
-def drawing_together(model: Any) -> set:
+def drawing_together(layers: Any) -> set:
     """Layers that share a generator of random numbers, which copies could not."""
     holders = collections.defaultdict(set)
-    for layer in model._flatten_layers():
+    for layer in layers:
         for generator in layer._seed_generators:
             holders[generator].add(layer)
     return {x for each in holders.values() if len(each) > 1 for x in each}
