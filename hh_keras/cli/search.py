@@ -1,28 +1,23 @@
-"""The search as the flags ask for it: limits, scores, the smaller network."""
+"""The search as the flags ask for it: scores, the smaller network, or a plan's."""
 
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
 
 import keras
 from absl.flags import FlagValues
 
 import hh_keras
-from hh_keras import latency
 from hh_keras.cli import workdir
 from hh_keras.cli.flags import merge_min_keep
+from hh_keras.cli.limits import budget
 from hh_keras.cli.recovery import inherits
 from hh_keras.cli.training import distribution, execution, recipe
 from hh_keras.cli.workdir import Run
 from hh_keras.data import ImageData, Unlabelled
 from hh_keras.errors import BudgetError, HHError
 from hh_keras.flag import given, set_defaults
-from hh_keras.graph.table import some
-from hh_keras.latency import LatencyTable
 from hh_keras.models import names_file, sources
-from hh_keras.progress import Waiting
-from hh_keras.report.numbers import millions
 from hh_keras.search.calibration import HELD_OUT
 from hh_keras.search.scores import NEED_DATA
 from hh_keras.search.searching import Search, apply_plan, shrink_each
@@ -156,7 +151,7 @@ def _shrink(model, data, args, weights, run):
         prepare=prepare,
         # Workers that measure for themselves would each find another network.
         measure_latency=workers(distribution(args)) == 1,
-        input_shape=open_shape(model, data.image_shape),
+        input_shape=_open_shape(model, data.image_shape),
         calibration=_calibration(data, args) if weights == "inherit" else None,
         only=args.only,
         freeze=args.freeze,
@@ -185,7 +180,7 @@ def _calibration(data, args):
     return data.search.take(-(-_CALIBRATION // size))
 
 
-def open_shape(model: keras.Model, image_shape: tuple) -> tuple | None:
+def _open_shape(model: keras.Model, image_shape: tuple) -> tuple | None:
     """The shape to count costs at, for a model that takes any; else None."""
     takes_any = any(None in tensor.shape[1:] for tensor in model.inputs)
     return image_shape if takes_any else None
@@ -224,131 +219,11 @@ def widened(model: keras.Model, args: FlagValues) -> keras.Model:
     return hh_keras.widen(model, args.width_mult, kind, args.seed, *patterns)
 
 
-def budget(
-    model: keras.Model, image_shape: tuple, args: FlagValues, run: Run
-) -> hh_keras.Budget:
-    """The limits of --macs, --params and --latency in absolute terms."""
-    cost = hh_keras.cost(model, image_shape)
-    macs, params = args.macs.whole(cost.macs), args.params.whole(cost.params)
-    if args.latency.value == float("inf"):
-        if macs is None and params is None:
-            raise HHError(
-                "--macs, --params and --latency are all none; give at least one limit."
-            )
-        return hh_keras.Budget(macs=macs, params=params)
-    table = latency_table(model, args, run)
-    original = latency.predict_latency(model, table, image_shape)
-    limit = args.latency.amount(original)
-    return hh_keras.Budget(macs, params, limit, table)
-
-
-def latency_table(model: keras.Model, args: FlagValues, run: Run) -> LatencyTable:
-    """Reads --latency_table, or measures one and keeps it in --workdir."""
-    if args.latency_table:
-        return LatencyTable.load(args.latency_table)
-    if workers(distribution(args)) > 1:
-        raise HHError(
-            "--latency needs a --latency_table when several workers search: make one "
-            "with launch/latency.py."
-        )
-    path, settings = (
-        run.path / "latency.json",
-        (
-            args.latency_quantize,
-            args.latency_threads,
-        ),
-    )
-    if path.exists():
-        table = LatencyTable.load(path)
-        known = (table.quantize, table.threads) == settings
-        if known and table.device == latency.device() and _has(table, model):
-            return table
-    print("  measuring how long layers take ...", flush=True)
-    waiting = Waiting()
-    table = latency.measure(
-        [model],
-        *settings,
-        width=args.width_mult,
-        progress=lambda text: waiting.due() and print(f"  {text}", flush=True),
-    )
-    workdir.claim(run)
-    table.save(path)
-    return table
-
-
-def _has(table, model):
-    return latency.architecture(latency.units(model)) in table.networks
-
-
 def _apply_plan(model, data, args, weights):
     plan = hh_keras.Plan.load(args.plan)
     wide = model
     if args.width_mult != 1:
         wide = widened(model, args)
-    shape = open_shape(model, data.image_shape)
+    shape = _open_shape(model, data.image_shape)
     images = _calibration(data, args) if weights == "inherit" else None
     return apply_plan(model, wide, plan, weights, args.seed, shape, images)
-
-
-def summary(result: hh_keras.ShrinkResult) -> str:
-    """A few lines on what the search did, for the screen."""
-    before, wide, after = result.cost_before, result.cost_wide, result.cost_after
-    ms = ""
-    if result.latency:
-        found = result.latency
-        ms = (
-            f"\n  latency    {found['original']:.3g} ms -> {found['predicted']:.3g} ms "
-            f"predicted, limit {found['target']:.3g} ms"
-        )
-        if "measured" in found:
-            ratio = found["measured"] / found["original"]
-            ms += f"; measured {ratio:.3f} of the original's"
-    wider = wide.macs != before.macs
-    macs, params = (
-        " -> ".join([millions(n), *([f"widened {millions(w)}"] if wider else [])])
-        for n, w in ((before.macs, wide.macs), (before.params, wide.params))
-    )
-    return (
-        f"  MACs       {macs} -> {millions(after.macs)} "
-        f"({after.macs / before.macs:.1%} of the original)\n"
-        f"  parameters {params} -> {millions(after.params)} "
-        f"({after.params / before.params:.1%}){ms}"
-        + left_alone_line(result.plan.notes)
-        + (f"\n{kept_lines(result.kept)}" if result.kept else "")
-    )
-
-
-def left_alone_line(notes: Mapping) -> str:
-    """A line on the groups that --only and --freeze left alone; else nothing."""
-    names = notes.get("left_alone")
-    if not names:
-        return ""
-    groups = f"{len(names)} group{'s' * (len(names) != 1)}"
-    return f"\n  left alone {groups}: {some(names)}"
-
-
-def kept_lines(kept: hh_keras.Kept) -> str:
-    """Two lines on how much of the outputs is left."""
-    same = kept.agreement
-    answers = "" if same is None else f"; the same answer for {same:.1%}"
-    which = "held out" if kept.held_out else "also learnt from: too good a figure"
-    images = f"{kept.examples:,} image{'s' * (kept.examples != 1)}"
-    share = f"{kept.share:.1%}" if kept.share == kept.share else "no telling how much"
-    lines = (
-        f"  kept       {share} of the output{answers}, untrained, on {images} ({which})"
-    )
-    if kept.worst is not None:
-        lines += (
-            f"\n             least in '{kept.worst}': {kept.layers[kept.worst]:.1%}"
-        )
-    return lines
-
-
-def kept_facts(kept: hh_keras.Kept | None) -> dict | None:
-    """The same for run.json and the report; None if it is not known."""
-    if kept is None:
-        return None
-    facts = dataclasses.asdict(kept)
-    facts = {"share": kept.share, "agreement": kept.agreement, **facts}
-    # JSON has no NaN.
-    return keras.tree.map_structure(lambda x: None if x != x else x, facts)

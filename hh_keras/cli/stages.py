@@ -15,7 +15,7 @@ from absl.flags import FlagValues
 
 from hh_keras import export as exporting
 from hh_keras import latency, report
-from hh_keras.cli import network, training
+from hh_keras.cli import findings, limits, network, training
 from hh_keras.cli import search as searching
 from hh_keras.cli import sweep as sweeping
 from hh_keras.cli.recovery import original_teaches
@@ -55,10 +55,10 @@ def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> N
     rows = []
     if run.chief:
         _keep_search(run, original, result)
-        print(searching.summary(result))
+        print(findings.summary(result))
         rows = sweeping.keep(run, original, result, sweep, data, args)
     training.wait_for_all(args)
-    budget = searching.budget(model, data.image_shape, args, run)
+    budget = limits.budget(model, data.image_shape, args, run)
     finish(
         run,
         "search",
@@ -71,7 +71,7 @@ def search(run: Run, model: keras.Model, data: ImageData, args: FlagValues) -> N
             "latency_ms": budget.latency_ms,
         },
         latency=result.latency,
-        kept=searching.kept_facts(result.kept),
+        kept=findings.kept_facts(result.kept),
         sweep=rows,
     )
 

@@ -41,7 +41,7 @@ GROUPS = {
 
 def main(args: FlagValues) -> None:
     # TensorFlow takes seconds to import: only once the flags are known to be right.
-    from hh_keras.cli import network, search, sweep, training, workdir
+    from hh_keras.cli import findings, network, search, sweep, training, workdir
 
     search.prepare(args)
     run = training.open_run(args, "shrink")
@@ -65,9 +65,9 @@ def main(args: FlagValues) -> None:
     network.save_model(original, run.path / "original.keras")
     network.save_model(result.model, run.path / "lw_dna.keras")
     print(result.diff())
-    print(search.summary(result))
+    print(findings.summary(result))
     rows = sweep.keep(run, original, result, swept, data, args)
-    kept = search.kept_facts(result.kept)
+    kept = findings.kept_facts(result.kept)
     workdir.finish(run, "search", started, files, kept=kept, sweep=rows)
     print(f"Written: {', '.join(str(run.path / name) for name in files)}")
 
