@@ -41,7 +41,7 @@ from hh_keras.tasks.tracking.following.running import of_model  # noqa: E402
 from hh_keras.tasks.tracking.following.settings import Settings  # noqa: E402
 from hh_keras.tasks.tracking.measuring import measures  # noqa: E402
 from hh_keras.tasks.tracking.measuring.evaluation import one_pass  # noqa: E402
-from hh_keras.tasks.tracking.networks import tracker  # noqa: E402
+from hh_keras.tasks.tracking.networks.trackers import tracker  # noqa: E402
 from hh_keras.tasks.tracking.pairs import Geometry, load_pairs  # noqa: E402
 from hh_keras.tasks.tracking.task import tracking  # noqa: E402
 from hh_keras.training import Recipe, train  # noqa: E402

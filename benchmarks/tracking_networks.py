@@ -93,7 +93,7 @@ def network(study, kind, share, seed, data, task, given):
 
     import hh_keras
     from hh_keras import models
-    from hh_keras.tasks.tracking.networks import tracker
+    from hh_keras.tasks.tracking.networks.trackers import tracker
 
     keras.utils.set_random_seed(seed)
     if study.weights == "inherit":

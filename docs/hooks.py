@@ -44,16 +44,16 @@ def public_names(room: str) -> list[str]:
     in one of its packages, `hh_keras:graph`.
     """
     package, _, part = room.partition(":")
-    if part:
-        tree = ast.parse((ROOT / "hh_keras/__init__.pyi").read_text("utf-8"))
+    path = ROOT / package.replace(".", "/") / "__init__.py"
+    stub = path.with_suffix(".pyi")
+    if stub.exists():
         return [
-            f"hh_keras.{alias.name}"
-            for node in tree.body
+            f"{package}.{alias.name}"
+            for node in ast.parse(stub.read_text("utf-8")).body
             if isinstance(node, ast.ImportFrom) and node.module  # else a room
-            if node.module.split(".")[0] == part
+            if node.module.split(".")[0] == part or not part
             for alias in node.names
         ]
-    path = ROOT / package.replace(".", "/") / "__init__.py"
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == "__all__":
             return [f"{package}.{name}" for name in ast.literal_eval(node.value)]

@@ -20,9 +20,9 @@ from .graph.closed import keep_closed as keep_closed
 from .graph.cost import Cost as Cost
 from .graph.cost import cost as cost
 from .graph.left_alone import leave_alone as leave_alone
-from .graph.opening import Opening as Opening
-from .graph.opening import inline as inline
-from .graph.opening import opening as opening
+from .graph.opening.inline import Opening as Opening
+from .graph.opening.inline import inline as inline
+from .graph.opening.inline import opening as opening
 from .graph.rules import Effect as Effect
 from .graph.rules import register_rule as register_rule
 from .graph.tracing import trace as trace

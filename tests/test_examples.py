@@ -24,7 +24,7 @@ def public_names():
     rooms = [
         f"hh_keras.{path.parent.name}"
         for path in sorted((ROOT / "hh_keras").glob("*/__init__.py"))
-        if "\n__all__ = " in path.read_text("utf-8")
+        if "__all__ = " in path.read_text("utf-8")
     ]
     own = [n for n in hh_keras.__all__ if not inspect.ismodule(getattr(hh_keras, n))]
     names = [f"hh_keras.{name}" for name in own]

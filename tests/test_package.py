@@ -28,6 +28,20 @@ def test_the_rooms_are_there_after_the_package_is_imported_alone():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
 
 
+def test_layers_are_registered_without_the_rooms_that_use_them():
+    """What Keras must know of is 1/25 of its own import; all the rest waits."""
+    code = (
+        "import sys, keras, hh_keras\n"
+        "late = ('hh_keras.training.fit', 'hh_keras.models.registry', 'tqdm',"
+        " 'hh_keras.graph.tracing', 'hh_keras.data', 'scipy.sparse.csgraph')\n"
+        "print([m for m in late if m in sys.modules], 'hh_keras.search.regularizers' in"
+        " sys.modules)"
+    )
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=ROOT, check=True, timeout=120, capture_output=True)
+    assert done.stdout.split(b"\n")[-2] == b"[] True"
+
+
 def test_flags_are_read_without_tensorflow():
     code = (
         "import sys, hh_keras.cli.commands.run, hh_keras.cli.commands.export\n"

@@ -36,7 +36,9 @@ def test_an_sdist_holds_the_package_and_what_tells_of_it(told):
     assert ours == pages | built | {"SECURITY.md"}
     package = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("hh_keras/**/*.py")}
     assert package <= set(files)
+    stubs = {p for p in files if p.startswith("hh_keras/") and p.endswith(".pyi")}
     assert {"hh_keras/py.typed", "hh_keras/__init__.pyi"} <= set(files)
+    assert len(stubs) == len(list((ROOT / "hh_keras").rglob("*.pyi")))
     assert any(name.startswith("hh_keras/data/embedded/") for name in files)
 
 

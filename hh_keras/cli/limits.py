@@ -11,7 +11,7 @@ from hh_keras.cli.workdir import Run
 from hh_keras.errors import HHError
 from hh_keras.latency import LatencyTable
 from hh_keras.progress import Waiting
-from hh_keras.training.strategy import workers
+from hh_keras.training.replicas import workers
 
 
 def budget(

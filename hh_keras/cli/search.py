@@ -24,7 +24,7 @@ from hh_keras.search.searching import Search, apply_plan, shrink_each
 from hh_keras.search.sparse import train_scales
 from hh_keras.tasks import registry
 from hh_keras.training import checkpoints
-from hh_keras.training.strategy import workers
+from hh_keras.training.replicas import workers
 
 _CALIBRATION = 1000 + HELD_OUT  # images
 

@@ -19,7 +19,7 @@ from hh_keras.models import sources
 from hh_keras.tasks import registry
 from hh_keras.tasks.application import Application
 from hh_keras.training import Recipe, Trained, strategy
-from hh_keras.training.strategy import chiefs, is_chief
+from hh_keras.training.replicas import chiefs, is_chief
 from hh_keras.training.tensorboard import TensorBoard
 
 

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from hh_keras.graph.ids import IdTensor, constant
 from hh_keras.graph.values import Take, id_arrays
@@ -161,6 +159,10 @@ def classes(book: Ledger) -> tuple[np.ndarray, dict]:
 def _components(book):
     if not book.ties:
         return np.arange(book.size)
+    # Half of what the package would add to `import keras`.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     a, b = (np.concatenate(side) for side in zip(*book.ties))
     edges = coo_matrix((np.ones(len(a)), (a, b)), shape=(book.size, book.size))
     return connected_components(edges, directed=False)[1]

@@ -4,14 +4,6 @@
 pixels (float32, 0 to 255) and, unless it is the user's own, returns logits.
 """
 
-from hh_keras.models.applications import list_applications
-from hh_keras.models.files import is_keras_file
-from hh_keras.models.registry import build, list_models, names_file
+import lazy_loader
 
-__all__ = [
-    "build",
-    "is_keras_file",
-    "list_applications",
-    "list_models",
-    "names_file",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from hh_keras.errors import HHError, SearchError
 from hh_keras.graph.channels import ChannelMap
-from hh_keras.surgery.scales import add_scales, scale_layer
+from hh_keras.surgery.channel_scale import scale_layer
+from hh_keras.surgery.scales import add_scales
 from hh_keras.training.losses import losses
-from hh_keras.training.strategy import chiefs
+from hh_keras.training.replicas import chiefs
 from hh_keras.training.task import Task
 
 

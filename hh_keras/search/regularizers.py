@@ -8,7 +8,7 @@ import numpy as np
 from hh_keras.errors import ModelError
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cost_model import cost_model
-from hh_keras.surgery.scales import scale_layer
+from hh_keras.surgery.channel_scale import scale_layer
 
 
 def channel_costs(channel_map: ChannelMap) -> np.ndarray:

@@ -16,7 +16,7 @@ from hh_keras.search.criteria import CRITERIA
 from hh_keras.search.elimination import elimination_scores
 from hh_keras.search.gradients import gradient_scores
 from hh_keras.search.profiles import balanced_profile, profile_scores
-from hh_keras.surgery.scales import scale_layer
+from hh_keras.surgery.channel_scale import scale_layer
 
 NEED_DATA = ("gradient", "taylor", "fisher")
 

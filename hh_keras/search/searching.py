@@ -25,7 +25,7 @@ from hh_keras.search.scores import NEED_DATA, default_criterion, score_channels
 from hh_keras.search.selection import Budget, expect_budget, select_channels
 from hh_keras.surgery.plan import Plan
 from hh_keras.surgery.rebuild import rebuild, widen
-from hh_keras.training.strategy import agree, chiefs
+from hh_keras.training.replicas import agree, chiefs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,7 +17,8 @@ from hh_keras.search.regularizers import (
     attach_proximal,
     channel_costs,
 )
-from hh_keras.surgery.scales import add_scales, scale_layer
+from hh_keras.surgery.channel_scale import scale_layer
+from hh_keras.surgery.scales import add_scales
 from hh_keras.training import train
 from hh_keras.training.fit import steps_per_epoch
 from hh_keras.training.optimizers import schedule_of

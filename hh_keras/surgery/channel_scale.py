@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from hh_keras.graph import calls
 from hh_keras.graph.rules import Effect, register_rule
 from hh_keras.graph.rules.registry import takes_grids
 
@@ -192,3 +193,11 @@ def _channel_scale(layer, call):
     if call.kwargs.get("how") in ("vector", "counted"):
         return Effect(call.fixed(call.shape, "scales"))
     return call.passes()
+
+
+def scale_layer(model: keras.Model) -> Any:
+    """Returns a model's `ChannelScale` layer, or None."""
+    for _, op in calls.leaf_operations(model):
+        if isinstance(op, ChannelScale):
+            return op
+    return None

@@ -21,7 +21,7 @@ from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cloning import clone_op
 from hh_keras.graph.opening.inline import ordinary
 from hh_keras.graph.tracing import trace
-from hh_keras.surgery.channel_scale import ChannelScale
+from hh_keras.surgery.channel_scale import ChannelScale, scale_layer
 from hh_keras.surgery.inheritance import Inheritance, replay
 from hh_keras.surgery.plan import Plan, expect_plan
 from hh_keras.surgery.readers import cycle
@@ -141,14 +141,6 @@ def _of_channels(ids, channel_map):
 def _axes_of(op):
     axes = getattr(op, "axis", getattr(op, "axes", None))
     return list(axes) if isinstance(axes, (list, tuple)) else axes
-
-
-def scale_layer(model: keras.Model) -> Any:
-    """Returns a model's `ChannelScale` layer, or None."""
-    for _, op in calls.leaf_operations(model):
-        if isinstance(op, ChannelScale):
-            return op
-    return None
 
 
 def has_scales(model: keras.Model) -> bool:

@@ -1,28 +1,5 @@
 """Training: one recipe, the same for every network compared."""
 
-from hh_keras.training.fit import Trained, train
-from hh_keras.training.optimizers import (
-    CoupledAdam,
-    CoupledSGD,
-    RecipeSchedule,
-    optimizer,
-)
-from hh_keras.training.recipes import SCHEDULES, Recipe
-from hh_keras.training.recovery import RECOVERY, recover
-from hh_keras.training.strategy import strategy
-from hh_keras.training.task import Task
+import lazy_loader
 
-__all__ = [
-    "RECOVERY",
-    "SCHEDULES",
-    "CoupledAdam",
-    "CoupledSGD",
-    "Recipe",
-    "RecipeSchedule",
-    "Task",
-    "Trained",
-    "optimizer",
-    "recover",
-    "strategy",
-    "train",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

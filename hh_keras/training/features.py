@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from hh_keras.graph.calls import as_graph, calls
 from hh_keras.graph.heads import ends_in
-from hh_keras.training.strategy import chiefs
+from hh_keras.training.replicas import chiefs
 
 _LEAST = 0.5  # correlation from which on a channel counts as the same
 

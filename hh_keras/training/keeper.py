@@ -22,7 +22,7 @@ from hh_keras.training.history import best_epoch, better, exhausted, write_histo
 from hh_keras.training.layerwise import changed
 from hh_keras.training.optimizers import innermost
 from hh_keras.training.recipes import Recipe
-from hh_keras.training.strategy import chiefs, is_chief, workers
+from hh_keras.training.replicas import chiefs, is_chief, workers
 from hh_keras.training.watch import Watch
 
 _WRAPPED: dict = {

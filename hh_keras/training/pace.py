@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from hh_keras.training import checkpoints
-from hh_keras.training.strategy import chiefs
+from hh_keras.training.replicas import chiefs
 
 _FEW, _MOST, _SHARE = 3, 200, 0.02  # steps that are timed, and the time they may take
 

@@ -13,8 +13,8 @@ import hh_keras.models
 from hh_keras import export
 from hh_keras.tasks.tracking.data.sequences import open_videos
 from hh_keras.tasks.tracking.following.about import PARTS, about
-from hh_keras.tasks.tracking.networks import tracker
 from hh_keras.tasks.tracking.networks.halves import halves
+from hh_keras.tasks.tracking.networks.trackers import tracker
 from hh_keras.tasks.tracking.opening import open_tracker
 from tests.deploy import serving
 

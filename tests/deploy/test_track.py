@@ -15,8 +15,8 @@ from hh_keras.tasks.tracking.data import boxes, cropping
 from hh_keras.tasks.tracking.data.sequences import open_videos
 from hh_keras.tasks.tracking.following.about import PARTS, about
 from hh_keras.tasks.tracking.following.settings import Settings
-from hh_keras.tasks.tracking.networks import tracker
 from hh_keras.tasks.tracking.networks.halves import halves
+from hh_keras.tasks.tracking.networks.trackers import tracker
 from hh_keras.tasks.tracking.opening import open_tracker
 from tests.deploy import browser
 from tests.deploy.browser import problem, site_in

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import hh_keras as hh
-from hh_keras.surgery.scales import scale_layer
+from hh_keras.surgery.channel_scale import scale_layer
 from hh_keras.training import strategy
 from tests.zoo import ZOO, randomize
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import hh_keras as hh
 from hh_keras.search.sparse import surviving
-from hh_keras.surgery.scales import scale_layer
+from hh_keras.surgery.channel_scale import scale_layer
 from hh_keras.training import Recipe, strategy
 from tests.classifiers import train_scales
 

@@ -286,7 +286,8 @@ def test_scaled_model_saves_and_loads(saved, tmp_path):
 
 def test_folding_scales_keeps_the_function(model):
     scaled, x = hh.add_scales(model), example(model)
-    from hh_keras.surgery.scales import has_scales, scale_layer
+    from hh_keras.surgery.channel_scale import scale_layer
+    from hh_keras.surgery.scales import has_scales
 
     gamma = scale_layer(scaled).gamma
     gamma.assign(np.random.default_rng(3).uniform(0.5, 1.5, gamma.shape))

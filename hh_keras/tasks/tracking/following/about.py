@@ -24,8 +24,9 @@ _CUT = "bilinear, antialiased, a square around the target, mean colour outside"
 def about(model: keras.Model, settings: Settings | None = None) -> dict[str, About]:
     """What the `.json` beside each of a tracker's `.tflite` files says, by `PARTS`.
 
-    Their section "tracker" has `part`; `context`, see `networks.CONTEXT`; `cells` on a
-    side of the score map; `sides`, whether it tells them; and `settings`, a `Settings`.
+    Their section "tracker" has `part`; `context`, see `networks.trackers.CONTEXT`;
+    `cells` on a side of the score map; `sides`, whether it tells them;
+    and `settings`, a `Settings`.
     """
     tracker = of_model(model, settings)
     told = {

@@ -12,7 +12,7 @@ from hh_keras.tasks.tracking.networks.halves import halves
 
 
 def of_model(model: keras.Model, settings: Settings | None = None) -> Tracker:
-    """A `Tracker` by a Keras model, see `hh_keras.tasks.tracking.networks.tracker`."""
+    """A `Tracker` by a Keras model, see `networks.trackers.tracker`."""
     parts = halves(model)
 
     def runner(part: keras.Model) -> Callable:

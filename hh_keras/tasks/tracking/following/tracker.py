@@ -20,7 +20,7 @@ class Tracker:
         exemplar: images float32 `(n, side, side, 3)` to a list of arrays, the kernel.
             Those of four axes are features, kept from the first frame to the last; the
             others are filters, renewed by frames that follow.
-        search: `[images, *kernel]` to the output, see `networks.tracker`.
+        search: `[images, *kernel]` to the output, see `networks.trackers.tracker`.
         side: of the images, in pixels.
         sides: whether the output tells the target's sides.
         settings: a `Settings`.

@@ -12,8 +12,8 @@ from hh_keras.errors import ModelError
 from hh_keras.export import formats
 from hh_keras.tasks.tracking.following.about import PARTS, about, files_of
 from hh_keras.tasks.tracking.following.settings import Settings
-from hh_keras.tasks.tracking.networks import tracker
 from hh_keras.tasks.tracking.networks.halves import halves
+from hh_keras.tasks.tracking.networks.trackers import tracker
 from hh_keras.tasks.tracking.opening import open_tracker
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import hh_keras
 from hh_keras import export
-from hh_keras.tasks.tracking.networks import tracker
+from hh_keras.tasks.tracking.networks.trackers import tracker
 from hh_keras.tasks.tracking.networks.halves import float_layers, halves
 
 

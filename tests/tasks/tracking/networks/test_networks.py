@@ -6,7 +6,7 @@ import pytest
 
 import hh_keras
 from hh_keras.errors import ModelError
-from hh_keras.tasks.tracking.networks import KINDS, features, tracker
+from hh_keras.tasks.tracking.networks.trackers import KINDS, features, tracker
 from hh_keras.tasks.tracking.networks.halves import halves
 from hh_keras.tasks.tracking.networks.levels import levels
 from hh_keras.tasks.tracking.task import check_model
