@@ -81,7 +81,7 @@ SEARCH = (
     Flag(
         "macs",
         _LIMIT,
-        "0.95x",
+        "0.8x",
         "Most multiply-accumulates for one image: a multiple of the original's "
         "(0.95x), a number (300M, 1.2G), or none.",
     ),

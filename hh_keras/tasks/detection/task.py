@@ -19,6 +19,7 @@ from hh_keras.tasks.detection.signature import detect_bytes
 from hh_keras.training.task import Task
 
 DEFAULTS = {
+    "macs": "0.95x",
     "model": "detector_small",
     "optimizer": "adam",
     "learning_rate": 2e-3,

@@ -21,6 +21,7 @@ from hh_keras.training.task import Task
 
 # With them, both small networks of a run are trained in some minutes on two cores.
 DEFAULTS = {
+    "macs": "0.95x",
     "model": "unet_bn_small",
     "optimizer": "adam",
     "learning_rate": 2e-3,

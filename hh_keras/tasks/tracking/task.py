@@ -18,6 +18,7 @@ from hh_keras.tasks.tracking.networks.learning import overlap, tracking_loss
 from hh_keras.training.task import Task
 
 DEFAULTS = {
+    "macs": "0.95x",
     "model": "mobilenetv3_small",
     "optimizer": "adam",
     "learning_rate": 1e-3,
