@@ -1,10 +1,12 @@
 """Does the heterogeneity hypothesis hold? Trains networks, controls and LW-DNA.
 
     python benchmarks/heterogeneity.py --study=probe --data=cifar10=FOLDER
+    python benchmarks/heterogeneity.py --study=confirm_law --times --data=...
     python benchmarks/heterogeneity.py --summary
 
 One line of JSON per run; runs that have one are not made again, and a run that was
-killed goes on from its last checkpoint.
+killed goes on from its last checkpoint. `--times` trains nothing, but times the
+networks of a study's first seed as `.tflite` files in turns with their originals.
 """
 
 import argparse
@@ -25,6 +27,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", choices=STUDIES, help="make its missing runs")
     parser.add_argument("--list", action="store_true", help="only list them")
+    parser.add_argument("--times", action="store_true", help="time its networks")
     parser.add_argument(
         "--data",
         action="append",
@@ -112,9 +115,29 @@ def run_all(args):
             print(f"{name} {row['accuracy']:.4f} {row['seconds']} s", flush=True)
 
 
+def time_all(args):
+    """One network after the other, so that nothing runs beside it."""
+    from study import times
+    from study.studies import STUDIES
+
+    path = args.results / "times.jsonl"
+    runs = list(STUDIES[args.study]())
+    first = min((run.seed for run in runs), default=0)
+    own = [run for run in runs if run.seed == first and run.kind != "original"]
+    folders = dict(item.split("=", 1) for item in args.data)
+    for run in own:
+        if run.key not in finished(path):
+            row = times.execute(run, folders)
+            append(path, row)
+            name = f"{run.pair} {run.variant}"
+            print(f"{name}: {row['float32']:.3f}, int8 {row['int8']:.3f}", flush=True)
+
+
 def main():
     args = arguments()
-    if args.study:
+    if args.study and args.times:
+        time_all(args)
+    elif args.study:
         run_all(args)
     if args.summary:
         from study.summary import summarise

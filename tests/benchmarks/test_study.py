@@ -7,7 +7,7 @@ import tempfile
 import heterogeneity
 import numpy as np
 import pytest
-from study import data, fitting, networks, summary, training, variants
+from study import data, fitting, networks, summary, times, training, variants
 from study.runs import Law, Protocol, Run, Search
 
 import hh_keras as hh
@@ -162,3 +162,20 @@ def test_the_fit_finds_a_law_that_is_there():
     wanted = (0.25, -0.3, 0.5)
     assert np.abs(np.subtract((law.alpha, law.beta, law.gamma), wanted)).max() < 0.3
     assert found["runs"] == 180 and min(found["correlation"].values()) > 0.7
+
+
+def test_networks_of_a_studys_first_seed_are_timed_once(clothes, tmp_path, monkeypatch):
+    own = run_of("lwdna", Search("balanced"))
+    other = dataclasses.replace(own, seed=2)
+    runs = {"small": lambda: [run_of("original"), own, other]}
+    monkeypatch.setattr("study.studies.STUDIES", runs)
+    monkeypatch.setattr(times, "_ROUNDS", 2)
+    folder = f"clothes={clothes['clothes']}"
+    flags = ["x", "--study=small", "--times", f"--data={folder}"]
+    monkeypatch.setattr("sys.argv", [*flags, f"--results={tmp_path / 'out'}"])
+    for _ in range(2):
+        heterogeneity.main()
+    [line] = (tmp_path / "out/times.jsonl").read_text().splitlines()
+    row = json.loads(line)
+    assert Run.of(row["run"]) == own
+    assert row["float32"] > 0 and row["int8"] > 0
