@@ -14,14 +14,11 @@ from hh_keras.cli.recovery import original_teaches
 from hh_keras.cli.stages import NAMES
 from hh_keras.cli.workdir import Run
 from hh_keras.data import ImageData
-from hh_keras.graph.calls import leaf_operations
 from hh_keras.training import Recipe, checkpoints
 from hh_keras.training.history import read_history
 
-# A step of training in forward passes; networks of depthwise convolutions normalise
-# more, which takes longest.
-_BACKWARD, _BACKWARD_DEPTHWISE = 4, 8
-_PASSES = 3
+_BACKWARD = 4  # a step of training in forward passes
+_PASSES = 5
 # Building, tracing and converting take as much longer as the trace of a forward pass
 # does. In such traces, and in seconds beside them:
 _COMPILING = 6
@@ -46,11 +43,6 @@ class Forecast:
         self.trained = NAMES[1:] if original_teaches(args) else NAMES
         files = [run.path / f"initial/{name}.keras" for name in NAMES]
         models = [network.load_saved(path) for path in files]
-        depthwise = any(
-            isinstance(op, keras.layers.DepthwiseConv2D)
-            for _, op in leaf_operations(models[0])
-        )
-        self.backward = _BACKWARD_DEPTHWISE if depthwise else _BACKWARD
         images = next(iter(data.train))[0]
         self.trace, seconds = probe(models, images)
         self.image = dict(zip(NAMES, seconds))
@@ -101,7 +93,7 @@ class Forecast:
         return seconds and seconds * self.image[name] / self.image[other]
 
     def _guessed(self, name):
-        images = self.backward * self.data.num_train + self.data.num_validation
+        images = _BACKWARD * self.data.num_train + self.data.num_validation
         epochs = self.recipe.epochs * images * self.image[name]
         return _COMPILING * self.trace + epochs
 
@@ -150,7 +142,7 @@ def probe(models: list[keras.Model], images: Any) -> tuple[float, list[float]]:
     ]
     firsts = [_seconds(call, images) for call in calls]
     turns = [[_seconds(call, images) for call in calls] for _ in range(_PASSES)]
-    typical = np.median(turns, axis=0)
+    typical = np.min(turns, axis=0)  # what breaks in makes a pass longer only
     # The first of all passes also starts TensorFlow's threads.
     trace = max(float(np.min(firsts - typical)), 0.0)
     return trace, (typical / len(images)).tolist()
