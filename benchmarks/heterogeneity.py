@@ -2,11 +2,13 @@
 
     python benchmarks/heterogeneity.py --study=probe --data=cifar10=FOLDER
     python benchmarks/heterogeneity.py --study=confirm_law --times --data=...
+    python benchmarks/heterogeneity.py --fit --data=...
     python benchmarks/heterogeneity.py --summary
 
 One line of JSON per run; runs that have one are not made again, and a run that was
 killed goes on from its last checkpoint. `--times` trains nothing, but times the
 networks of a study's first seed as `.tflite` files in turns with their originals.
+`--fit` finds the law of study `law`, see `study/fitting.py`.
 """
 
 import argparse
@@ -37,6 +39,7 @@ def arguments():
     )
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
+    parser.add_argument("--fit", action="store_true", help="the law of study law")
     parser.add_argument("--summary", action="store_true", help="tables and plots")
     return parser.parse_args()
 
@@ -100,7 +103,7 @@ def run_all(args):
         for run in missing:
             print(run.key, run.pair, run.variant, run.budget, "seed", run.seed)
         return
-    folders = dict(item.split("=", 1) for item in args.data)
+    folders = folders_of(args)
     scratch = args.results / "partial"
     jobs = [(run, folders, scratch) for run in missing]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; start it again"))
@@ -115,6 +118,32 @@ def run_all(args):
             print(f"{name} {row['accuracy']:.4f} {row['seconds']} s", flush=True)
 
 
+def folders_of(args):
+    return dict(item.split("=", 1) for item in args.data)
+
+
+def fit_law(args):
+    from study import fitting, usage
+    from study.runs import Run
+    from study.studies import LAW_PAIRS, STUDIES
+
+    keys = {run.key for run in STUDIES["law"]()}
+    runs, times = (
+        [
+            {**row, "run": Run.of(row["run"])}
+            for key, row in finished(args.results / name).items()
+            if key in keys
+        ]
+        for name in ("runs.jsonl", "times.jsonl")
+    )
+    times = [row for row in times if row["run"].law]
+    laws = fitting.grid()
+    found = fitting.fit(
+        runs, laws, usage.used(LAW_PAIRS, laws, folders_of(args)), times
+    )
+    print("\n".join(f"{name}: {value}" for name, value in found.items()))
+
+
 def time_all(args):
     """One network after the other, so that nothing runs beside it."""
     from study import times
@@ -124,7 +153,7 @@ def time_all(args):
     runs = list(STUDIES[args.study]())
     first = min((run.seed for run in runs), default=0)
     own = [run for run in runs if run.seed == first and run.kind != "original"]
-    folders = dict(item.split("=", 1) for item in args.data)
+    folders = folders_of(args)
     for run in own:
         if run.key not in finished(path):
             row = times.execute(run, folders)
@@ -139,6 +168,8 @@ def main():
         time_all(args)
     elif args.study:
         run_all(args)
+    if args.fit:
+        fit_law(args)
     if args.summary:
         from study.summary import summarise
 

@@ -7,7 +7,16 @@ import tempfile
 import heterogeneity
 import numpy as np
 import pytest
-from study import data, fitting, networks, summary, times, training, variants
+from study import (
+    data,
+    fitting,
+    networks,
+    summary,
+    times,
+    training,
+    usage,
+    variants,
+)
 from study.runs import Law, Protocol, Run, Search
 
 import hh_keras as hh
@@ -143,25 +152,61 @@ def test_differences_are_paired_by_seed():
     np.testing.assert_allclose(got, [1, 2])
 
 
-def test_the_fit_finds_a_law_that_is_there():
-    rng, rows = np.random.default_rng(0), []
+def rows_of_laws(value):
+    """Originals and random laws of three pairs whose gain is a function of the law."""
+    rng, rows, times = np.random.default_rng(0), [], []
     for pair, noise in (("a", 0.005), ("b", 0.002), ("c", 0.008)):
         for seed in range(4):
             run = Run(pair, "x", "original", seed)
             rows.append({"run": run, "accuracy": 0.5 + noise * rng.normal()})
         for _ in range(60):
             law = Law(*map(float, rng.uniform((-0.25, -0.6, -1.2), (1, 0.6, 1.2))))
-            lost = 8 * (law.alpha - 0.25) ** 2 + 3 * (law.beta + 0.3) ** 2
-            lost += 1.5 * (law.gamma - 0.5) ** 2
-            accuracy = 0.52 - 0.01 * lost + noise * rng.normal()
-            rows.append(
-                {"run": Run(pair, "x", "law", 0, law=law), "accuracy": accuracy}
-            )
-    found = fitting.fit(rows)
-    law = found["law"]
-    wanted = (0.25, -0.3, 0.5)
-    assert np.abs(np.subtract((law.alpha, law.beta, law.gamma), wanted)).max() < 0.3
+            share = 0.5 if law.gamma > 0.6 else 1.0
+            accuracy = 0.52 - 0.01 * value(law) + 0.05 * np.log(share)
+            row = {"run": Run(pair, "x", "law", 0, law=law), "macs": share}
+            row |= {
+                "accuracy": accuracy + noise * rng.normal(),
+                "original": {"macs": 1},
+            }
+            rows.append(row)
+            times.append({"run": row["run"], "float32": np.exp(law.alpha - 0.1)})
+    return rows, times
+
+
+def test_the_fit_finds_a_law_that_is_there():
+    def lost(law):
+        a, b, c = law.alpha - 0.375, law.beta + 0.3, law.gamma - 0.3
+        return 8 * a**2 + 3 * b**2 + 1.5 * c**2
+
+    rows, times = rows_of_laws(lost)
+    laws = fitting.grid()
+    used = np.log(np.where(laws[:, 2] > 0.6, 0.5, 1.0))
+    found = fitting.fit(rows, laws, used, times)
+    law, fast = found["law"], found["in_time"]
+    numbers = law.alpha, law.beta, law.gamma
+    assert np.abs(np.subtract(numbers, (0.375, -0.3, 0.3))).max() < 0.35
     assert found["runs"] == 180 and min(found["correlation"].values()) > 0.7
+    # Of no use is a law that takes longer, whatever it would gain.
+    assert law.alpha > 0.2 and fast.alpha <= 0.13
+
+
+def test_a_law_that_leaves_the_budget_unused_is_not_the_best():
+    rows, _ = rows_of_laws(lambda law: -2 * law.gamma)
+    laws = fitting.grid()
+    used = np.log(np.where(laws[:, 2] > 0.6, 0.5, 1.0))
+    assert fitting.fit(rows, laws, used)["law"].gamma == 0.6
+    assert fitting.fit(rows, laws, np.zeros(len(laws)))["law"].gamma == 1.2
+
+
+def test_what_a_law_uses_is_known_before_training(clothes):
+    laws = [(0.5, 0.0, 0.0), (0.0, 0.0, 0.0)]
+    shares = np.exp(usage.used([("vgg11_eighth", TEXT)], laws, clothes))
+    assert shares[1] == pytest.approx(1.0, abs=0.02)  # the original's counts
+    run = run_of("law", law=Law(0.5), round_to=1)
+    _, got = found(run, clothes)
+    shape, classes = data.load(TEXT, clothes, PROTOCOL, 0)[1:]
+    before = hh.cost(networks.build(run.network, shape, classes))
+    assert shares[0] == pytest.approx(hh.cost(got.model).macs / before.macs)
 
 
 def test_networks_of_a_studys_first_seed_are_timed_once(clothes, tmp_path, monkeypatch):
