@@ -153,9 +153,9 @@ def time_all(args):
     runs = list(STUDIES[args.study]())
     first = min((run.seed for run in runs), default=0)
     own = [run for run in runs if run.seed == first and run.kind != "original"]
-    folders = folders_of(args)
+    folders, known = folders_of(args), finished(path)
     for run in own:
-        if run.key not in finished(path):
+        if run.key not in known:
             row = times.execute(run, folders)
             append(path, row)
             name = f"{run.pair} {run.variant}"

@@ -42,9 +42,9 @@ class IdTensor:
     @property
     def varying(self) -> tuple:
         """The axes along which ids differ."""
-        shape, size = self.ids.shape, self.ids.size
-        if size == 1 or (shape and shape[-1] == size):  # nearly always
-            return () if size == 1 else (len(shape) - 1,)
+        shape = self.ids.shape
+        if shape and shape[-1] == self.ids.size > 1:  # nearly always
+            return (len(shape) - 1,)
         return tuple([i for i, n in enumerate(shape) if n > 1])
 
     @property

@@ -2,7 +2,7 @@
 
     python launch/run.py --config=quick
 
-Source: settings of our own. Measured: 3:50 on two cores without other work.
+Source: settings of our own. Measured: 3:40 on two cores without other work.
 """
 
 from hh_keras.cli.configs import Config
