@@ -162,6 +162,23 @@ def time_all(args):
             print(f"{name}: {row['float32']:.3f}, int8 {row['int8']:.3f}", flush=True)
 
 
+def summarise_all(folder):
+    from study import summary, verdict
+    from study.studies import STUDIES
+
+    rows = finished(folder / "runs.jsonl")
+    summary.summarise(folder, rows)
+    own = [
+        {**rows[run.key], "run": run}
+        for run in STUDIES["confirm_law"]()
+        if run.key in rows
+    ]
+    if own:
+        text = verdict.verdict(own, finished(folder / "times.jsonl"))
+        (folder / "verdict.md").write_text(text + "\n")
+        print(text)
+
+
 def main():
     args = arguments()
     if args.study and args.times:
@@ -171,9 +188,7 @@ def main():
     if args.fit:
         fit_law(args)
     if args.summary:
-        from study.summary import summarise
-
-        summarise(args.results, finished(args.results / "runs.jsonl"))
+        summarise_all(args.results)
 
 
 if __name__ == "__main__":

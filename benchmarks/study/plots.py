@@ -49,7 +49,7 @@ def _point(axis, own, k):
 def draw_profiles(rows, path):
     """Channels of every group over the original's, means over seeds, at one budget."""
     pairs = _in_order(r["run"].pair for r in rows)
-    kinds = ("original", "lwdna")
+    kinds = ("original", "lwdna", "law")
     budget = max(r["run"].budget for r in rows)
     rows = [r for r in rows if r["run"].kind in kinds and r["run"].budget == budget]
     variants = _in_order(r["run"].variant for r in rows)

@@ -4,7 +4,6 @@ import numpy as np
 from scipy import stats
 
 from study import plots
-from study.runs import Run
 from study.studies import STUDIES
 
 HEADER = (
@@ -18,16 +17,21 @@ _COMPARED = "controls", "slow", "half", "slow_half"
 def summarise(folder, rows):
     """Writes `tables.md`, and pictures of every study that has runs.
 
+    Laws with noise are left out: what they say is the fit's, see `fitting.fit`.
+
     Args:
         folder: where to.
         rows: the results by the runs' keys.
     """
     texts, compared = [], []
     for name, study in STUDIES.items():
-        own = [rows[run.key] for run in study() if run.key in rows]
-        if all(row["run"]["kind"] == "original" for row in own):
+        own = [
+            {**rows[run.key], "run": run}
+            for run in study()
+            if run.key in rows and not (run.law and run.law.noise)
+        ]
+        if all(row["run"].kind == "original" for row in own):
             continue
-        own = [{**row, "run": Run.of(row["run"])} for row in own]
         about = " ".join(study.__doc__.split())
         texts.append(f"# {name}\n\n{about}\n\n{tables(own)}")
         compared += own if name in _COMPARED else []

@@ -16,6 +16,7 @@ from study import (
     training,
     usage,
     variants,
+    verdict,
 )
 from study.runs import Law, Protocol, Run, Search
 
@@ -224,3 +225,66 @@ def test_networks_of_a_studys_first_seed_are_timed_once(clothes, tmp_path, monke
     row = json.loads(line)
     assert Run.of(row["run"]) == own
     assert row["float32"] > 0 and row["int8"] > 0
+
+
+def test_the_verdict_counts_the_pairs_that_hold_what_was_aimed_at(tmp_path):
+    def rows_of(pair, kind, gains, macs=1.0, search=None, law=None):
+        for seed, gain in enumerate(gains):
+            run = Run(pair, TEXT, kind, seed, search=search, law=law)
+            row = {"key": run.key, "run": run, "macs": macs, "params": 0.9}
+            row |= {"accuracy": 0.5 + 0.01 * (seed + gain)}
+            yield row | {"original": {"macs": 1, "params": 1}}
+
+    def pair_of(pair, law, random, macs=1.0):
+        yield from rows_of(pair, "original", (0, 0, 0))
+        yield from rows_of(pair, "law", law, macs, law=Law(0.5))
+        yield from rows_of(pair, "random", random)
+        yield from rows_of(pair, "lwdna", (0.2, 0.2, 0.2), search=Search("balanced"))
+        yield from rows_of(pair, "lwdna", (-0.3,), search=Search(batches=3))
+
+    rows = [
+        *pair_of("sure", (1.0, 1.1, 0.9), (0.1, 0.1, 0.1)),
+        *pair_of("behind random", (1.0, 1.1, 0.9), (2, 2, 2)),
+        *pair_of("unsure", (-1.0, 3.0, 0.1), (0, 0, 0), macs=1.1),
+        *pair_of("one seed", (1.0,), (0.0,)),
+    ]
+    firsts = [r for r in rows if r["run"].kind == "law" and r["run"].seed == 0]
+    clock = {row["key"]: {"float32": 0.9, "int8": 1.2} for row in firsts}
+    lines = verdict.verdict(rows, clock).splitlines()
+    assert "Of 3 pairs" in lines[-1]
+    assert "in the mean on 2, " in lines[-1] and "above zero on 2, " in lines[-1]
+    assert lines[-1].endswith("float32 time on 2.")
+    [sure] = [line for line in lines if line.startswith("| sure")]
+    assert "| +1.00 (+0.75 to +1.25) | +0.90 (" in sure
+    assert "| +0.20 (+0.20 to +0.20) | -0.30 | 1.000 | 0.900 | 0.900 | 1.200 |" in sure
+
+
+def test_the_summary_leaves_noisy_laws_to_the_fit(tmp_path, monkeypatch):
+    base = run_of("original")
+    runs = [base, run_of("law", law=Law(0.5)), run_of("law", law=Law(0.5, noise=0.2))]
+    monkeypatch.setattr(summary, "STUDIES", {"small": made_of(runs)})
+    rows = {
+        run.key: {
+            "run": dataclasses.asdict(run),
+            "accuracy": 0.5,
+            "macs": 1,
+            "params": 1,
+            "original": {"macs": 1, "params": 1},
+            "search_steps": 0,
+            "steps": 6,
+            "kept": {"input": 3, "conv": 8, "logits": 10},
+        }
+        for run in runs
+    }
+    summary.summarise(tmp_path, rows)
+    text = (tmp_path / "tables.md").read_text()
+    assert "| law alpha=0.5 |" in text and "noise" not in text
+    assert (tmp_path / "small_channels.png").stat().st_size > 0
+
+
+def made_of(runs):
+    def study():
+        """Made for a test."""
+        return runs
+
+    return study
