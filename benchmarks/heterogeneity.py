@@ -124,19 +124,16 @@ def folders_of(args):
 
 def fit_law(args):
     from study import fitting, usage
-    from study.runs import Run
     from study.studies import LAW_PAIRS, STUDIES
 
-    keys = {run.key for run in STUDIES["law"]()}
-    runs, times = (
-        [
-            {**row, "run": Run.of(row["run"])}
-            for key, row in finished(args.results / name).items()
-            if key in keys
-        ]
-        for name in ("runs.jsonl", "times.jsonl")
-    )
-    times = [row for row in times if row["run"].law]
+    rows = finished(args.results / "runs.jsonl")
+    runs = [
+        {**rows[run.key], "run": run} for run in STUDIES["law"]() if run.key in rows
+    ]
+    times = {
+        key: row["float32"]
+        for key, row in finished(args.results / "times.jsonl").items()
+    }
     laws = fitting.grid()
     found = fitting.fit(
         runs, laws, usage.used(LAW_PAIRS, laws, folders_of(args)), times

@@ -48,7 +48,7 @@ def surface(design, values, pairs):
     return np.linalg.lstsq(rows, wanted, rcond=None)[0][:columns]
 
 
-def fit(runs, candidates, used, times=()):
+def fit(runs, candidates, used, times=None):
     """The best law of runs, and how far resampled runs move it.
 
     Args:
@@ -56,7 +56,7 @@ def fit(runs, candidates, used, times=()):
         candidates: float `(laws, 3)`, see `grid`.
         used: the share of the multiply-accumulates that each uses, the mean of the
             logarithms over pairs, `(laws,)`.
-        times: rows of times of laws, see `times.execute`.
+        times: the time of a run's network over its original's, by the run's key.
 
     Returns:
         A dict: law (a `Law`), low and high (10th and 90th percentile of its numbers),
@@ -97,21 +97,20 @@ def fit(runs, candidates, used, times=()):
         "runs": len(rows),
     }
     if times:
-        slow = _slowness(times, candidates)
+        own = np.array([row["key"] in times for row in rows])
+        values = np.log([times[row["key"]] for row in rows if row["key"] in times])
+        slow = _slowness(design[own], values, pairs[own], choices)
         found["in_time"] = _law(
             candidates[np.where(slow <= 0, choices @ weights, -np.inf).argmax()]
         )
     return found
 
 
-def _slowness(times, candidates):
-    """The logarithm of the time over the original's that is told of each law."""
-    pairs = np.array([r["run"].pair for r in times])
-    values = np.log([r["float32"] for r in times])
-    design = terms(_numbers(times))
+def _slowness(design, values, pairs, choices):
+    """The logarithm of the time over the original's that is told of each choice."""
     weights = surface(design, values, pairs)
-    constants = [(values - design @ weights)[pairs == p].mean() for p in set(pairs)]
-    return terms(candidates) @ weights + np.mean(constants)
+    rest = values - design @ weights
+    return choices @ weights + np.mean([rest[pairs == p].mean() for p in set(pairs)])
 
 
 def _numbers(rows):

@@ -177,9 +177,9 @@ def gradient():
     yield from runs(LAW_PAIRS, variants, LAW_SEEDS, round_to=1)
 
 
-# Both are set before pairs B run: of the laws of study `choose_law` that gain most in
-# the mean (see `LAWS_TOLD`; equal are those within a standard error) the fastest, and the
-# search of study `gradient` with the best mean over its first two seeds.
+# Both are set before pairs B run: of the laws of study `choose_law` whose mean gain is
+# within a standard error of the greatest, the fastest; and the search of study
+# `gradient` with the best mean over its first two seeds.
 LAW: Law | None = None
 GRADIENT_AT_BEST: Search | None = Search(batches=32, warmup=12, min_keep=0.4)
 

@@ -155,7 +155,7 @@ def test_differences_are_paired_by_seed():
 
 def rows_of_laws(value):
     """Originals and random laws of three pairs whose gain is a function of the law."""
-    rng, rows, times = np.random.default_rng(0), [], []
+    rng, rows, times = np.random.default_rng(0), [], {}
     for pair, noise in (("a", 0.005), ("b", 0.002), ("c", 0.008)):
         for seed in range(4):
             run = Run(pair, "x", "original", seed)
@@ -164,13 +164,14 @@ def rows_of_laws(value):
             law = Law(*map(float, rng.uniform((-0.25, -0.6, -1.2), (1, 0.6, 1.2))))
             share = 0.5 if law.gamma > 0.6 else 1.0
             accuracy = 0.52 - 0.01 * value(law) + 0.05 * np.log(share)
-            row = {"run": Run(pair, "x", "law", 0, law=law), "macs": share}
+            run = Run(pair, "x", "law", 0, law=law)
+            row = {"key": run.key, "run": run, "macs": share}
             row |= {
                 "accuracy": accuracy + noise * rng.normal(),
                 "original": {"macs": 1},
             }
             rows.append(row)
-            times.append({"run": row["run"], "float32": np.exp(law.alpha - 0.1)})
+            times[run.key] = np.exp(law.alpha - 0.1) * share
     return rows, times
 
 
