@@ -1,20 +1,19 @@
 """From what every call does to ids to the channels of a model."""
 
 import collections
-import collections.abc
 import dataclasses
-import math
-from typing import Any
 
 import keras
 import numpy as np
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls, ledger
-from hh_keras.graph.channels import ChannelMap, Group, Site
+from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.grouping import Numbering, groups_of
 from hh_keras.graph.ledger import Ledger
-from hh_keras.graph.rules import Effect, RuleCall, find_rule
-from hh_keras.graph.values import id_arrays, map_ids
+from hh_keras.graph.rules import Effect, RuleCall
+from hh_keras.graph.sites import Sites
+from hh_keras.graph.values import id_arrays
 from hh_keras.graph.weights import variables
 
 
@@ -26,48 +25,6 @@ class Entry:
     seen: RuleCall
     effect: Effect
     outputs: list
-
-
-class Sites(collections.abc.Mapping):
-    """Layer name → `Site`, each made when it is first asked for."""
-
-    def __init__(self, model: Any, effects: Any, rename: Any) -> None:
-        self._model = model
-        self._effects, self._rename = effects, rename
-        self._made: dict = {}
-
-    @property
-    def model(self) -> keras.Model:
-        """The traced model."""
-        return self._model
-
-    def count_params(self) -> int:
-        """Number of all weights of the model."""
-        return self._model.count_params()
-
-    def tensors(self, path: str) -> list[list]:
-        """Network channels in what a layer puts out, a list for each of its calls.
-
-        Int arrays of the tensors' rank, batch first: an axis along which there is the
-        same everywhere has size 1; negative where there is no channel.
-        """
-        rename = np.append(self._rename, -1)  # the last is what has no channel
-
-        def channels(ids):
-            return rename[np.maximum(ids, -1)]
-
-        return [[channels(x.ids) for x in e.outputs] for e in self._effects[path]]
-
-    def __getitem__(self, path):
-        if path not in self._made:
-            self._made[path] = _site(self._effects[path], self._rename)
-        return self._made[path]
-
-    def __iter__(self):
-        return iter(self._effects)
-
-    def __len__(self):
-        return len(self._effects)
 
 
 def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMap:
@@ -103,7 +60,7 @@ def channel_map_of(model: keras.Model, book: Ledger, effects: dict) -> ChannelMa
     )
     of_channel = np.argsort(np.where(order < 0, len(order), order))
     why = [reasons[causes[c]] for c in of_channel[bounds[:-1]]]
-    groups = _groups(book, effects, Names(rename, table, bounds), why)
+    groups = groups_of(book, effects, Numbering(rename, table, bounds), why)
     return ChannelMap(
         size=bounds[-1],
         groups=groups,
@@ -124,35 +81,6 @@ def _table(products, order):
     return table
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Names:
-    """From ids to the first channels of groups."""
-
-    rename: np.ndarray
-    products: np.ndarray
-    bounds: list
-
-    def starts(self, ids: np.ndarray) -> tuple:
-        """The groups' first channels among ids, and the place of each."""
-        size = self.bounds[-1]
-        channels, places = self.rename[ids], np.arange(len(ids))
-        is_start = np.zeros(size + 1, bool)
-        is_start[self.bounds[:-1]] = True
-        of = channels >= size
-        if of.any():
-            factors = self.products[channels[of] - size]
-            places = np.concatenate(
-                [places[~of], np.repeat(places[of], factors.shape[1])]
-            )
-            channels = np.concatenate([channels[~of], factors.reshape(-1)])
-            known = channels >= 0
-            channels, places = channels[known], places[known]
-            order = np.argsort(places, kind="stable")
-            channels, places = channels[order], places[order]
-        hits = np.flatnonzero(is_start[channels])  # -1, which is no channel, is none
-        return channels[hits].tolist(), places[hits].tolist()
-
-
 def _all_known(ids, rename, done):
     """Channels of ids; None where there are none, or one is none of a channel."""
     if ids is None:
@@ -160,12 +88,6 @@ def _all_known(ids, rename, done):
     if id(ids) not in done:
         numbers = rename[ids]
         done[id(ids)] = numbers if (numbers >= 0).all() else None
-    return done[id(ids)]
-
-
-def _renamed(ids, rename, done):
-    if id(ids) not in done:
-        done[id(ids)] = rename[ids]
     return done[id(ids)]
 
 
@@ -269,146 +191,3 @@ def _arrays(effect):
         yield from factors
     if effect.config or effect.arguments:
         yield from id_arrays((effect.config, effect.arguments))
-
-
-def _groups(book, effects, names, why):
-    # Whatever holds one channel of a group holds all: the first one speaks for it.
-    makers = [(path, ids) for path, ids in book.makers if path is not None]
-    readers = [
-        (path, ids)
-        for path, entries in effects.items()
-        for entry in entries
-        for ids in _read(entry.effect)
-    ]
-    planes = [
-        (path, entry.effect.adds)
-        for path, entries in effects.items()
-        for entry in entries
-        if entry.effect.adds is not None
-    ]
-    producers = _names_by_channel(makers, names)
-    adders = _names_by_channel(planes, names)
-    consumers = _names_by_channel(readers, names)
-    used = collections.Counter()
-    groups = []
-    bounds = names.bounds
-    for start, stop, reason in zip(bounds[:-1], bounds[1:], why):
-        made = tuple(producers[start])
-        base, *_ = made or tuple(adders[start]) or (_culprit(reason),)
-        name = f"{base}:{used[base]}" if used[base] else base
-        used[base] += 1
-        groups.append(
-            Group(name, range(start, stop), made, tuple(consumers[start]), reason)
-        )
-    return tuple(groups)
-
-
-def _read(effect):
-    """Ids of channels that are contracted; what is only counted is not read."""
-    inner = (ids for ids, _ in effect.inner.values())
-    return [*(ids for _, _, ids in effect.contracts), *inner]
-
-
-def _names_by_channel(named, names):
-    """First channel of a group → ordered set of the names whose ids hold it."""
-    found = collections.defaultdict(dict)
-    if named:
-        owner = np.repeat(np.arange(len(named)), [len(ids) for _, ids in named])
-        starts = names.starts(np.concatenate([ids for _, ids in named]))
-        for channel, place in zip(*starts):
-            found[channel][named[owner[place]][0]] = None
-    return found
-
-
-def _culprit(reason):
-    """The layer that a reason speaks of; inputs have no stable names of their own."""
-    return "input" if reason.startswith("model input") else reason.split(":")[0]
-
-
-def _site(entries, rename):
-    # A call on positions knows no weights by channel, another one may.
-    first = next((e.effect for e in entries if e.effect.weights), entries[0].effect)
-    op = entries[0].call.op
-    nodes = {e.call.number: e.effect for e in reversed(entries)}
-
-    fields = {
-        "weights": first.weights,
-        "config": first.config,
-        "products": tuple(p for e in entries for p in e.effect.products),
-        "arguments": {k: e.arguments for k, e in nodes.items()},
-        "contracts": {k: e.contracts for k, e in nodes.items()},
-        "inner": {k: e.inner for k, e in nodes.items()},
-        "statistics": {k: e.statistics for k, e in nodes.items()},
-        "inside": first.inside,
-        "gains": first.gains,
-        "adds": first.adds,
-    }
-    renamed: dict = {}  # by identity: one array stands in several places
-    fields = map_ids(
-        lambda ids: _numbers(ids, rename, renamed), _settled(fields, rename)
-    )
-    uses = {
-        name: _total(e.effect.uses[name] for e in entries if name in e.effect.uses)
-        for name in first.uses
-    }
-    shape = entries[-1].outputs[0].shape if entries[-1].outputs else ()
-    return Site(
-        kind=type(op).__name__,
-        kernels=first.kernels,
-        reads=first.reads,
-        uses=uses,
-        shape=tuple(shape),
-        weight_shapes={k: tuple(v.shape) for k, v in variables(op).items()},
-        uncounted=any(e.effect.uncounted for e in entries),
-        tried=find_rule(op) is None,
-        why=next(
-            (w for e in entries if (w := e.effect.stopped or e.effect.held)), None
-        ),
-        **fields,
-    )
-
-
-def _numbers(ids, rename, done):
-    """Channels of ids; of what never changes how many they are."""
-    known = _renamed(ids, rename, done)
-    return len(ids) if _unnumbered(ids, rename) else known
-
-
-def _unnumbered(ids, rename):
-    return len(ids) > 0 and rename[ids[0]] < 0
-
-
-def _settled(fields, rename):
-    """The fields of a site without id arrays that never change."""
-
-    def loose(ids):
-        return ids is not None and not _unnumbered(ids, rename)
-
-    def each(entries):
-        return {k: tuple(x for x in v if loose(x[2])) for k, v in entries.items()}
-
-    products = tuple(
-        (
-            None
-            if macs is None
-            else macs * math.prod(len(x) for x in ids if not loose(x)),
-            tuple(x for x in ids if loose(x)),
-        )
-        for macs, ids in fields["products"]
-    )
-    weights = {
-        name: tuple(ids if loose(ids) else None for ids in axes)
-        for name, axes in fields["weights"].items()
-    }
-    return {
-        **fields,
-        "weights": weights,
-        "products": products,
-        "contracts": each(fields["contracts"]),
-        "statistics": each(fields["statistics"]),
-    }
-
-
-def _total(values):
-    values = list(values)
-    return None if None in values else sum(values)
