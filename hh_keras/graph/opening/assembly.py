@@ -12,8 +12,13 @@ from keras.src.ops.core import Cast
 
 from hh_keras.errors import ModelError
 from hh_keras.graph import calls
-from hh_keras.graph.cloning import clone_op
 from hh_keras.graph.opening.agreement import Differs, Rows
+from hh_keras.graph.opening.copies import (
+    new_layer,
+    new_operation,
+    take_over,
+    variable_pairs,
+)
 from hh_keras.graph.opening.draws import Seeds, global_state_variable
 from hh_keras.graph.opening.extra_layers import (
     AddLoss,
@@ -26,10 +31,9 @@ from hh_keras.graph.opening.extra_layers import (
 from hh_keras.graph.opening.following import Read, Seed, Step
 from hh_keras.graph.opening.kernels import products
 from hh_keras.graph.opening.naming import Names
-from hh_keras.graph.opening.openable import dense, held, of_keras, small_padding
+from hh_keras.graph.opening.openable import dense, held, of_keras
 from hh_keras.graph.opening.tensorflow_functions import TensorFlowFunction
 from hh_keras.graph.opening.untrained import in_mode
-from hh_keras.graph.replaying import replay
 
 
 class Assembled(NamedTuple):
@@ -126,27 +130,24 @@ class _Assembly:
             self.values.update((id(t), x) for t, x in zip(step.outputs, flat))
         model = self._functional(self._outputs())
         _in_order(model)
-        times = collections.Counter(id(step.op) for step in self.steps)
-        pairs: list = []
-        steady: list = []
-        for old, new in self.pairs:
-            found = _variables(old, new)
-            pairs += found
-            steady += found if times[id(old)] == 1 else []
-        pairs += self.states
-        steady += self.states
-        turned = set()
-        for read, layer, is_turned in self.weights:
-            pairs.append((read.variable, layer.weights[0]))
-            turned |= {id(layer.weights[0])} if is_turned else set()
-        for old, new in pairs:
-            value = old.value
-            new.assign(keras.ops.transpose(value) if id(new) in turned else value)
-        for layer in model._flatten_layers():
-            if hasattr(layer, "finalize_state") and layer.weights:
-                layer.finalize_state()  # a Normalization keeps copies of its weights
+        pairs, steady = self._variables()
+        turned = {
+            id(layer.weights[0]) for _, layer, is_turned in self.weights if is_turned
+        }
+        take_over(model, pairs, turned)
         weights = [(read.variable.path, layer.name) for read, layer, _ in self.weights]
         return Assembled(model, tuple(weights), pairs, steady, self.made)
+
+    def _variables(self):
+        """Pairs of the original's variables and their copies: all, and the steady."""
+        times = collections.Counter(id(step.op) for step in self.steps)
+        pairs, steady = [], []
+        for old, new in self.pairs:
+            found = variable_pairs(old, new)
+            pairs += found
+            steady += found if times[id(old)] == 1 else []
+        weights = [(read.variable, layer.weights[0]) for read, layer, _ in self.weights]
+        return [*pairs, *self.states, *weights], [*steady, *self.states]
 
     def _functional(self, outputs):
         name = self.recording.model.name
@@ -310,7 +311,7 @@ class _Assembly:
             name = self.names.of(op, step.scope)
             if calls.is_layer(op):
                 new = in_mode(op, self.fixed[id(op)]) if id(op) in self.fixed else op
-                new = _layer_like(op) if new is op else new
+                new = new_layer(op) if new is op else new
                 for each in new._flatten_layers():
                     if getattr(each, "activation", None) is keras.ops.gelu:
                         each.activation = approximate_gelu
@@ -319,8 +320,7 @@ class _Assembly:
                 for each in held(vars(op)):
                     if isinstance(each, keras.Variable):
                         raise self._hidden(each, step.scope)
-                new = object.__new__(type(op))
-                vars(new).update(vars(op), _inbound_nodes=[], _outbound_nodes=[])
+                new = new_operation(op)
             new.name = name
             self.made[id(op)] = new
         return self.made[id(op)]
@@ -337,28 +337,6 @@ def _in_order(model):
     """
     for nodes in model._nodes_by_depth.values():
         nodes.sort(key=lambda node: node.operation._inbound_nodes.index(node))
-
-
-def _layer_like(op):
-    if calls.is_graph(op):
-        return replay(op, lambda path, inner: _layer_like(inner))
-    new, small = clone_op(op), small_padding(op)
-    if small:
-        new.padding = small
-    return new
-
-
-def _variables(old, new):
-    mine, yours = old.variables, new.variables
-    if len(mine) > len(yours):  # one that drops nothing draws no numbers
-        mine = [v for v in mine if not v.path.endswith("seed_generator_state")]
-        yours = [v for v in yours if not v.path.endswith("seed_generator_state")]
-    if len(mine) != len(yours):
-        raise ModelError(
-            f"layer '{old.name}' ({type(old).__name__}), made again from its config, "
-            f"has {len(new.variables)} weights instead of {len(old.variables)}."
-        )
-    return list(zip(mine, yours))
 
 
 def _needed(steps, ends):
