@@ -124,12 +124,9 @@ def folders_of(args):
 
 def fit_law(args):
     from study import fitting, usage
-    from study.studies import LAW_PAIRS, STUDIES
+    from study.studies import LAW_PAIRS, results_of
 
-    rows = finished(args.results / "runs.jsonl")
-    runs = [
-        {**rows[run.key], "run": run} for run in STUDIES["law"]() if run.key in rows
-    ]
+    runs = results_of("law", finished(args.results / "runs.jsonl"))
     times = {
         key: row["float32"]
         for key, row in finished(args.results / "times.jsonl").items()
@@ -161,15 +158,11 @@ def time_all(args):
 
 def summarise_all(folder):
     from study import summary, verdict
-    from study.studies import STUDIES
+    from study.studies import results_of
 
     rows = finished(folder / "runs.jsonl")
     summary.summarise(folder, rows)
-    own = [
-        {**rows[run.key], "run": run}
-        for run in STUDIES["confirm_law"]()
-        if run.key in rows
-    ]
+    own = results_of("confirm_law", rows)
     if own:
         text = verdict.verdict(own, finished(folder / "times.jsonl"))
         (folder / "verdict.md").write_text(text + "\n")

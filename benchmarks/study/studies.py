@@ -238,3 +238,9 @@ def ideas():
 _ALL = probe, ideas, choose, confirm, half, slow, slow_half, controls, rounding, law
 _ALL += (choose_law, gradient, confirm_law, overfit)
 STUDIES = {study.__name__: study for study in _ALL}
+
+
+def results_of(name, rows):
+    """A study's results that there are, with their `Run` as `run`; rows are by key."""
+    made = (run for run in STUDIES[name]() if run.key in rows)
+    return [{**rows[run.key], "run": run} for run in made]

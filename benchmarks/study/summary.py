@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 
 from study import plots
-from study.studies import STUDIES
+from study.studies import STUDIES, results_of
 
 HEADER = (
     "| variant | runs | accuracy | sd | MACs | params | search | away | spread "
@@ -26,9 +26,9 @@ def summarise(folder, rows):
     texts, compared = [], []
     for name, study in STUDIES.items():
         own = [
-            {**rows[run.key], "run": run}
-            for run in study()
-            if run.key in rows and not (run.law and run.law.noise)
+            row
+            for row in results_of(name, rows)
+            if not (row["run"].law and row["run"].law.noise)
         ]
         if all(row["run"].kind == "original" for row in own):
             continue

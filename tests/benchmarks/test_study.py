@@ -228,7 +228,7 @@ def test_networks_of_a_studys_first_seed_are_timed_once(clothes, tmp_path, monke
     assert row["float32"] > 0 and row["int8"] > 0
 
 
-def test_the_verdict_counts_the_pairs_that_hold_what_was_aimed_at(tmp_path):
+def test_the_verdict_counts_the_pairs_that_hold_what_was_aimed_at():
     def rows_of(pair, kind, gains, macs=1.0, search=None, law=None):
         for seed, gain in enumerate(gains):
             run = Run(pair, TEXT, kind, seed, search=search, law=law)
@@ -263,7 +263,8 @@ def test_the_verdict_counts_the_pairs_that_hold_what_was_aimed_at(tmp_path):
 def test_the_summary_leaves_noisy_laws_to_the_fit(tmp_path, monkeypatch):
     base = run_of("original")
     runs = [base, run_of("law", law=Law(0.5)), run_of("law", law=Law(0.5, noise=0.2))]
-    monkeypatch.setattr(summary, "STUDIES", {"small": made_of(runs)})
+    monkeypatch.setattr(summary, "STUDIES", studies := {"small": made_of(runs)})
+    monkeypatch.setattr("study.studies.STUDIES", studies)
     rows = {
         run.key: {
             "run": dataclasses.asdict(run),
