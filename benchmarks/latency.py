@@ -20,6 +20,7 @@ import hh_keras.models
 from hh_keras import latency
 from hh_keras.latency.building import convert
 from hh_keras.latency.measuring import time_files
+from hh_keras.tasks.classification import task as classification
 
 _APPLICATIONS = {
     "resnet50": ("ResNet50", 160),
@@ -130,7 +131,7 @@ def half_the_macs(names, kinds):
         steps = (1, 8, 16)
         found = [
             hh.shrink(
-                model, _batches(model), "sparse_categorical_crossentropy", budget,
+                model, _batches(model), classification.loss(model), budget,
                 width=2.0, criterion="gradient", min_keep=0.25, round_to=step,
             ).model
             for step in steps

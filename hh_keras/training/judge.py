@@ -21,7 +21,7 @@ class Judge:
     Args:
         model: whose outputs.
         measures: name → `f(labels, outputs) → (batch,)`, outputs in the structure of
-            the model's.
+            the model's; NaN for an example that tells nothing, which does not count.
         metrics, weighted_metrics: what `model.compile` takes; the latter see sample
             weights.
         labels: structure of `tf.TensorSpec`.
@@ -66,7 +66,10 @@ class Judge:
         ours = structured(self.model, outputs[: len(self.names)])
         counts = tf.cast(share > 0, tf.float32)
         for mean in self.means:
-            mean.update_state(self.measures[mean.name](labels, ours), counts)
+            values = tf.cast(self.measures[mean.name](labels, ours), tf.float32)
+            tells = ~tf.math.is_nan(values)
+            values = tf.where(tells, values, 0.0)
+            mean.update_state(values, counts * tf.cast(tells, tf.float32))
         found = {mean.name: mean.result() for mean in self.means}
         if self.compiled is None:
             return found

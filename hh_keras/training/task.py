@@ -40,7 +40,7 @@ class Task:
         name: as a flag has it: "classify", "denoise", "sr".
         noun: what a network of this task is called in messages.
         measures: name → `f(labels, outputs) → (batch,)`, columns of the history beside
-            the loss.
+            the loss; NaN for an example that tells nothing, which does not count.
         metrics, weighted_metrics: Keras metrics, as `model.compile` takes them; they
             are made anew for each training, and named as Keras names them.
         goal: the measure that tells the best epoch, and the better of two networks.

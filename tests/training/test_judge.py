@@ -15,3 +15,14 @@ def test_what_only_fills_a_batch_up_is_not_measured():
     assert float(first["value"]) == 2
     second = judge.judge(labels, [tf.constant([[8.0], [8.0], [8.0]])], share, None)
     assert float(second["value"]) == 5  # of four examples, each counts the same
+
+
+def test_what_tells_nothing_is_not_measured():
+    image = keras.Input((1,))
+    model = keras.Model(image, keras.layers.Dense(1)(image))
+    judge = Judge(model, {"value": lambda labels, outputs: outputs[:, 0] + labels})
+    labels = tf.constant([0.0, float("nan"), 0.0])
+    found = judge.judge(
+        labels, [tf.constant([[1.0], [100.0], [3.0]])], tf.ones(3), None
+    )
+    assert float(found["value"]) == 2

@@ -55,7 +55,7 @@ def overlap(masks: Any, outputs: Any) -> Any:
 
     Returns:
         float32 `(batch,)`: means over the classes that are in the mask or in the
-        answer; 1 for images in which nothing counts.
+        answer; NaN for images in which nothing counts.
     """
     classes = outputs.shape[-1]
     truth, counts = _one_hot(masks, classes)
@@ -63,7 +63,7 @@ def overlap(masks: Any, outputs: Any) -> Any:
     both = ops.sum(said * truth, (1, 2))
     either = ops.sum(said, (1, 2)) + ops.sum(truth, (1, 2)) - both
     found = _mean(both / ops.maximum(either, 1.0), either > 0)
-    return ops.where(ops.any(either > 0, -1), found, 1.0)
+    return ops.where(ops.any(either > 0, -1), found, float("nan"))
 
 
 def _one_hot(masks, classes):

@@ -91,10 +91,10 @@ def score_pairs(model: keras.Model, dataset: Any) -> dict[str, float]:
     """Loss and overlap on batches of `((exemplars, searches), boxes)`.
 
     Returns:
-        `auc`, the mean overlap, and `loss`.
+        `auc`, the mean overlap of the pairs that show their target, and `loss`.
 
     Raises:
-        DataError: there is not a single pair.
+        DataError: not a single pair shows its target.
         HHError: outputs are not finite.
     """
     rows: list = []
@@ -108,7 +108,7 @@ def score_pairs(model: keras.Model, dataset: Any) -> dict[str, float]:
             )
         pair = overlap(boxes, outputs), tracking_loss(boxes, outputs)
         rows += zip(*map(keras.ops.convert_to_numpy, pair))
-    if not rows:
-        raise DataError("evaluation: the data set holds not a single pair.")
-    auc, loss = np.mean(rows, 0)
-    return {"auc": float(auc), "loss": float(loss)}
+    overlaps, losses = np.reshape(rows, (-1, 2)).T
+    if np.isnan(overlaps).all():
+        raise DataError("evaluation: not a single pair shows its target.")
+    return {"auc": float(np.nanmean(overlaps)), "loss": float(losses.mean())}

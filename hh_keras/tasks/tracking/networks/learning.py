@@ -47,8 +47,8 @@ def overlap(boxes: Any, outputs: Any) -> Any:
     """The IoU of the box that each output tells with the true one, `(batch,)`.
 
     Its mean is the area under the success curve of the pairs. An output without sides
-    tells a box of the true size, wherever it puts it. A pair without the target counts
-    as 1, since nothing can be told.
+    tells a box of the true size, wherever it puts it. NaN where the search image does
+    not show the target.
     """
     outputs, boxes = ops.cast(outputs, "float32"), ops.cast(boxes, "float32")
     n = outputs.shape[1]
@@ -63,7 +63,7 @@ def overlap(boxes: Any, outputs: Any) -> Any:
         sides = outputs[..., 1:]
     every = ops.reshape(_told(sides, x, y), (-1, n * n, 4))
     found = _overlap(ops.sum(chosen[..., None] * every, 1), _corners(boxes))
-    return ops.where(ops.isnan(boxes[:, 0]), 1.0, found)
+    return ops.where(ops.isnan(boxes[:, 0]), float("nan"), found)
 
 
 def places(cells: int) -> tuple:
