@@ -33,7 +33,11 @@ def summarise(folder, rows):
         if all(row["run"].kind == "original" for row in own):
             continue
         about = " ".join(study.__doc__.split())
-        texts.append(f"# {name}\n\n{about}\n\n{tables(own)}")
+        parts = [f"# {name}\n\n{about}", tables(own)]
+        parts += [
+            across(own, budget) for budget in in_order(r["run"].budget for r in own)
+        ]
+        texts.append("\n\n".join(parts))
         compared += own if name in _COMPARED else []
         plots.draw_profiles(own, folder / f"{name}_channels.png")
     if compared:
@@ -59,6 +63,47 @@ def tables(rows):
                 differences.setdefault((place[1], variant), {})[place[0]] = paired
         texts.append("\n".join(lines))
     return "\n\n".join([*texts, overall(differences)])
+
+
+def across(rows, budget):
+    """A variant a line, a pair a column: differences in points, bold where sure."""
+    reference = "original" if budget == 1 else "uniform"
+    rows = [r for r in rows if r["run"].budget == budget]
+    pairs = in_order(r["run"].pair for r in rows)
+    by_pair = {pair: [r for r in rows if r["run"].pair == pair] for pair in pairs}
+    lines = [
+        f"## Against {reference}, {budget:g}x\n",
+        f"| variant | runs | params | {' | '.join(pairs)} | all runs |",
+        "|---" * (len(pairs) + 4) + "|",
+    ]
+    for variant in in_order(r["run"].variant for r in rows):
+        own = [r for r in rows if r["run"].variant == variant]
+        cells = [variant, len(own)]
+        cells.append(
+            f"{np.mean([r['params'] / r['original']['params'] for r in own]):.2f}x"
+        )
+        each = [[r for r in own if r["run"].pair == pair] for pair in pairs]
+        if variant == reference:
+            means = (np.mean([r["accuracy"] for r in mine]) for mine in each)
+            cells += [f"{mean:.2%}" for mean in means] + [""]
+        else:
+            paired = [
+                differences_of(m, by_pair[p], reference) for p, m in zip(pairs, each)
+            ]
+            cells += [gain(d) for d in (*paired, np.concatenate(paired))]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def gain(paired):
+    """A mean of paired differences with its interval; bold where that excludes 0."""
+    if not len(paired):
+        return ""
+    low, high = interval(paired)
+    if len(paired) < 3:  # an interval of two says nothing
+        return f"{paired.mean():+.2f}"
+    mean = f"**{paired.mean():+.2f}**" if low * high > 0 else f"{paired.mean():+.2f}"
+    return f"{mean} ({low:+.2f} to {high:+.2f})"
 
 
 def overall(differences):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from study.summary import differences_of, in_order, interval
+from study.summary import differences_of, gain, in_order, interval
 
 _HEADER = (
     "| pair | original | law | to random | balanced | gradient | MACs | params "
@@ -23,7 +23,7 @@ def verdict(rows, times):
     for pair in in_order(row["run"].pair for row in rows):
         here = [row for row in rows if row["run"].pair == pair]
         law = [row for row in here if row["run"].kind == "law"]
-        gain = differences_of(law, here, "original")
+        gained = differences_of(law, here, "original")
         beyond = differences_of(law, here, "random")
         macs, params = (
             max((r[k] / r["original"][k] for r in law), default=np.nan)
@@ -35,16 +35,16 @@ def verdict(rows, times):
             for kind in ("float32", "int8")
         ]
         own = [row["accuracy"] for row in here if row["run"].kind == "original"]
-        cells = [pair, f"{np.mean(own):.2%}", _gain(gain), _gain(beyond)]
+        cells = [pair, f"{np.mean(own):.2%}", gain(gained), gain(beyond)]
         cells += [
-            _gain(differences_of(_found(here, b), here, "original")) for b in (1, 0)
+            gain(differences_of(_found(here, b), here, "original")) for b in (1, 0)
         ]
         cells += [f"{value:.3f}" for value in (macs, params, *spent)]
         lines.append(f"| {' | '.join(cells)} |")
-        if min(len(gain), len(beyond)) > 2:
+        if min(len(gained), len(beyond)) > 2:
             full += 1
-            ahead += min(gain.mean(), beyond.mean()) > 0
-            sure += interval(gain)[0] > 0
+            ahead += min(gained.mean(), beyond.mean()) > 0
+            sure += interval(gained)[0] > 0
             cheap += max(macs, params, spent[0]) <= 1
     told = (
         f"Of {full} pairs with three seeds or more: ahead of the original and of "
@@ -59,12 +59,3 @@ def _found(rows, balanced):
     """Rows of searched counts: the balanced ones, or all others."""
     own = [row for row in rows if row["run"].kind == "lwdna"]
     return [r for r in own if (r["run"].search.criterion == "balanced") == balanced]
-
-
-def _gain(paired):
-    """A mean of paired differences in points, with its interval."""
-    if not len(paired):
-        return ""
-    low, high = interval(paired)
-    around = f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else ""
-    return f"{paired.mean():+.2f}{around}"

@@ -256,8 +256,38 @@ def test_the_verdict_counts_the_pairs_that_hold_what_was_aimed_at():
     assert "in the mean on 2, " in lines[-1] and "above zero on 2, " in lines[-1]
     assert lines[-1].endswith("float32 time on 2.")
     [sure] = [line for line in lines if line.startswith("| sure")]
-    assert "| +1.00 (+0.75 to +1.25) | +0.90 (" in sure
-    assert "| +0.20 (+0.20 to +0.20) | -0.30 | 1.000 | 0.900 | 0.900 | 1.200 |" in sure
+    assert "| **+1.00** (+0.75 to +1.25) | **+0.90** (" in sure
+    assert (
+        "| **+0.20** (+0.20 to +0.20) | -0.30 | 1.000 | 0.900 | 0.900 | 1.200 |" in sure
+    )
+
+
+def test_variants_across_pairs_of_one_budget():
+    def rows_of(data, kind, gains, budget=1.0):
+        for seed, gain in enumerate(gains):
+            run = Run("vgg11_eighth", data, kind, seed, budget)
+            row = {"run": run, "accuracy": 0.5 + 0.01 * (seed + gain), "params": 3}
+            yield row | {"original": {"params": 4}}
+
+    rows = [
+        *rows_of("a", "original", (0, 0, 0)),
+        *rows_of("a", "random", (1, 1.5, 2)),
+        *rows_of("b", "random", (-1, 1)),  # whose second original is not there yet
+        *rows_of("b", "original", (0,)),
+        *rows_of("a", "uniform", (0, 0, 0), 0.5),
+    ]
+    lines = summary.across(rows, 1.0).splitlines()
+    assert (
+        lines[2]
+        == "| variant | runs | params | vgg11_eighth, a | vgg11_eighth, b | all runs |"
+    )
+    assert "| original | 4 | 0.75x | 51.00% | 50.00% |  |" in lines
+    [random] = [line for line in lines if line.startswith("| random | 5 |")]
+    # 1, 1.5, 2: 1.5 ± 4.3027 · 0.5 / √3; with -1 it is 0.875 ± 3.1824 · 1.315 / 2
+    assert random.endswith(
+        "| **+1.50** (+0.26 to +2.74) | -1.00 | +0.88 (-1.22 to +2.97) |"
+    )
+    assert len(summary.across(rows, 0.5).splitlines()) == 5
 
 
 def test_the_summary_leaves_noisy_laws_to_the_fit(tmp_path, monkeypatch):
