@@ -1,6 +1,6 @@
 """Does the heterogeneity hypothesis hold? Trains networks, controls and LW-DNA.
 
-    python benchmarks/heterogeneity.py --study=probe --data=cifar10=FOLDER
+    python benchmarks/heterogeneity.py --study=choose --data=cifar10=FOLDER
     python benchmarks/heterogeneity.py --study=confirm_law --times --data=...
     python benchmarks/heterogeneity.py --fit --data=...
     python benchmarks/heterogeneity.py --summary

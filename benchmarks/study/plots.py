@@ -47,16 +47,20 @@ def _point(axis, own, k):
 
 
 def draw_profiles(rows, path):
-    """Channels of every group over the original's, means over seeds, at one budget."""
+    """Channels of every group over the reference's, means over seeds, at one budget.
+
+    The reference is the original, below its cost the evenly narrowed network.
+    """
     pairs = _in_order(r["run"].pair for r in rows)
-    kinds = ("original", "lwdna", "law")
     budget = max(r["run"].budget for r in rows)
+    reference = "original" if budget == 1 else "uniform"
+    kinds = (reference, "lwdna", "law")
     rows = [r for r in rows if r["run"].kind in kinds and r["run"].budget == budget]
     variants = _in_order(r["run"].variant for r in rows)
     figure, axes = _grid(len(pairs), 4.2)
     for axis, pair in zip(axes, pairs):
         here = [r for r in rows if r["run"].pair == pair]
-        bases = [r["kept"] for r in here if r["run"].kind == "original"]
+        bases = [r["kept"] for r in here if r["run"].kind == reference]
         if not bases:
             continue
         names = [n for n in bases[0] if n not in ("input", "logits")]
@@ -67,9 +71,11 @@ def draw_profiles(rows, path):
                 axis.plot(ratios, "o-", color=COLOURS[k % 10], ms=3, lw=1)
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize=5)
         axis.set_title(pair, fontsize=9)
-        axis.set_ylabel("channels / original")
+        axis.set_ylabel(f"channels / {reference}")
         axis.set_yscale("log", base=2)
-        axis.set_yticks([0.25, 0.5, 1, 2], ["1/4", "1/2", "1", "2"])
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(low, 0.45), max(high, 2.2))
+        axis.set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
     _legend(figure, axes[0], variants)
     figure.savefig(path, dpi=65)
     plt.close(figure)

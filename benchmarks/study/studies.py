@@ -11,12 +11,6 @@ import numpy as np
 
 from study.runs import Law, Protocol, Run, Search
 
-SMALL = (
-    ("vgg11_eighth", "cifar10:5000@16"),
-    ("resnet8_half", "cifar10:5000@16"),
-    ("vgg11_eighth", "fashion:5000@16"),
-    ("resnet8_half", "fashion:5000@16"),
-)
 PAIRS = (
     ("vgg11_quarter", "cifar10:5000@16"),
     ("resnet8", "cifar10:5000@16"),
@@ -50,13 +44,6 @@ def runs(pairs, variants, seeds, budget=1.0, protocol=SHORT, round_to="auto"):
 
 def lwdna(searches):
     return [("lwdna", search) for search in searches]
-
-
-def probe():
-    """How much seeds differ, and what random counts and the first ideas do."""
-    searches = Search("balanced"), Search(), Search(per_cost=1)
-    variants = [("original", None), *lwdna(searches), ("random", None)]
-    yield from runs(SMALL, variants, range(6))
 
 
 def choose():
@@ -216,26 +203,7 @@ def overfit():
     yield from runs(pairs, variants, range(101, 106), protocol=LONG)
 
 
-def ideas():
-    """What else might find better counts. Originals are those of `probe`."""
-    searches = (
-        Search(per_cost=0.5),
-        Search(per_cost=1, blend=0.5),
-        Search("balanced", blend=0.5),
-        Search("balanced", blend=1.5),
-        Search(per_cost=1, width=1.5),
-        Search(per_cost=1, min_keep=0.4),
-        Search(per_cost=1, batches=1),
-        Search(per_cost=1, warmup=20, batches=4),
-        Search(per_cost=1, warmup=100, batches=4),
-        Search("uniform", per_cost=0.5),
-        Search("fisher", batches=3, per_cost=1, min_keep=0.4),
-    )
-    variants = [("original", None), *lwdna(searches)]
-    yield from runs(SMALL, variants, range(6))
-
-
-_ALL = probe, ideas, choose, confirm, half, slow, slow_half, controls, rounding, law
+_ALL = choose, confirm, half, slow, slow_half, controls, rounding, law
 _ALL += (choose_law, gradient, confirm_law, overfit)
 STUDIES = {study.__name__: study for study in _ALL}
 
