@@ -22,10 +22,11 @@ NEED_DATA = ("gradient", "taylor", "fisher")
 
 
 def default_criterion(weights: str, data: Any = None) -> str:
-    """The criterion that did best where it was measured.
+    """The criterion that was chosen where it was measured.
 
-    Fresh networks do best with `balanced` counts, inherited weights are spared most by
-    `obs`: see benchmarks/heterogeneity.md and trained.md in the repository.
+    `balanced` for fresh networks: it needs no data and does no worse than scores of
+    data. Inherited weights are spared most by `obs`. See benchmarks/heterogeneity.md
+    and trained.md in the repository.
 
     Args:
         weights: "fresh" or "inherit".
