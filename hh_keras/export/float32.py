@@ -11,6 +11,7 @@ import tensorflow as tf
 from hh_keras.errors import ModelError
 from hh_keras.export.checks import structure
 from hh_keras.graph.calls import interpret, is_graph, is_layer
+from hh_keras.graph.inference import infer
 
 _FLOATS = ("float16", "bfloat16", "float64")
 
@@ -86,7 +87,7 @@ def _step(path, call, args, kwargs):
     op = call.op
     if not is_layer(op) and getattr(op, "dtype", None) in _FLOATS:
         return [tf.cast(args[0], tf.float32)]  # of `keras.ops.cast` only
-    return keras.tree.flatten(op(*args, **kwargs))
+    return keras.tree.flatten(infer(op, args, kwargs))
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from hh_keras.graph import calls
+from hh_keras.graph.inference import infer
 
 
 class Value:
@@ -47,9 +48,9 @@ class Step:
         )
 
     def run(self, tensors: dict) -> None:
-        """Adds the outputs' tensors to those of the values before."""
+        """Adds the outputs' tensors, in inference, to those of the values before."""
         args, kwargs = self.filled(tensors)
-        made = keras.tree.flatten(self.op(*args, **kwargs))
+        made = keras.tree.flatten(infer(self.op, args, kwargs))
         tensors.update(zip(self.outputs, made))
 
 

@@ -16,6 +16,7 @@ from hh_keras.graph.calls import (
     leaf_operations,
     match_inputs,
 )
+from hh_keras.graph.inference import infer
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.moments import Moments
 from hh_keras.surgery.readers import Reader
@@ -231,7 +232,7 @@ def _first_norms(model, batches):
         if isinstance(call.op, keras.layers.BatchNormalization):
             found.setdefault(path, (call.op, []))[1].append(np.asarray(flat[0]))
             return [_PAST]
-        return keras.tree.flatten(call.op(*args, **kwargs))
+        return keras.tree.flatten(infer(call.op, args, kwargs))
 
     for inputs in batches:
         interpret(model, [keras.ops.convert_to_tensor(x) for x in inputs], step)

@@ -19,6 +19,7 @@ from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.compiling import compiled
 from hh_keras.graph.heads import ends_in
+from hh_keras.graph.inference import infer
 from hh_keras.search.distance import as_logits
 
 _AT_ONCE = 16  # examples, of which all kernels' outputs are in memory
@@ -166,7 +167,7 @@ def _runner(model, small, channel_map, keep, layers):
         seen: dict[str, list] = {}
 
         def step(path, call, args, kwargs):
-            outputs = keras.tree.flatten(call.op(*args, **kwargs))
+            outputs = keras.tree.flatten(infer(call.op, args, kwargs))
             if path in watched:
                 seen.setdefault(path, []).append((call.op, outputs[0]))
             return outputs

@@ -18,6 +18,7 @@ import tensorflow as tf
 from hh_keras.errors import SearchError
 from hh_keras.graph import calls
 from hh_keras.graph.compiling import compiled
+from hh_keras.graph.inference import infer
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.readers import Reader, tapped
 from hh_keras.surgery.windows import lattice, windows
@@ -131,7 +132,7 @@ def _runner(model, readers, distance):
                 x, own = flat[at], tf.identity(flat[at])
                 flat[at] = own
                 args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
-            outputs = keras.tree.flatten(call.op(*args, **kwargs))
+            outputs = keras.tree.flatten(infer(call.op, args, kwargs))
             for reader in own_readers:
                 seen.append((reader, x, own, outputs[0]))
             return outputs

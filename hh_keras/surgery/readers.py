@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from hh_keras.graph import calls
 from hh_keras.graph.channels import ChannelMap
+from hh_keras.graph.inference import infer
 from hh_keras.graph.weights import variables
 from hh_keras.surgery.windows import window
 
@@ -168,7 +169,7 @@ def tapped(op: Any, parts: Any, args: tuple, kwargs: dict) -> tuple:
     try:
         for part, layer in layers.items():
             tap(part, layer)
-        return op(*args, **kwargs), seen
+        return infer(op, args, kwargs), seen
     finally:
         for layer in layers.values():
             vars(layer).pop("call", None)
