@@ -394,6 +394,17 @@ def constants_beside_channels():
 
 
 @pattern
+def expected_places():
+    """Places told as a mean over bins, whose numbers stand in an array."""
+    i = keras.Input((8, 8, 3))
+    x = L.Conv2D(6, 3, activation="relu")(i)
+    bins = ops.reshape(L.Conv2D(12, 1)(x), (-1, 36, 2, 6))
+    chances = ops.exp(bins) / ops.sum(ops.exp(bins), -1, keepdims=True)
+    places = ops.sum(chances * np.linspace(0, 1, 6, dtype="float32"), -1)
+    return keras.Model(i, ops.concatenate([places, bins[..., 0]], -1))
+
+
+@pattern
 def axes_that_vanish():
     """Channels on axes of size 1 before, behind, or only after the shrinking."""
     i = keras.Input((6, 6, 3))

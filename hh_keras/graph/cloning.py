@@ -84,10 +84,10 @@ def _keep_untold(op, copy, new):
     """
     made = vars(copy)
     for key, value in vars(op).items():
-        if key.startswith("_") or key in _keys_of_a_layer() or not _is_told(value):
+        if key.startswith("_") or key in _keys_of_a_layer() or not is_told(value):
             continue
         if key not in made or not _equal(made[key], value):
-            vars(new)[key] = value
+            vars(new)[key] = dict(value) if isinstance(value, dict) else value
 
 
 @functools.cache
@@ -96,10 +96,12 @@ def _keys_of_a_layer():
     return frozenset(vars(keras.Layer()))
 
 
-def _is_told(value):
-    """Numbers, texts, arrays and functions: what a config could tell of."""
+def is_told(value: Any) -> bool:
+    """Whether it is numbers, texts, arrays, functions: what a config could tell of."""
+    if isinstance(value, dict):
+        return all(map(is_told, value.values()))
     if isinstance(value, (list, tuple)):
-        return all(map(_is_told, value))
+        return all(map(is_told, value))
     plain = (bool, int, float, str, np.ndarray, np.generic, types.FunctionType)
     return isinstance(value, plain)
 
@@ -147,8 +149,9 @@ def _from_config(op, changes, kind=None):
         if _plain(kind):
             taken = _taken(kind, live)
             new = kind.from_config(taken)
-            if taken.keys() != live.keys():
-                new.name, new.trainable = op.name, op.trainable
+            # Keras tells these of constructors with **kwargs, if it is called so.
+            if taken.keys() != live.keys() or new.name != live.get("name", op.name):
+                new.name, new.trainable = live.get("name", op.name), op.trainable
                 new.dtype_policy = op.dtype_policy
             return new
         for make in (lambda: kind.from_config(dict(live)), lambda: kind(**live)):

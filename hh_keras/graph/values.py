@@ -12,23 +12,27 @@ class Take:
     """A config entry with one value per channel: `values[k]` goes with `ids[k]`.
 
     Of an array or nested lists `axis` is the one along which the channels lie. If
-    `summed`, the entry is the sum of the values.
+    `summed`, the entry is the sum of the values. Without ids nothing of it ever leaves.
     """
 
     values: Any
-    ids: np.ndarray
+    ids: np.ndarray | None
     axis: int = -1
     summed: bool = False
 
 
 def map_ids(function: Callable, value: Any) -> Any:
-    """Applies `function` to every id array inside a nested value."""
+    """Applies `function` to every id array inside a nested value.
+
+    A `Take` of ids that become a number, how many they are, has none any more.
+    """
     if value is None or isinstance(value, (int, str)):
         return value
     if isinstance(value, np.ndarray):
         return function(value)
     if isinstance(value, Take):
-        return dataclasses.replace(value, ids=function(value.ids))
+        ids = None if value.ids is None else function(value.ids)
+        return dataclasses.replace(value, ids=None if isinstance(ids, int) else ids)
     if isinstance(value, slice):
         return slice(
             *(map_ids(function, v) for v in (value.start, value.stop, value.step))

@@ -269,7 +269,8 @@ def _initializers(op, site, multiplicity):
 def _counted(value, multiplicity, count):
     """Replaces id arrays by how many of their ids are kept."""
     if isinstance(value, Take):
-        kept = np.repeat(value.values, multiplicity[value.ids], value.axis)
+        times = 1 if value.ids is None else multiplicity[value.ids]
+        kept = np.repeat(value.values, times, value.axis)
         kept = kept.sum(value.axis) if value.summed else kept
         return kept if isinstance(value.values, np.ndarray) else kept.tolist()
     if isinstance(value, (dict, list, tuple)):

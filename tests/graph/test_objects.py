@@ -397,3 +397,44 @@ def test_activity_regularisers_without_a_config_stay():
     model(x), copy(x)
     assert len(copy.losses) == 1
     assert float(copy.losses[0]) == pytest.approx(float(model.losses[0]))
+
+
+class Plain(L.Layer):
+    """Keras notes no name down where a constructor's other arguments are called so."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.options = {"times": 2.0}
+
+    def call(self, x):
+        return x * self.options["times"]
+
+
+def test_names_stay_whatever_a_constructor_calls_its_other_arguments():
+    i = keras.Input((8, 8, 3))
+    x = Plain(name="given", trainable=False)(L.Conv2D(9, 3)(i))
+    model = keras.Model(i, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+    with all_closed():
+        small = keep_all(model)
+        assert [x.name for x in small.layers] == [x.name for x in model.layers]
+        assert not small.get_layer("given").trainable
+        found = hh.shrink(
+            model, budget=hh.Budget(macs=0.6 * hh.cost(model).macs), weights="inherit",
+            calibration=numbers(96, 8, 8, 3),
+        )  # fmt: skip
+    assert found.kept.share > 0
+
+
+def test_a_layers_dicts_are_handed_on_and_tried_as_they_are():
+    i = keras.Input((5,))
+    layer = Plain()
+    model = keras.Model(i, L.Dense(2)(layer(L.Dense(6)(i))))
+    with all_closed():
+        hh.trace(model)
+        layer.options["times"] = -3.0
+        small = keep_all(model)
+    x = numbers(4, 5)
+    np.testing.assert_array_equal(small(x), model(x))
+    (other,) = [x for x in small.layers if isinstance(x, Plain)]
+    layer.options["times"] = 0.0
+    assert other.options == {"times": -3.0}

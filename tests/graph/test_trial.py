@@ -46,6 +46,10 @@ MIXES = {
     "neighbours": lambda s, x: x + ops.roll(x, 1, -1),
     "count": lambda s, x: x / x.shape[-1],
     "first half": lambda s, x: ops.where(ops.arange(x.shape[-1]) < 4, x, -x),
+    "rows with a zero": lambda s, x: (
+        x + ops.cast(ops.any(x == 0, -1, keepdims=True), x.dtype)
+    ),
+    "empty rows": lambda s, x: ops.where(ops.all(x == 0, -1, keepdims=True), 1.0, x),
     "maximum": lambda s, x: ops.where(x == ops.max(x, -1, keepdims=True), x, 0.0),
 }
 

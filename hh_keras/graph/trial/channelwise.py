@@ -15,7 +15,7 @@ from hh_keras.graph.trial.subject import (
     same,
 )
 
-_SCALES = (1.0, 100.0, 0.01, 1e4)
+_SCALES = (1.0, 100.0, 0.01, 1e4, 0.0)  # rows of zeros may be told from others
 
 
 def passing_axes(subject: Subject, op: Any) -> tuple:
@@ -49,8 +49,12 @@ def _passing_in(subject, op, training, places):
             for y in base
         ]
         for chosen in _halves(subject.size):
-            changed = subject.run(op, subject.changed(values, chosen, scale), training)
-            moved = [~equal(a, b) for a, b in zip(base, changed)]
+            others = [subject.changed(values, chosen, 3 * (scale or 1.0))]
+            others += [subject.changed(values, chosen, 0.0)] if scale == 1 else []
+            moved = [np.zeros(y.shape, bool) for y in base]
+            for each in others:
+                changed = subject.run(op, each, training)
+                moved = [m | ~equal(a, b) for m, a, b in zip(moved, base, changed)]
             places = [_unmoved(*each, chosen) for each in zip(places, moved)]
             if not all(places):
                 k = [not axes for axes in places].index(True)

@@ -86,10 +86,10 @@ class Subject:
         ]
 
     def changed(self, values: list, chosen: np.ndarray, scale: float) -> list:
-        """The inputs with other numbers in the chosen channels."""
+        """The inputs with other numbers, of a scale, in the chosen channels."""
         values = list(values)
         for i in self.varying:
-            other = self._draw(self.call.inputs[i], scale=3.0 * scale)
+            other = self._draw(self.call.inputs[i], scale)
             values[i] = np.where(along(chosen, self.axis[i], other), other, values[i])
         return values
 

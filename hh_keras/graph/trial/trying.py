@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from hh_keras.graph.cloning import is_told
 from hh_keras.graph.closed import why_closed
 from hh_keras.graph.ids import IdTensor
 from hh_keras.graph.rules.registry import Effect, RuleCall
@@ -88,7 +89,11 @@ def _share(shape, batch):
 def _key(op, call):
     """Trials of one operation, as it is now, on equal shapes find the same."""
     plain = (bool, int, float, str, tuple, type(None))
-    attributes = {k: v for k, v in vars(op).items() if isinstance(v, plain)}
+    attributes = {
+        k: v
+        for k, v in vars(op).items()
+        if isinstance(v, plain) or (k[:1] != "_" and is_told(v))
+    }
     inputs = tuple((x.shape, x.varying, x.dtype, x.is_fixed) for x in call.inputs)
     rest = keras.tree.map_structure(
         lambda x: "tensor" if isinstance(x, IdTensor) else _text(x),
