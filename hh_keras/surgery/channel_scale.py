@@ -92,7 +92,10 @@ class ChannelScale(keras.layers.Layer):
                 themselves, `(len(ids),)`, "counted" whether each counts, 1 or 0, along
                 `axis`. The others return inputs of which a statistic over all channels
                 is that over those which count: "mean", "spread" (mean, variance and
-                deviation), "power" (sums of squares), "greatest", "least", "softmax".
+                deviation), "power" (sums of squares), "greatest", "least", "softmax";
+                or over which the operation normalises: "unit", "shares" (softmax),
+                "log_shares". What these put out has no slope but the statistic's if
+                it goes through "out of unit" and so on, which changes no number.
             over: for "spread" the axes that the statistic is taken over.
         """
         dtype = self.gamma.dtype if how == "vector" else inputs.dtype
@@ -160,17 +163,26 @@ def _spread(x, counted, size, over):
     """Those that do not count are put at the mean, the others the farther from it."""
     share = size / ops.sum(counted)
     mean = ops.mean(x * counted, axis=over, keepdims=True) * share
-    return mean + (x - mean) * counted * ops.sqrt(share)
+    return mean + (x - mean) * _rooted(counted) * ops.sqrt(share)
+
+
+def _rooted(counted):
+    """Half the slope: what is squared later has then the whole."""
+    still = ops.stop_gradient(counted)
+    return still + (counted - still) / 2
 
 
 def _power(x, counted, size, over):
-    return x * counted
+    return x * _rooted(counted)
+
+
+def _slope(counted):
+    return counted - ops.stop_gradient(counted)
 
 
 def _greatest(x, counted, size, over):
     least = _LEAST.get(keras.backend.standardize_dtype(x.dtype), -1e9)
-    slope = counted - ops.stop_gradient(counted)  # of a logarithm at 1
-    return ops.where(counted > 0, x, least) + slope
+    return ops.where(counted > 0, x, least) + _slope(counted)  # of a logarithm at 1
 
 
 def _least(x, counted, size, over):
@@ -184,6 +196,12 @@ _HOW = {
     "greatest": _greatest,
     "least": _least,
     "softmax": _greatest,
+    "unit": _power,
+    "shares": _greatest,
+    "log_shares": _greatest,
+    "out of unit": lambda y, counted, *_: y * (1 - _slope(counted) / 2),
+    "out of shares": lambda y, counted, *_: y * (1 - _slope(counted)),
+    "out of log_shares": lambda y, counted, *_: y - _slope(counted),
 }
 
 

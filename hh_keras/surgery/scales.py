@@ -100,9 +100,18 @@ def add_scales(
                     position, ids, axis=axis, how=kind, **over
                 )
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
-        return new_op(*args, **kwargs, **more)
+        outputs = new_op(*args, **kwargs, **more)
+        for _, axis, ids, kind in site.statistics[old.number]:
+            if kind in _NORMALISING and removable[ids].any():
+                places = _places(ids, channel_map)
+                own = scale_of(old.graph)
+                outputs = own(outputs, **places, axis=axis, how=f"out of {kind}")
+        return outputs
 
     return replay(model, make, call, heirs)
+
+
+_NORMALISING = ("unit", "shares", "log_shares")  # they put out what they read, divided
 
 
 def _inside(site, removable):

@@ -65,14 +65,17 @@ def elementwise(op: Any, call: RuleCall) -> Effect:
     return call.passes()
 
 
+_SOFTMAX = {"softmax": "shares", "log_softmax": "log_shares"}
+
+
 @register_rule(_L.Activation)
 @takes_grids
 def activation(layer: Any, call: RuleCall) -> Effect:
     if call.x.is_fixed or not mixes_channels(layer.activation):
         return call.passes()
     name = activation_name(layer.activation)
-    if name in ("softmax", "log_softmax"):
-        return over_channels(call, [-1], "softmax", call.passes())
+    if name in _SOFTMAX:
+        return over_channels(call, [-1], _SOFTMAX[name], call.passes())
     return call.stops(f"activation '{name}' works across channels")
 
 
@@ -85,7 +88,8 @@ def softmax(op: Any, call: RuleCall) -> Effect:
         axes = {a % call.x.rank for a in named}
     if not axes & set(call.x.varying):
         return call.passes()
-    return over_channels(call, axes, "softmax", call.passes())
+    kind = "log_shares" if type(op).__name__ == "LogSoftmax" else "shares"
+    return over_channels(call, axes, kind, call.passes())
 
 
 @register_rule(_L.PReLU)

@@ -107,7 +107,7 @@ def normalization_by_operation(op: Any, call: RuleCall) -> Effect:
 @takes_grids
 def unit_normalization(layer: Any, call: RuleCall) -> Effect:
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-    return over_channels(call, axes, "power", call.passes())
+    return over_channels(call, axes, "unit", call.passes())
 
 
 @register_rule(_L.Normalization)

@@ -61,7 +61,7 @@ def norm(op: Any, call: RuleCall) -> Effect:
 @register_rule("keras.ops.Normalize")
 @takes_grids
 def normalize(op: Any, call: RuleCall) -> Effect:
-    kind = "power" if op.order == 2 else "prod"
+    kind = "unit" if op.order == 2 else "prod"
     return over_channels(call, _axes(op.axis, call.x), kind, call.passes())
 
 

@@ -24,6 +24,9 @@ STATISTICS = {
     "greatest": "any",
     "least": "any",
     "softmax": "none",
+    "unit": "none",  # of a tensor that is divided by its length
+    "shares": "none",  # and that is the softmax itself, or its logarithm
+    "log_shares": "none",
     "counted": "all",  # by the layer's stand-in
 }
 _FOUND: dict = {}  # class → rule or None, as long as RULES stays the same
