@@ -5,9 +5,13 @@ by its length alone: if that is the last axis' of `x`, `c` is added there, if it
 second's, there. Which axis is meant then depends on sizes, and those change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import keras
+
+from hh_keras.errors import ModelError
+from hh_keras.graph import calls
 from hh_keras.graph.calls import op_key
 
 
@@ -32,13 +36,74 @@ def is_mistaken(x: Sequence, added: Sequence) -> bool:
 
 
 def is_sum(op: Any) -> bool:
-    """Whether an operation is `keras.ops.add`."""
-    return op_key(type(op)) == "keras.ops.Add"
+    """Whether an operation is `keras.ops.add`, or a layer that calls it."""
+    return op_key(type(op)) == "keras.ops.Add" or isinstance(op, _SUMS)
+
+
+_SUMS = (keras.layers.Add, keras.layers.Average)
 
 
 def as_meant(op: Any, args: tuple) -> tuple:
     """Arguments of a call; of a sum in the order in which Keras broadcasts them."""
-    if not is_sum(op) or len(args) != 2:
+    if not is_sum(op):
         return args
-    shapes = [getattr(a, "shape", ()) for a in args]
-    return args[::-1] if is_mistaken(*shapes) else args
+    terms = args[0] if isinstance(op, _SUMS) else args
+    if len(terms) != 2:
+        return args
+    shapes = [getattr(a, "shape", ()) for a in terms]
+    if not is_mistaken(*shapes):
+        return args
+    return ([*terms[::-1]],) if isinstance(op, _SUMS) else terms[::-1]
+
+
+def check_own_biases(model: keras.Model, new: keras.Model) -> None:
+    """Makes sure that layers of a network made anew add their biases where they did.
+
+    Convolutions of channels that come first, EinsumDense and attention add theirs by
+    `keras.ops.add`, too, and there is no other order to call that in.
+
+    Raises:
+        ModelError: one adds it to positions now, or did.
+    """
+    before, after = (dict(_own_biases(each)) for each in (model, new))
+    for path, wrong in after.items():
+        if wrong != before.get(path, wrong):
+            which, verb = ("new", "has") if wrong else ("given", "had")
+            raise ModelError(
+                f"layer '{path}' of the {which} model {verb} as many channels as "
+                "positions, and Keras takes such a bias for one of the positions: the "
+                "networks would not compute the same. Keep another number of its "
+                "channels (round_to=1, min_keep), leave it as it is (freeze), or build "
+                "the model with data_format='channels_last'."
+            )
+
+
+def _own_biases(model: keras.Model) -> Iterator[tuple[str, bool]]:
+    """Of each layer with a bias of its own whether Keras adds it to another axis."""
+    found: dict = {}
+
+    def step(path, call, args, kwargs):
+        wrong = any(is_mistaken(*shapes) for shapes in _added(call, args))
+        found[path] = found.get(path, False) or wrong
+        return call.outputs
+
+    calls.interpret(model, list(calls.as_graph(model).inputs), step)
+    yield from found.items()
+
+
+def _added(call, args):
+    """`(shape, bias shape)` of the sums of a bias within a layer's call."""
+    op = call.op
+    bias = getattr(op, "bias", None)
+    if isinstance(op, keras.layers.EinsumDense) and bias is not None:
+        yield call.outputs[0].shape, bias.shape
+    elif getattr(op, "data_format", "") == "channels_first" and hasattr(op, "rank"):
+        if bias is not None:
+            yield call.outputs[0].shape, (1, *bias.shape, *[1] * op.rank)
+    elif isinstance(op, keras.layers.MultiHeadAttention):
+        lengths = {x.shape[1] for x in keras.tree.flatten(args) if hasattr(x, "shape")}
+        for name in ("query_dense", "key_dense", "value_dense"):
+            own = getattr(op, name, None)
+            if getattr(own, "bias", None) is not None:
+                shape = tuple(own.bias.shape)
+                yield from (((None, n, *shape), shape) for n in lengths)

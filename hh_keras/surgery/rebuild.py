@@ -10,7 +10,7 @@ import numpy as np
 
 from hh_keras.errors import HHError
 from hh_keras.graph import calls
-from hh_keras.graph.biases import as_meant
+from hh_keras.graph.biases import as_meant, check_own_biases
 from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.cloning import clone_op
 from hh_keras.graph.left_alone import Patterns, leave_alone
@@ -243,7 +243,9 @@ def remake(
         return new_op(*as_meant(new_op, args), **kwargs)
 
     with seeded(seed if weights == "fresh" else 0):
-        return replay(model, make, call if edits else None, heirs)
+        new = replay(model, make, call if edits else None, heirs)
+    check_own_biases(model, new)
+    return new
 
 
 def _initializers(op, site, multiplicity):

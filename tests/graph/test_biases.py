@@ -6,6 +6,8 @@ import pytest
 from keras import layers as L
 
 import hh_keras as hh
+from hh_keras.graph.closed import all_closed
+from tests.zoo import randomize
 
 
 def positions(kept_too, swapped=False):
@@ -42,3 +44,97 @@ def test_what_keras_adds_to_channels_by_mistake_keeps_them():
     groups = hh.trace(positions(True)).groups
     (conv,) = [g for g in groups if g.name == "conv"]
     assert "broadcasting adds to positions" in conv.frozen
+
+
+def kept(model, name, number):
+    """What `mask` and `rebuild` give where so many channels of a group stay."""
+    channels = hh.trace(model)
+    keep, ids = np.ones(channels.size, bool), channels.group(name).ids
+    keep[ids.start + number : ids.stop] = False
+    plan = hh.Plan.of(channels, keep)
+    x = np.random.default_rng(2).normal(size=(1, *model.input_shape[1:]))
+    return hh.mask(model, plan)(x), hh.rebuild(model, plan)(x)
+
+
+def channels_first(filters):
+    i = keras.Input((3, 7))
+    first = {"data_format": "channels_first"}
+    x = L.Conv1D(filters, 3, padding="same", activation="relu", name="c", **first)(i)
+    x = L.GlobalAveragePooling1D(**first)(L.Conv1D(5, 3, **first)(x))
+    return randomize(keras.Model(i, L.Dense(3)(x)))
+
+
+def einsum():
+    i = keras.Input((4, 6))
+    heads = L.EinsumDense("btd,dhk->bthk", (4, 6, 3), bias_axes="h", name="c")(i)
+    return randomize(keras.Model(i, L.Dense(2)(L.Reshape((4, 18))(L.ReLU()(heads)))))
+
+
+def attention():
+    i = keras.Input((4, 6))
+    heads = L.MultiHeadAttention(4, 2, name="attend")(i, i)
+    return randomize(keras.Model(i, L.Dense(2)(heads)))
+
+
+def groups_of(model):
+    return [g.name for g in hh.trace(model).groups if g.frozen is None]
+
+
+@pytest.mark.parametrize("build", [lambda: channels_first(10), einsum, attention])
+def test_biases_inside_layers_are_added_where_they_were_or_refused(build):
+    """As many channels as positions: Keras' layers cannot tell one from the other."""
+    model, refused, equal = build(), 0, 0
+    channels = hh.trace(model)
+    for name in groups_of(model):
+        for number in range(1, len(channels.group(name))):
+            try:
+                masked, small = kept(model, name, number)
+            except hh.ModelError as error:
+                assert "as many channels as positions" in str(error)
+                refused += 1
+                continue
+            np.testing.assert_allclose(masked, small, atol=1e-5)
+            equal += 1
+    assert refused and equal
+
+
+def test_a_bias_that_keras_mistakes_already_keeps_the_layer():
+    model = channels_first(7)
+    with pytest.raises(hh.ModelError, match="'c' of the given model had as many"):
+        kept(model, "c", 5)
+    with pytest.raises(hh.ModelError, match="'c' of the new model has as many"):
+        hh.widen(channels_first(5), 1.4, weights="preserve")
+    masked, small = kept(model, "c", 7)
+    np.testing.assert_array_equal(masked, small)
+
+
+@pytest.mark.parametrize("layer", [L.Add, L.Average])
+def test_sums_by_layers_are_as_broadcasting_has_them(layer):
+    def build(filters):
+        i = keras.Input(batch_shape=(1, 5, 4, 3))
+        rows = L.Dense(1)(keras.ops.mean(i, 2))
+        rows = keras.ops.reshape(rows, (1, 5, 1, 1))
+        x = L.Conv2D(filters, 3, padding="same", name="c")(i)
+        x = L.ReLU()(layer()([x, rows]))
+        return randomize(keras.Model(i, L.Dense(2)(L.GlobalAveragePooling2D()(x))))
+
+    for number in (4, 5, 6):
+        np.testing.assert_allclose(*kept(build(8), "c", number), atol=1e-5)
+    assert "broadcasting adds to positions" in hh.trace(build(5)).group("c").frozen
+
+
+def test_a_trial_tries_as_many_channels_as_there_are_positions():
+    class Rows(L.Layer):
+        def build(self, shape):
+            self.rows = self.add_weight(shape=(1, shape[1], 1), name="rows")
+
+        def call(self, x):
+            return keras.ops.add(x, self.rows)
+
+    i = keras.Input((6, 3))
+    x = L.ReLU()(Rows()(L.Dense(9, name="c")(i)))
+    model = randomize(keras.Model(i, L.Dense(2)(x)))
+    with all_closed():
+        assert "other numbers" in hh.trace(model).group("c").frozen
+    for number in (5, 6, 7):  # opened it is a sum
+        np.testing.assert_allclose(*kept(model, "c", number), atol=1e-5)

@@ -25,7 +25,16 @@ def merge_layer(layer: Any, call: RuleCall) -> Effect:
         return call.stops("combines channels with a constant array")
     if len({x.rank for x in call.inputs}) > 1:
         return call.stops("merges tensors of different ranks")
+    shapes = [x.shape for x in call.inputs]
+    if is_sum(layer) and len(shapes) == 2 and is_mistaken(*shapes):
+        return call.stops(_MISTAKEN)
     return Effect(tie_broadcast(call, call.inputs))
+
+
+_MISTAKEN = (
+    "adds numbers to channels that broadcasting adds to positions, as Keras does where "
+    "there are as many"
+)
 
 
 @register_rule("keras.applications.CustomScaleLayer")
@@ -49,10 +58,7 @@ def binary_operation(op: Any, call: RuleCall) -> Effect:
     if all(x.is_fixed for x in call.inputs):
         return Effect(tie_broadcast(call, call.inputs))
     if is_sum(op) and is_mistaken(*(np.shape(a) for a in _two(call))):
-        return call.stops(
-            "adds numbers to channels that broadcasting adds to positions, as Keras "
-            "does where there are as many"
-        )
+        return call.stops(_MISTAKEN)
     places = [*enumerate(call.args), *call.kwargs.items()]
     arrays = {place: np.asarray(a) for place, a in places if _is_array(a)}
     taken = {place: _taken(call, array) for place, array in arrays.items()}

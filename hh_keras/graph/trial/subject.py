@@ -165,6 +165,8 @@ class Subject:
         """Sets of kept channels, of several sizes from one to all but one."""
         self._in_time()
         some = {1, size // 4, size // 2, size - size // 4, size - 1}
+        # As many as positions: Keras takes arrays for one or the other by their length.
+        some |= {n for v in self.values for n in v.shape[1:] if n < size}
         counts = sorted(n for n in some if 0 < n < size)
         return [np.sort(self._rng.permutation(size)[:n]) for n in counts]
 
