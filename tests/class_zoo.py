@@ -1194,3 +1194,25 @@ def mixed_precision_blocks():
     x = MixedBlock(8, dtype="mixed_bfloat16")(x)
     x = L.GlobalAveragePooling2D(dtype="float32")(x)
     return keras.Model(i, L.Dense(3, dtype="float32")(x))
+
+
+class LearntQueries(L.Layer):
+    """A table of which some rows are taken, as a new axis or by its value."""
+
+    def __init__(self, width, **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+
+    def build(self, input_shape):
+        self.rows = self.add_weight(shape=(9, self.width), name="rows")
+        self.times = self.add_weight(shape=(self.width,), name="times")
+
+    def call(self, x):
+        return (x + self.rows[:6][None]) * self.times.value
+
+
+@network
+def queries_from_a_table():
+    i = keras.Input((6, 3))
+    x = L.Dense(8, "relu")(LearntQueries(7)(L.Dense(7)(i)))
+    return keras.Model(i, L.Dense(2)(x))

@@ -113,9 +113,8 @@ def cost(model: keras.Model, input_shape: Any = None) -> Cost:
     macs, params = costs(costs.sizes)
     if macs != macs:
         raise ModelError(
-            f"the MACs of model '{model.name}' depend on its input size, which is "
-            f"{_input_text(model)}: pass input_shape=(height, width, channels)."
-            + _unknown_at(channel_map, model)
+            f"the MACs of model '{model.name}' "
+            + (_unknown_at(channel_map, model) or _depends_on(model))
         )
     amounts = costs.per_layer(costs.sizes)
     layers = []
@@ -129,6 +128,13 @@ def cost(model: keras.Model, input_shape: Any = None) -> Cost:
     return Cost(round(macs), round(params), tuple(layers))
 
 
+def _depends_on(model):
+    return (
+        f"depend on its input size, which is {_input_text(model)}: pass "
+        "input_shape=(height, width, channels)."
+    )
+
+
 def _unknown_at(channel_map, model):
     """Where the count fails although the input's sizes are known."""
     if any(None in t.shape[1:] for t in model.inputs):
@@ -136,7 +142,12 @@ def _unknown_at(channel_map, model):
     for path, site in channel_map.sites.items():
         counts = [*site.uses.values(), *(c for c, _ in site.products)]
         if None in counts:
-            return f" The sizes of layer '{path}' do not follow from it: {site.shape}."
+            return (
+                f"cannot be counted: the sizes of layer '{path}', {site.shape}, do not "
+                "follow from the input's, for instance as it multiplies the examples "
+                "of a batch with each other. Limit parameters (Budget(params=...)), or "
+                "leave that layer out of the model that is shrunk."
+            )
     return ""
 
 

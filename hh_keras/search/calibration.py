@@ -161,8 +161,12 @@ def _inputs(model: keras.Model, data: Any, batches: int | None) -> Iterator:
     count = data.cardinality() if isinstance(data, tf.data.Dataset) else 0
     if count == tf.data.INFINITE_CARDINALITY and batches is None:
         raise SearchError("the calibration data never ends: use .take(batches).")
-    if isinstance(data, np.ndarray):
-        data = [data[i : i + _BATCH] for i in range(0, len(data), _BATCH)]
+    if _is_whole(data, takes):
+        size = len(keras.tree.flatten(data)[0])
+        data = [
+            keras.tree.map_structure(lambda x: x[i : i + _BATCH], data)  # noqa: B023
+            for i in range(0, size, _BATCH)
+        ]
     each: Iterable = data
     for batch in itertools.islice(each, batches):
         inputs = keras.utils.unpack_x_y_sample_weight(batch)[0]
@@ -170,6 +174,19 @@ def _inputs(model: keras.Model, data: Any, batches: int | None) -> Iterator:
         if few and isinstance(batch, (list, tuple)) and len(batch) == takes:
             inputs = batch
         yield keras.tree.map_structure(_as_float, inputs) if whole else inputs
+
+
+def _is_whole(data, takes):
+    """Whether data are arrays of all examples, one for each input, as `fit` takes them.
+
+    A list of arrays holds batches if there is one input.
+    """
+    if isinstance(data, (list, tuple)) and takes == 1:
+        return False
+    if not isinstance(data, (np.ndarray, dict, list, tuple)):
+        return False
+    arrays = keras.tree.flatten(data)
+    return len(arrays) == takes and all(np.ndim(x) for x in arrays)
 
 
 def _as_float(x):

@@ -127,3 +127,12 @@ def test_examples_that_a_lambda_joins_are_counted_together():
     x = L.Lambda(lambda t: ops.reshape(t, (-1, 4, 5)))(i)  # four examples are one
     model = keras.Model(i, L.Dense(3)(L.Dense(8)(x)))
     assert hh.cost(model).macs == 5 * 8 + 8 * 3
+
+
+def test_products_of_a_batch_with_itself_are_named():
+    i = keras.Input((6,))
+    z = keras.layers.Dense(4)(i)
+    likeness = keras.ops.matmul(z, keras.ops.transpose(z))
+    model = keras.Model(i, likeness)
+    with pytest.raises(hh.ModelError, match="layer 'matmul', .* examples of a batch"):
+        hh.cost(model)

@@ -214,3 +214,25 @@ def test_constants_and_sums_of_other_shapes(build):
     assert found.cost_after.macs <= budget.macs and found.kept.share > 0.5
     if build is normalized_elsewhere:
         assert not constants(model).keys() & {layer.name for layer in model.layers[1:4]}
+
+
+@pytest.mark.parametrize("kind", [dict, list, tuple])
+def test_whole_arrays_of_several_inputs_are_what_their_batches_are(kind):
+    a, b = keras.Input((6,), name="a"), keras.Input((4,), name="b")
+    x = L.Dense(8, "relu")(a) + L.Dense(8, "relu")(b)
+    inputs = {"a": a, "b": b} if kind is dict else [a, b]
+    model = randomize(keras.Model(inputs, L.Dense(2)(L.Dense(9, "relu")(x))))
+    rng = np.random.default_rng(0)
+    whole = [rng.normal(size=(70, n)).astype("float32") for n in (6, 4)]
+
+    def of(arrays):
+        return dict(zip("ab", arrays)) if kind is dict else kind(arrays)
+
+    batches = [of([x[i : i + 32] for x in whole]) for i in range(0, 70, 32)]
+    budget = hh.Budget(macs=0.6 * hh.cost(model).macs)
+    one, other = (
+        hh.shrink(model, budget=budget, weights="inherit", calibration=data)
+        for data in (of(whole), batches)
+    )
+    np.testing.assert_array_equal(one.plan.keep, other.plan.keep)
+    assert one.kept.share == other.kept.share

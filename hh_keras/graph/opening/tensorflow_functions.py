@@ -86,6 +86,7 @@ def accepted(active: Any) -> Any:
     keras.KerasTensor.__array_ufunc__ = None
     item = keras.KerasTensor.__getitem__
     keras.KerasTensor.__getitem__ = lambda x, key: item(x, _key(key))
+    keras.KerasTensor.value = property(lambda x: x)  # it may stand for a variable
     for name in _CHANGES:
         setattr(keras.KerasTensor, name, _changed)
     try:
@@ -95,7 +96,7 @@ def accepted(active: Any) -> Any:
         keras.KerasTensor.__getitem__ = item
         dispatch._GLOBAL_DISPATCHERS.remove(dispatcher)
         keras.KerasTensor.shape = shape
-        for name in ("get_shape", "__array_ufunc__", *_CHANGES):
+        for name in ("get_shape", "__array_ufunc__", "value", *_CHANGES):
             delattr(keras.KerasTensor, name)
 
 
@@ -135,7 +136,7 @@ def _python(function):
 
 
 def _key(key):
-    """What stands in brackets, as Keras takes it: it knows no slice alone."""
+    """What stands in brackets, as Keras takes it: it knows no slice or None alone."""
 
     def plain(k):
         if isinstance(k, slice):
@@ -145,7 +146,8 @@ def _key(key):
 
     if isinstance(key, (tuple, list)):
         return type(key)(map(plain, key))
-    return (plain(key),) if isinstance(key, slice) or key is ... else plain(key)
+    alone = isinstance(key, slice) or key is ... or key is None
+    return (plain(key),) if alone else plain(key)
 
 
 class Shape(tuple):
