@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from hh_keras.errors import ModelError
 from hh_keras.export.checks import structure
+from hh_keras.graph.biases import as_built
 from hh_keras.graph.calls import interpret, is_graph, is_layer
 from hh_keras.graph.inference import infer
 
@@ -87,7 +88,7 @@ def _step(path, call, args, kwargs):
     op = call.op
     if not is_layer(op) and getattr(op, "dtype", None) in _FLOATS:
         return [tf.cast(args[0], tf.float32)]  # of `keras.ops.cast` only
-    return keras.tree.flatten(infer(op, args, kwargs))
+    return keras.tree.flatten(infer(op, as_built(call, args), kwargs))
 
 
 @contextlib.contextmanager

@@ -21,6 +21,8 @@ from hh_keras.export.quantizing import QuantizationAware
 from hh_keras.export.quiet import quiet
 from hh_keras.export.sidecar import About, sidecar, write_sidecar
 from hh_keras.export.signatures import output_names
+from hh_keras.graph.biases import depends_on_batch
+from hh_keras.graph.calls import is_graph
 from hh_keras.graph.heads import from_logits
 from hh_keras.graph.reach import reach
 
@@ -216,6 +218,8 @@ def _traced(model, specs):
     """The model as a concrete function of inputs with a known batch."""
 
     whole = is_float32(model)
+    if whole and is_graph(model):  # else Keras may add to another axis there
+        whole = not depends_on_batch(model, specs[0].shape[0] or 1)
 
     @tf.function(autograph=False)
     def call(*inputs):

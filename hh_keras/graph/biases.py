@@ -45,15 +45,42 @@ _SUMS = (keras.layers.Add, keras.layers.Average)
 
 def as_meant(op: Any, args: tuple) -> tuple:
     """Arguments of a call; of a sum in the order in which Keras broadcasts them."""
-    if not is_sum(op):
-        return args
-    terms = args[0] if isinstance(op, _SUMS) else args
-    if len(terms) != 2:
-        return args
-    shapes = [getattr(a, "shape", ()) for a in terms]
-    if not is_mistaken(*shapes):
+    terms = _terms(op, args)
+    if terms is None or not is_mistaken(*(getattr(a, "shape", ()) for a in terms)):
         return args
     return ([*terms[::-1]],) if isinstance(op, _SUMS) else terms[::-1]
+
+
+def as_built(call: Any, args: tuple) -> tuple:
+    """Arguments of a model's call on other sizes, a batch of one perhaps, ordered so
+    that a sum adds to the axis to which it adds in the model.
+    """
+    own = call.node.arguments.args
+    return as_meant(call.op, args) if as_meant(call.op, own) is own else args
+
+
+def depends_on_batch(model: keras.Model, batch: int) -> bool:
+    """Whether a sum adds to another axis on batches of that size than in the model."""
+    found = []
+
+    def step(path, call, args, kwargs):
+        terms = _terms(call.op, call.node.arguments.args)
+        if terms is not None:
+            shapes = [tuple(getattr(a, "shape", ())) for a in terms]
+            sized = [tuple(batch if n is None else n for n in s) for s in shapes]
+            found.append(is_mistaken(*sized) and not is_mistaken(*shapes))
+        return call.outputs
+
+    calls.interpret(model, list(calls.as_graph(model).inputs), step)
+    return any(found)
+
+
+def _terms(op, args):
+    """The two terms of a sum; None of anything else."""
+    if not is_sum(op):
+        return None
+    terms = args[0] if isinstance(op, _SUMS) else args
+    return terms if len(terms) == 2 else None
 
 
 def check_own_biases(model: keras.Model, new: keras.Model) -> None:

@@ -3,9 +3,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers as L
 
 import hh_keras as hh
+from hh_keras import export
 from hh_keras.graph.closed import all_closed
 from tests.zoo import randomize
 
@@ -138,3 +140,21 @@ def test_a_trial_tries_as_many_channels_as_there_are_positions():
         assert "other numbers" in hh.trace(model).group("c").frozen
     for number in (5, 6, 7):  # opened it is a sum
         np.testing.assert_allclose(*kept(model, "c", number), atol=1e-5)
+
+
+def test_files_for_one_example_add_as_the_model_does_to_many(tmp_path):
+    """With a batch of one a column of numbers looks like a bias."""
+    i = keras.Input((5, 3))
+    x = L.Dense(4)(i)
+    squares = keras.ops.sum(x * x, -1, keepdims=True)
+    across = keras.ops.transpose(squares, (0, 2, 1))
+    products = keras.ops.matmul(x, keras.ops.transpose(x, (0, 2, 1)))
+    model = randomize(keras.Model(i, L.Add()([-2 * products + across, squares])))
+    data = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+    wanted = np.asarray(model(data))[:1]
+    lite = tf.lite.Interpreter(str(export.tflite(model, tmp_path / "far.tflite")))
+    lite.allocate_tensors()
+    lite.set_tensor(lite.get_input_details()[0]["index"], data[:1])
+    lite.invoke()
+    got = lite.get_tensor(lite.get_output_details()[0]["index"])
+    np.testing.assert_allclose(got, wanted, atol=1e-4)

@@ -134,5 +134,5 @@ def test_products_of_a_batch_with_itself_are_named():
     z = keras.layers.Dense(4)(i)
     likeness = keras.ops.matmul(z, keras.ops.transpose(z))
     model = keras.Model(i, likeness)
-    with pytest.raises(hh.ModelError, match="layer 'matmul', .* examples of a batch"):
+    with pytest.raises(hh.ModelError, match="'matmul.*the examples of a batch"):
         hh.cost(model)
