@@ -48,11 +48,11 @@ def rand_augment(
 def _one_each(operations, images, seed, magnitude):
     """Sorts a batch by the operation drawn, applies each, and puts it together."""
     size = tf.shape(images)[0]
-    which, how = tf.unstack(tf.random.split(seed, 2))
+    which, how, way = tf.unstack(tf.random.split(seed, 3))
     drawn = tf.random.stateless_uniform((size,), which, 0, len(operations), tf.int32)
     strength = tf.random.stateless_normal((size, 1), how, magnitude, _SPREAD)
     strength = tf.clip_by_value(strength, 0.0, 1.0)
-    sign = tf.random.stateless_uniform((size, 1), how, -1.0, 1.0)
+    sign = tf.random.stateless_uniform((size, 1), way, -1.0, 1.0)
     parts = [
         tf.dynamic_partition(x, drawn, len(operations))
         for x in (tf.range(size), images, strength, sign)
@@ -61,10 +61,10 @@ def _one_each(operations, images, seed, magnitude):
         tf.cond(
             tf.shape(part)[0] > 0,
             # Bound as defaults: the loop goes on.
-            lambda f=operation, x=part, m=strong, s=way: f(x, m, s),
+            lambda f=operation, x=part, m=strong, s=signed: f(x, m, s),
             lambda x=part: x,
         )
-        for operation, _, part, strong, way in zip(operations, *parts)
+        for operation, _, part, strong, signed in zip(operations, *parts)
     ]
     return tf.dynamic_stitch(parts[0], done)
 

@@ -99,8 +99,9 @@ def agreement(wanted: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> Pari
         0.5
     """
     differences = [np.abs(a - b) for a, b in zip(wanted, found, strict=True)]
-    low, high = min(a.min() for a in wanted), max(a.max() for a in wanted)
-    spread, largest = float(high - low), float(max(d.max() for d in differences))
+    # Of numpy, which passes NaN on wherever it stands.
+    low, high = np.min([a.min() for a in wanted]), np.max([a.max() for a in wanted])
+    spread, largest = float(high - low), float(np.max([d.max() for d in differences]))
     agreements = [
         np.mean(a.argmax(axis=-1) == b.argmax(axis=-1))
         for a, b in zip(wanted, found, strict=True)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,7 +61,9 @@ def best_epoch(
     if start is None:
         sign = -1 if lower else 1
         key = f"val_{goal}"
-        scores = [sign * row[key] if key in row else -row["loss"] for row in rows]
+        scores = [
+            _known(sign * row[key]) if key in row else -row["loss"] for row in rows
+        ]
         return rows[scores.index(max(scores))]["epoch"]
     best, found = start, 0
     for row in rows:
@@ -72,8 +75,16 @@ def best_epoch(
 def better(row: dict, other: dict, goal: str = "accuracy", lower: bool = False) -> bool:
     """Whether one validation is better than another; losses decide between equals."""
     sign = -1 if lower else 1
-    ours, theirs = (sign * each[f"val_{goal}"] for each in (row, other))
-    return (ours, -row["val_loss"]) > (theirs, -other["val_loss"])
+    ours, theirs = (
+        (_known(sign * each[f"val_{goal}"]), _known(-each["val_loss"]))
+        for each in (row, other)
+    )
+    return ours > theirs
+
+
+def _known(score):
+    """What is not known (NaN) is worse than anything."""
+    return -math.inf if math.isnan(score) else score
 
 
 def exhausted(

@@ -252,10 +252,10 @@ class Keeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         seconds = time.perf_counter() - self.started
-        numbers = {key: round(float(value), 6) for key, value in (logs or {}).items()}
+        numbers = {key: _digits(value) for key, value in (logs or {}).items()}
         numbers.pop("learning_rate", None)
         row = {"epoch": epoch + 1, **numbers}
-        row.update(learning_rate=round(self.rate, 8), seconds=round(seconds, 3))
+        row.update(learning_rate=_digits(self.rate), seconds=round(seconds, 3))
         self.rows.append(row)
         self.epoch, self.step, self.first, self.before = self.epoch + 1, 0, 0, 0.0
         self.model.agree_on_statistics()
@@ -374,3 +374,8 @@ def measured(values: Mapping, goal: Goal, named: bool = True) -> list[str]:
 
 def _three_digits(loss):
     return f"{loss:.3g}" if abs(loss) < 100 else f"{loss:.0f}"
+
+
+def _digits(value):
+    """As many digits as float32 has; small numbers keep theirs, too."""
+    return float(f"{float(value):.7g}")

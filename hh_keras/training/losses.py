@@ -283,6 +283,12 @@ def _unreduced(loss, name, output):
     _warn_of_logits(loss, name, output)
     if not isinstance(loss, keras.losses.Loss):
         return loss
+    if getattr(loss, "ignore_class", None) is not None:
+        raise HHError(
+            f"the loss of output {name!r} has ignore_class={loss.ignore_class}, with "
+            "which examples count by how much of them is not ignored; every example "
+            "counts the same here: give sample weights of 0 there instead."
+        )
     if loss.reduction in ("sum", "mean_with_sample_weight"):
         raise HHError(
             f"the loss of output {name!r} has reduction={loss.reduction!r}, with which "

@@ -98,9 +98,10 @@ def choices(model: keras.Model, wanted: Any = None) -> list[int]:
         found = [k for k, name in enumerate(names) if name in wanted]
     else:
         unknown = []
-        alone = len(outputs) == 1
         ends = [gives_classes(t) and ends_in(t) == "softmax" for t in outputs]
-        found = [k for k, softmax in enumerate(ends) if softmax or alone]
+        found = [k for k, softmax in enumerate(ends) if softmax]
+        if len(outputs) == 1 and outputs[0].shape[-1] != 1:
+            found = [k for k, t in enumerate(outputs) if ends_in(t) != "sigmoid"]
     if unknown or not found:
         what = f"the model has no output {unknown[0]!r}" if unknown else "none is one"
         raise HHError(

@@ -155,6 +155,8 @@ def _read(data, shape, seed):
 def _split(data, validation, recipe):
     """Batches to learn from and to validate on, each a function of a seed."""
     if validation is not None:
+        if isinstance(validation, tf.data.Dataset):  # its answers are noted down once
+            validation = validation.cache()
         return _batches(data, recipe), _batches(validation, recipe)
     if isinstance(data, tf.data.Dataset):
         count = int(data.cardinality())
@@ -163,9 +165,21 @@ def _split(data, validation, recipe):
             raise DataError(
                 "recover: these batches cannot be divided; give validation= images."
             )
+        if not _is_steady(data):
+            raise DataError(
+                "recover: these batches come in another order, or are changed, each "
+                "time they are read, so that none can be held out. Give validation= "
+                "images, or shuffle with reshuffle_each_iteration=False."
+            )
         return _batches(data.skip(held), recipe), _batches(data.take(held), recipe)
     held = max(1, round(_HELD_OUT * len(data)))
     return _batches(data[held:], recipe), _batches(data[:held], recipe)
+
+
+def _is_steady(data):
+    """Whether a dataset begins with the same batch whenever it is read."""
+    first, again = (keras.tree.flatten(next(iter(data))) for _ in range(2))
+    return all(np.array_equal(a, b) for a, b in zip(first, again))
 
 
 def _batches(data: Any, recipe: Recipe) -> Callable:

@@ -153,8 +153,8 @@ def unpacked(element: Any) -> tuple[Any, Any, Any]:
 def weighted(dataset: tf.data.Dataset, replicas: int = 1) -> tf.data.Dataset:
     """Gives every example its share of its global batch, before replicas split it.
 
-    A batch too small for all replicas is filled up with zeros of weight 0: the
-    statistics of no example at all would be NaN.
+    A batch too small for all replicas is filled up with its own examples at weight 0:
+    the statistics of no example at all would be NaN, those of zeros wrong.
 
     Args:
         dataset: tf.data dataset of (images, labels) or (images, labels, sample_weight)
@@ -172,15 +172,27 @@ def weighted(dataset: tf.data.Dataset, replicas: int = 1) -> tf.data.Dataset:
         missing = tf.maximum(replicas - size, 0)
         share = tf.fill([size], 1.0 / tf.cast(tf.maximum(size, 1), tf.float32))
         weights = share if own is None else (share, own)
-        return tf.nest.map_structure(
-            lambda x: _filled_up(x, missing), (images, labels, weights)
+        images, labels = tf.nest.map_structure(
+            lambda x: _filled_up(x, missing), (images, labels)
         )
+        weights = tf.nest.map_structure(lambda x: _with_zeros(x, missing), weights)
+        return images, labels, weights
 
     unpacked(dataset.element_spec)
     return dataset.map(weigh, tf.data.AUTOTUNE, deterministic=True)
 
 
 def _filled_up(batch, missing):
+    size = tf.shape(batch)[0]
+
+    def again():
+        return tf.gather(batch, tf.range(size + missing) % size)
+
+    filled = tf.cond(size > 0, again, lambda: _with_zeros(batch, missing))
+    return tf.ensure_shape(filled, [None, *batch.shape[1:]])
+
+
+def _with_zeros(batch, missing):
     # Images that are validated on may have any size.
     shape = tf.concat([[missing], tf.shape(batch)[1:]], 0)
     filled = tf.concat([batch, tf.zeros(shape, batch.dtype)], 0)

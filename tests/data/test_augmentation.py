@@ -9,7 +9,7 @@ import tensorflow as tf
 import hh_keras as hh
 from hh_keras.data import load
 from hh_keras.data.mixing import mix
-from hh_keras.data.rand_augment import rand_augment
+from hh_keras.data.rand_augment import _one_each, rand_augment
 
 AUGMENTED = {
     "none": {},
@@ -128,3 +128,17 @@ def test_without_keras_cv_it_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_cv", None)
     with pytest.raises(hh.DataError, match="pip install 'hh_keras\\[cv\\]'"):
         load(rand_augment=1, limit=10)
+
+
+def test_strength_and_direction_are_drawn_apart():
+    def told(images, strength, sign):
+        return tf.reshape(tf.concat([strength, sign], 1), (-1, 1, 1, 2))
+
+    nothing = tf.zeros((20000, 1, 1, 2))
+    drawn = _one_each([told], nothing, tf.constant([3, 4]), 0.5)
+    strength, sign = np.asarray(drawn)[:, 0, 0].T
+    for part in (slice(0, None, 2), slice(1, None, 2)):
+        for low in (-1.0, -0.5, 0.0, 0.5):
+            own = strength[part][(sign[part] >= low) & (sign[part] < low + 0.5)]
+            assert own.mean() == pytest.approx(0.5, abs=0.02)
+            assert own.std() == pytest.approx(strength.std(), rel=0.08)

@@ -1,5 +1,6 @@
 """Exported files say what the model says, and refuse what they cannot."""
 
+import dataclasses
 import time
 
 import keras
@@ -9,6 +10,7 @@ import pytest
 import hh_keras as hh
 from hh_keras import export
 from hh_keras.errors import ModelError
+from hh_keras.export.formats import inexact
 from hh_keras.export.timing import in_turns
 
 
@@ -166,3 +168,14 @@ def test_turns_are_taken_and_rotate():
 def test_rounds_go_on_for_the_wanted_time():
     waits = in_turns([lambda: time.sleep(0.01) or 1.0], 1, seconds=0.1, warmup=0)
     assert 2 <= waits.shape[1] <= 11
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_parity_sees_nan_in_every_output(bad):
+    wanted = [np.random.default_rng(k).normal(size=(4, 3)) for k in range(3)]
+    found = [x.copy() for x in wanted]
+    assert export.agreement(wanted, found).relative == 0
+    found[bad][1, 2] = np.nan
+    parity = export.agreement(wanted, found)
+    assert np.isnan(parity.max_abs) and np.isnan(parity.relative)
+    assert "do not deploy" in inexact("f.tflite", dataclasses.asdict(parity))

@@ -15,6 +15,7 @@ from hh_keras.training.distillation import (
     kd_loss,
     similarity_loss,
 )
+from hh_keras.training.objective import choices
 from tests.classifiers import train
 from tests.training import test_replicas as models
 
@@ -210,3 +211,14 @@ def test_what_does_not_go_together(teacher):
         Recipe(distill="kd", distill_layers="conv")
     with pytest.raises(HHError, match="at most 1"):
         Recipe(distill="kd", distill_weight=2.0)
+
+
+@pytest.mark.parametrize(
+    ("units", "activation"), [(1, None), (1, "sigmoid"), (3, "sigmoid")]
+)
+def test_what_is_no_choice_is_not_softened(units, activation):
+    """A softmax over one unit is constant: nothing would be learnt of it."""
+    image = keras.Input((4,))
+    model = keras.Model(image, keras.layers.Dense(units, activation)(image))
+    with pytest.raises(HHError, match="choices among classes"):
+        choices(model)

@@ -5,6 +5,7 @@ import warnings
 import keras
 import pytest
 
+from hh_keras.errors import HHError
 from hh_keras.training.losses import losses
 
 LOGITS = keras.losses.BinaryCrossentropy(from_logits=True)
@@ -47,4 +48,12 @@ def test_logits_for_probabilities_are_told(loss, model):
 def test_what_fits_is_not(loss, model):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        losses(loss, model)
+
+
+def test_ignored_classes_would_weigh_examples():
+    image = keras.Input((5, 4))
+    model = keras.Model(image, keras.layers.Dense(3)(image))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    with pytest.raises(HHError, match="ignore_class=-1.*sample weights of 0"):
         losses(loss, model)

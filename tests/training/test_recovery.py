@@ -338,3 +338,19 @@ def test_images_that_are_not_finite(pair):
     images[3, 0, 0, 0] = np.nan
     with pytest.raises(DataError, match="1 of 4 images hold NaN"):
         hh_keras.recover(small, original, images)
+
+
+def test_what_is_validated_on_keeps_its_answers(pair):
+    original, _, small = pair
+    shuffled = tf.data.Dataset.from_tensor_slices(photographs()).shuffle(40).batch(8)
+    settings = {"minutes": None, "augment": False, "verbose": 0}
+    still = dataclasses.replace(RECOVERY, epochs=2, learning_rate=1e-9)
+    trained = hh_keras.recover(
+        again(original), original, photographs(), recipe=still, validation=shuffled,
+        **settings,
+    )  # fmt: skip
+    for row in trained.history:
+        assert row["val_likeness"] == pytest.approx(1, abs=1e-3)
+        assert row["val_agreement"] == 1
+    with pytest.raises(DataError, match="another order.*Give validation="):
+        hh_keras.recover(again(small), original, shuffled, recipe=still, **settings)

@@ -196,3 +196,15 @@ def test_clusters_that_are_not_there(monkeypatch):
         strategy("multiworker")
     with pytest.raises(HHError, match="no TPU"):
         strategy("tpu")
+
+
+def test_a_short_last_batch_leaves_statistics_alone():
+    """What fills a batch up weighs nothing, and must not be seen either."""
+    data = images(EXAMPLES - 1)  # one example is left for the last batch
+    recipe = Recipe(epochs=2, batch_size=EXAMPLES - 1, learning_rate=1e-9)
+    one = train(network(True), data, recipe, strategy("default")).model
+    both = train(lambda: network(True), data, recipe, two()).model
+    for mine, its in zip(one.layers, both.layers, strict=True):
+        if isinstance(mine, keras.layers.BatchNormalization):
+            # Each replica has its own half, so variances are not the same.
+            np.testing.assert_allclose(mine.moving_mean, its.moving_mean, rtol=0.02)

@@ -266,3 +266,17 @@ def test_recipes_with_everything_survive_json():
     )  # fmt: skip
     assert Recipe.from_json(recipe.to_json()) == recipe
     assert json.loads(recipe.to_json())["distill_weight"] is None
+
+
+def test_what_is_not_known_is_never_the_best():
+    def rows(*values):
+        pairs = enumerate(values, 1)
+        return [{"epoch": k, "loss": 1.0, "val_accuracy": v} for k, v in pairs]
+
+    nan = float("nan")
+    assert best_epoch(rows(nan, 0.9, 0.95)) == 3
+    assert best_epoch(rows(0.2, nan, 0.1)) == 1
+    assert not exhausted(rows(nan, 0.1, 0.2), 2)
+    start = {"val_accuracy": nan, "val_loss": nan}
+    found = [{**row, "val_loss": 1.0} for row in rows(0.1, nan)]
+    assert best_epoch(found, start=start) == 1

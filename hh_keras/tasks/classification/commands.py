@@ -9,6 +9,7 @@ from absl.flags import FlagValues
 
 from hh_keras.data import ImageData
 from hh_keras.errors import DataError, HHError
+from hh_keras.export.sidecar import told
 from hh_keras.flag import given
 from hh_keras.graph.heads import from_logits
 from hh_keras.models import is_keras_file
@@ -52,13 +53,20 @@ def _calibration(args: FlagValues, data: Any, folder: str, count: int) -> np.nda
     return calibration_images(args, data, folder, count, labelled.view(args))
 
 
+def _told_logits(path):
+    """Whether a `.tflite` file gives logits, as the file beside it says; or None."""
+    about = told(path) if str(path).endswith(".tflite") else None
+    output = (about or {}).get("output")
+    return output.get("logits") if isinstance(output, dict) else None
+
+
 def _evaluate_file(args: FlagValues, build: Callable) -> Evaluation:
     model, logits = args.model, None
     if is_keras_file(model):
         model, data = labelled.load(args, build)
         logits = from_logits(model)
     else:
-        data = labelled.load_for_file(args)
+        data, logits = labelled.load_for_file(args), _told_logits(args.model)
     outputs, labels = run_over(model, data.validation, logits)
     _check_classes(args.model, outputs, data)
     scores = score_outputs(outputs, labels, logits)
