@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hh_keras.errors import DataError, ModelError
+from hh_keras.tasks.tracking.data.cropping import CONTEXT
 from hh_keras.tasks.tracking.data.sequence import Video
 from hh_keras.tasks.tracking.following.settings import Settings
 from hh_keras.tasks.tracking.following.tracker import Tracker, check_box
@@ -122,3 +123,62 @@ def test_a_box_of_no_use_is_refused(box, said):
     with pytest.raises(DataError, match=said):
         check_box(FRAME, box)
     check_box(FRAME, (-20, -20, 200, 200))
+
+
+class Peaks(Networks):
+    """A map with scores at some cells (row, column), and the same sides everywhere."""
+
+    def __init__(self, scores, sides=0.5):
+        super().__init__(sides)
+        self.scores = scores
+
+    def search(self, inputs):
+        found = super().search(inputs)
+        found[..., 0] = 0
+        for place, score in self.scores.items():
+            found[(slice(None), *place, 0)] = score
+        return found
+
+
+BASE = np.sqrt(20 * 30)  # the side of a square as large as the target
+CELL = CONTEXT * BASE / 5
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.0])  # by its sides, and by the map alone
+def test_a_target_that_moves_is_followed_to_its_cell(rate):
+    for (row, column), moved in {
+        (2, 3): (1, 0),
+        (1, 2): (0, -1),
+        (3, 0): (-2, 1),
+    }.items():
+        networks = Peaks({(row, column): 1.0}, np.array([20, 30, 20, 30]) / 2 / BASE)
+        box = followed(networks, 1, window=0.0, sides_rate=rate, scale_every=9)
+        wanted = np.array(BOX) + [*np.array(moved) * CELL, 0, 0]
+        np.testing.assert_allclose(box, wanted)
+
+
+def test_sides_move_the_middle():
+    told = np.array([5, 15, 15, 15]) / BASE  # left, top, right, bottom of the cell
+    box = followed(Peaks({(2, 2): 1.0}, told), 1, sides_rate=1.0, scale_rate=1.0)
+    np.testing.assert_allclose(box, [60 + 5, 40, 20, 30])
+
+
+def test_what_is_near_is_believed_rather_than_what_is_far():
+    far = {(2, 2): 0.9, (0, 0): 1.0}
+    sides = np.array([20, 30, 20, 30]) / 2 / BASE
+    near = followed(Peaks(far, sides), 1, window=0.4)
+    np.testing.assert_allclose(near, BOX)
+    away = followed(Peaks(far, sides), 1, window=0.0)
+    np.testing.assert_allclose(away[:2], np.array(BOX[:2]) - 2 * CELL)
+
+
+def test_a_target_that_is_lost_keeps_its_size():
+    for score, changes in ((0.9, True), (0.1, False)):
+        networks = Peaks({(2, 2): score}, 0.4)
+        box = followed(networks, 1, lost=0.5, sides_rate=0.5)
+        assert np.allclose(box[2:], BOX[2:]) != changes
+
+
+def test_sizes_stay_within_bounds_of_the_first():
+    box = followed(Peaks({(2, 2): 1.0}, 5.0), 20, sides_rate=1.0, grow=1.5)
+    assert np.sqrt(box[2] * box[3]) == pytest.approx(1.5 * BASE)
