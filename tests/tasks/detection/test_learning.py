@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from hh_keras.errors import HHError
 from hh_keras.models.detection import detector_small
-from hh_keras.tasks.detection import evaluation, learning
-from hh_keras.tasks.detection.places import places_of
+from hh_keras.tasks.detection import evaluation, learning, overlaps
+from hh_keras.tasks.detection.places import corners, places_of
 
 SIZE = (64, 96)
 PLACES = places_of(SIZE, 126)
@@ -115,3 +115,48 @@ def test_every_weight_of_a_detector_learns():
     slopes = tape.gradient(value, network.trainable_variables)
     for weight, slope in zip(network.trainable_variables, slopes, strict=True):
         assert np.abs(keras.ops.convert_to_numpy(slope)).max() > 0, weight.path
+
+
+def test_overlaps_told_by_hand():
+    a = np.float32([[0, 0, 2, 2], [0, 0, 1, 1], [0, 0, 2, 2]])
+    b = np.float32([[1, 0, 3, 2], [2, 0, 3, 1], [0, 0, 2, 2]])
+    np.testing.assert_allclose(overlaps.iou(a, b), [1 / 3, 0, 1], atol=1e-6)
+    # A hull of 3, of which 2 are covered.
+    wanted = [1 / 3, -1 / 3, 1]
+    np.testing.assert_allclose(overlaps.generalized_iou(a, b), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_boxes_a_place_tells_the_smaller(order):
+    rows = np.zeros((1, 2, 5), "float32")
+    rows[0, list(order)] = [[6, 6, 26, 26, 0], [8, 8, 24, 24, 1]]
+    chosen = np.array(learning.assigned(rows, PLACES))[0]
+    inner = (np.abs(PLACES.centres - 16) < 8).all(-1) & (PLACES.strides == 8)
+    assert inner.sum() == 4 and set(chosen[inner]) == {order[1]}
+
+
+def test_the_loss_is_that_of_its_formula():
+    """Quality focal loss (arXiv:2006.04388, beta 2) and twice 1 - GIoU, per place."""
+    rng = np.random.default_rng(0)
+    output = rng.normal(0, 1.5, (3, 126, 6)).astype("float32")
+    found = np.array(learning.detection_loss(model())(ROWS, output))
+    boxes = np.array(corners(output, PLACES))
+    chosen = np.array(learning.assigned(ROWS, PLACES))
+    for image in range(3):
+        total, number = 0.0, 0
+        for place in range(126):
+            row = ROWS[image, chosen[image, place]]
+            tells = chosen[image, place] >= 0
+            x, y = PLACES.centres[place]
+            crowded = image == 2 and 10 < x < 80 and 10 < y < 50
+            quality = np.zeros(2)
+            if tells:
+                one, other = boxes[image, place][None], row[None, :4]
+                quality[int(row[4])] = overlaps.iou(one, other)[0]
+                total += 2 * (1 - float(overlaps.generalized_iou(one, other)[0]))
+                number += 1
+            if tells or not crowded:
+                score = 1 / (1 + np.exp(-output[image, place, 4:].astype("float64")))
+                entropy = -quality * np.log(score) - (1 - quality) * np.log(1 - score)
+                total += ((quality - score) ** 2 * entropy).sum()
+        assert found[image] == pytest.approx(total / max(number, 1), rel=1e-4)
