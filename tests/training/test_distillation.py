@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hh_keras.errors import HHError, ModelError
+from hh_keras.tasks.classification.task import TASK
 from hh_keras.training import Recipe
 from hh_keras.training.distillation import (
     check_teacher,
@@ -15,7 +16,7 @@ from hh_keras.training.distillation import (
     kd_loss,
     similarity_loss,
 )
-from hh_keras.training.objective import choices
+from hh_keras.training.objective import choices, objective
 from tests.classifiers import train
 from tests.training import test_replicas as models
 
@@ -222,3 +223,22 @@ def test_what_is_no_choice_is_not_softened(units, activation):
     model = keras.Model(image, keras.layers.Dense(units, activation)(image))
     with pytest.raises(HHError, match="choices among classes"):
         choices(model)
+
+
+@pytest.mark.parametrize("weight", [0.25, 0.9])
+def test_kd_and_the_tasks_loss_share_the_weight(weight):
+    keras.utils.set_random_seed(0)
+    image = keras.Input((5,))
+    student, teacher = (
+        keras.Model(image, keras.layers.Dense(4, kernel_initializer="normal")(image))
+        for _ in range(2)
+    )
+    task = TASK
+    recipe = Recipe(distill="kd", distill_weight=weight, temperature=3.0)
+    _, losses = objective(recipe, student, teacher, task=task)
+    images = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
+    labels, ours, its = np.arange(6) % 4, student(images), teacher(images)
+    found = losses(images, labels, [ours])["loss"]
+    own = task.losses(student)(labels, [ours])["loss"]
+    wanted = weight * np.array(kd_loss(ours, its, 3.0)) + (1 - weight) * np.array(own)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
