@@ -185,10 +185,11 @@ def weighted(dataset: tf.data.Dataset, replicas: int = 1) -> tf.data.Dataset:
 def _filled_up(batch, missing):
     size = tf.shape(batch)[0]
 
-    def again():
-        return tf.gather(batch, tf.range(size + missing) % size)
+    def again():  # of no example at all there are only zeros
+        rows = _with_zeros(batch, 1)
+        return tf.gather(rows, tf.range(size + missing) % tf.maximum(size, 1))
 
-    filled = tf.cond(size > 0, again, lambda: _with_zeros(batch, missing))
+    filled = tf.cond(missing > 0, again, lambda: batch)
     return tf.ensure_shape(filled, [None, *batch.shape[1:]])
 
 

@@ -340,10 +340,15 @@ def test_images_that_are_not_finite(pair):
         hh_keras.recover(small, original, images)
 
 
-def test_what_is_validated_on_keeps_its_answers(pair):
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_what_is_validated_on_keeps_its_answers(pair, replicas):
     original, _, small = pair
+    if replicas == 2:
+        with strategy("mirrored", 2).scope():
+            original, small = again(original), again(small)
     shuffled = tf.data.Dataset.from_tensor_slices(photographs()).shuffle(40).batch(8)
     settings = {"minutes": None, "augment": False, "verbose": 0}
+    settings["strategy"] = strategy("mirrored", 2) if replicas == 2 else None
     still = dataclasses.replace(RECOVERY, epochs=2, learning_rate=1e-9)
     trained = hh_keras.recover(
         again(original), original, photographs(), recipe=still, validation=shuffled,
