@@ -43,7 +43,7 @@ class Judge:
     ) -> None:
         self.model, self.measures = model, measures
         self.names = output_names(model)
-        self.means = [keras.metrics.Mean(name=name) for name in measures]
+        self.means = [_Told(name=name) for name in measures]
         self.compiled = None
         self.names_of_results = list(measures)
         if metrics or weighted_metrics:
@@ -128,6 +128,13 @@ class Judge:
                 )
         self.names_of_results += results
         return compiled
+
+
+class _Told(keras.metrics.Mean):
+    """A mean that is NaN, not zero, as long as no example has told anything."""
+
+    def result(self):
+        return self.total / self.count
 
 
 def _fresh(metrics: Any) -> Any:

@@ -26,3 +26,17 @@ def test_what_tells_nothing_is_not_measured():
         labels, [tf.constant([[1.0], [100.0], [3.0]])], tf.ones(3), None
     )
     assert float(found["value"]) == 2
+
+
+def test_nothing_told_is_not_zero():
+    image = keras.Input((1,))
+    model = keras.Model(image, keras.layers.Dense(1)(image))
+    measure = {"value": lambda labels, outputs: outputs[:, 0] / labels}
+    judge = Judge(model, measure)
+
+    def judged(labels):
+        outputs = [tf.constant([[0.0], [4.0]])]
+        return judge.judge(tf.constant(labels), outputs, tf.ones(2), None)["value"]
+
+    assert tf.math.is_nan(judged([0.0, float("nan")]))
+    assert float(judged([0.0, 2.0])) == 2
