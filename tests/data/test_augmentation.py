@@ -9,7 +9,7 @@ import tensorflow as tf
 import hh_keras as hh
 from hh_keras.data import load
 from hh_keras.data.mixing import mix
-from hh_keras.data.rand_augment import _one_each, rand_augment
+from hh_keras.data.rand_augment import _one_each, _operations, rand_augment
 
 AUGMENTED = {
     "none": {},
@@ -142,3 +142,16 @@ def test_strength_and_direction_are_drawn_apart():
             own = strength[part][(sign[part] >= low) & (sign[part] < low + 0.5)]
             assert own.mean() == pytest.approx(0.5, abs=0.02)
             assert own.std() == pytest.approx(strength.std(), rel=0.08)
+
+
+def test_the_stronger_the_more_is_turned_round():
+    solarize = _operations(1)[1]
+    images = np.linspace(1, 254, 12, dtype="float32").reshape(1, 12, 1, 1)
+    changed = []
+    for strength in (0.0, 0.5, 1.0):
+        found = solarize(tf.constant(images), tf.constant([[strength]]), None)
+        changed.append((np.asarray(found) < images).mean())
+        if not strength:
+            np.testing.assert_array_equal(found, images)
+    # Beyond 255 (1 - m), after 110 m is added: all of 12, or those above 73.
+    assert changed[0] == 0 and 0 < changed[1] < changed[2]

@@ -2,6 +2,7 @@
 
 import keras
 import pytest
+import tensorflow as tf
 from keras import layers as L
 from keras import ops
 
@@ -26,6 +27,8 @@ def macs(layer, shape):
         (lambda: L.TimeDistributed(L.LSTM(4)), (2, 6, 3), 2 * 6 * (48 + 64)),
         (lambda: L.TimeDistributed(L.Dense(4)), (6, 3), 6 * 12),
         (lambda: L.Lambda(lambda t: ops.matmul(t, t)), (3, 3), 27),
+        (lambda: L.Lambda(lambda t: tf.matmul(t, t, transpose_a=True)), (6, 3), 54),
+        (lambda: L.Lambda(lambda t: tf.matmul(t, t, transpose_b=True)), (6, 3), 108),
     ],
 )
 def test_layers_that_keep_their_channels_are_counted(layer, shape, expected):

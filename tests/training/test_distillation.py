@@ -16,6 +16,7 @@ from hh_keras.training.distillation import (
     kd_loss,
     similarity_loss,
 )
+from hh_keras.training.features import matches
 from hh_keras.training.objective import choices, objective
 from tests.classifiers import train
 from tests.training import test_replicas as models
@@ -242,3 +243,36 @@ def test_kd_and_the_tasks_loss_share_the_weight(weight):
     own = task.losses(student)(labels, [ours])["loss"]
     wanted = weight * np.array(kd_loss(ours, its, 3.0)) + (1 - weight) * np.array(own)
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.5, 3.0])
+def test_features_count_by_their_mean(weight):
+    keras.utils.set_random_seed(0)
+
+    def network():
+        image = x = keras.Input((6, 6, 4))
+        for k in range(2):
+            y = L.Conv2D(4, 3, padding="same", activation="relu")(x)
+            x = L.Add(name=f"add_{k}")([y, x])
+        return keras.Model(image, L.Dense(3)(L.Flatten()(x)))
+
+    student, teacher = network(), network()
+    student.set_weights([1.1 * w for w in teacher.get_weights()])
+    images = np.random.default_rng(0).normal(size=(8, 6, 6, 4)).astype("float32")
+    labels = np.arange(8) % 3
+
+    def loss(of_features):
+        recipe = Recipe(distill="match", feature_weight=of_features)
+        own, losses = objective(recipe, student, teacher, task=TASK, images=[images])
+        outputs = keras.Model(student.inputs, [*student.outputs, *own])(images)
+        return np.array(losses([images], labels, keras.tree.flatten(outputs))["loss"])
+
+    found = matches(student, teacher, [images])[1:]
+    errors = []
+    for each in found:
+        ours = keras.Model(student.inputs, each.student)(images)
+        theirs = keras.Model(teacher.inputs, each.teacher)(images)
+        errors.append(np.array(each.error(ours, theirs)))
+    assert len(errors) == 2
+    wanted = loss(0.0) + weight * np.mean(errors, 0)
+    np.testing.assert_allclose(loss(weight), wanted, rtol=1e-4)

@@ -151,3 +151,9 @@ def test_what_cannot_be_scored(cuts):
         outputs_and_labels(both, dataset)
     with pytest.raises(DataError, match="labels go from 0 to 9"):
         score_outputs(np.zeros((2, *cuts, 6)), [0, 9])
+
+
+def test_rounded_probabilities_are_shares_of_their_sum():
+    shares = np.array([[0.5, 0.25, 0.25], [0.125, 0.25, 0.5]])  # the second: 0.875
+    expected = -np.log([0.5, 0.5 / 0.875]).mean()
+    assert score_outputs(shares, [0, 2], False)["loss"] == pytest.approx(expected)

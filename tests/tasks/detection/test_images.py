@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hh_keras.tasks.detection.augmentation import AUGMENTATIONS
+from hh_keras.tasks.detection.augmentation import AUGMENTATIONS, augmented
 from hh_keras.tasks.detection.images import load_boxes
 from hh_keras.tasks.detection.objects import open_objects
 from tests import boxed
@@ -80,3 +80,18 @@ def test_damaged_images_and_other_sizes_are_named(tmp_path, memory):
     reasons = {k.rpartition("/")[2]: why for k, why in data.skipped.items()}
     assert set(reasons) == {"train0.png", "train1.png"}
     assert reasons["train1.png"] == "it has 64x40 pixels, its boxes are for 64x48"
+
+
+def test_a_box_of_which_too_little_is_seen_is_no_box(monkeypatch):
+    image = np.zeros((40, 60, 3), np.uint8)
+    shares = np.array([0.2, 0.28, 0.32, 0.6])
+    left = -20 * (1 - shares)  # 20 wide, pushed out of the image on the left
+    boxes = np.stack([left, np.full(4, 5.0), left + 20, np.full(4, 25.0)], -1)
+    monkeypatch.setattr(
+        "hh_keras.tasks.detection.augmentation._part",
+        lambda pixels, corners, size, rng: (image, corners.copy()),
+    )
+    rng = np.random.default_rng(0)
+    _, found, seen = augmented(image, boxes, (40, 60), "detect", rng)
+    assert seen.tolist() == [False, False, True, True]
+    np.testing.assert_allclose(found[:, 2] - found[:, 0], 20 * shares)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hh_keras.tasks.segmentation.classes import IGNORED
-from hh_keras.tasks.segmentation.cutting import AUGMENTATIONS, cut
+from hh_keras.tasks.segmentation.cutting import AUGMENTATIONS, _in_another_light, cut
 
 # Smooth, so that resizing keeps it: columns tell red, rows green.
 ROWS, COLUMNS = np.mgrid[:60, :90]
@@ -64,3 +64,14 @@ def test_grey_images_keep_their_channel():
     for augment in AUGMENTATIONS:
         image, _ = cut(IMAGE[..., :1], numbered(0), 16, augment, rng)
         assert image.shape == (16, 16, 1) and image.dtype == np.uint8
+
+
+def test_saturation_goes_from_grey_to_more_than_there_was():
+    image = np.array([[[180, 60, 90], [40, 120, 80]]], np.uint8)
+    none, same, more = (
+        _in_another_light(image, 1.0, 1.0, saturation).astype(int)
+        for saturation in (0.0, 1.0, 1.3)
+    )
+    assert np.ptp(none, -1).max() == 0
+    np.testing.assert_array_equal(same, image)
+    np.testing.assert_allclose(np.ptp(more, -1), 1.3 * np.ptp(image, -1), atol=1)
