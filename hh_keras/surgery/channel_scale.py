@@ -80,7 +80,8 @@ class ChannelScale(keras.layers.Layer):
         """Scales `inputs`, or has a statistic of them count only channels that stay.
 
         A channel counts unless its scale is zero. What the count does to a loss has
-        the slope that it would have if channels counted as much as their scales.
+        the slope that it would have if channels counted as much as their scales; of
+        the greatest, that of the scaled numbers.
 
         Args:
             inputs: tensor with `len(ids) * times` channels along `axis`.
@@ -182,7 +183,13 @@ def _slope(counted):
 
 def _greatest(x, counted, size, over):
     least = _LEAST.get(keras.backend.standardize_dtype(x.dtype), -1e9)
-    return ops.where(counted > 0, x, least) + _slope(counted)  # of a logarithm at 1
+    return ops.where(counted > 0, x, least) * (1 + _slope(counted))
+
+
+def _exponents(x, counted, size, over):
+    """Counted s times is an exponent of x + log s, whose slope at 1 is that of s."""
+    least = _LEAST.get(keras.backend.standardize_dtype(x.dtype), -1e9)
+    return ops.where(counted > 0, x, least) + _slope(counted)
 
 
 def _least(x, counted, size, over):
@@ -195,10 +202,10 @@ _HOW = {
     "power": _power,
     "greatest": _greatest,
     "least": _least,
-    "softmax": _greatest,
+    "softmax": _exponents,
     "unit": _power,
-    "shares": _greatest,
-    "log_shares": _greatest,
+    "shares": _exponents,
+    "log_shares": _exponents,
     "out of unit": lambda y, counted, *_: y * (1 - _slope(counted) / 2),
     "out of shares": lambda y, counted, *_: y * (1 - _slope(counted)),
     "out of log_shares": lambda y, counted, *_: y - _slope(counted),

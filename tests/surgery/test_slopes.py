@@ -23,7 +23,8 @@ def exps(x, s):
     return np.sum(s * np.exp(x), -1, keepdims=True)
 
 
-# What a user writes, and the same where a channel counts s times in the statistic.
+# What a user writes, and the same where a channel counts s times in the statistic, or
+# is multiplied by s where counting twice changes nothing.
 NORMS = {
     "UnitNormalization": (L.UnitNormalization(), lambda x, s: x / length(x, s)),
     "normalize": (ops.normalize, lambda x, s: x / length(x, s)),
@@ -48,6 +49,14 @@ NORMS = {
     "logsumexp": (
         lambda x: x - ops.logsumexp(x, axis=-1, keepdims=True),
         lambda x, s: x - np.log(exps(x, s)),
+    ),
+    "max": (
+        lambda x: x - ops.max(x, axis=-1, keepdims=True),
+        lambda x, s: x - np.max(s * x, -1, keepdims=True),
+    ),
+    "min": (
+        lambda x: x * ops.min(x, axis=-1, keepdims=True),
+        lambda x, s: x * np.min(s * x, -1, keepdims=True),
     ),
     "RMSNormalization": (
         L.RMSNormalization(epsilon=1e-9),
