@@ -1,8 +1,8 @@
 """Segmentation: original, uniform, LW-DNA; and a trained network made smaller.
 
-    python benchmarks/segmentation.py --data=camvid/ --name=camvid --epochs=60
+    python benchmarks/segmentation.py --data=camvid/ --name=camvid --patch=160 --epochs=40
     python benchmarks/segmentation.py --data=human_seg/ --name=human \
-        --classes=background,person --patch=160 --seeds=3 --epochs=60
+        --classes=background,person --patch=128 --seeds=0,1,2 --epochs=40
     python benchmarks/segmentation.py --summary
 
 For every seed: the original, and at each of --shares of its MACs a network of even
@@ -212,7 +212,7 @@ def main(argv=None):
     parser.add_argument("--classes")
     parser.add_argument("--ignore_index", type=int)
     parser.add_argument("--model", default="unet_bn_small")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", default="0")
     parser.add_argument("--shares", type=float, nargs="*", default=[0.95, 0.5])
     parser.add_argument("--inherit", type=float, nargs="*", default=[0.7, 0.5])
     parser.add_argument("--patch", type=int, default=192)
@@ -242,8 +242,8 @@ def main(argv=None):
         args.rows = args.networks / "smoke.jsonl"
     if not args.summary:
         args.networks.mkdir(parents=True, exist_ok=True)
-        for seed in range(args.seeds):
-            Study(args, seed).run()
+        for seed in args.seeds.split(","):
+            Study(args, int(seed)).run()
     print("\n".join(table(rows(args.rows))))
 
 
