@@ -1,6 +1,7 @@
 """Segmentation: original, uniform, LW-DNA; and a trained network made smaller.
 
-    python benchmarks/segmentation.py --data=camvid/ --name=camvid --patch=160 --epochs=40
+    python benchmarks/segmentation.py --data=camvid/ --name=camvid \
+        --patch=160 --epochs=40
     python benchmarks/segmentation.py --data=human_seg/ --name=human \
         --classes=background,person --patch=128 --seeds=0,1,2 --epochs=40
     python benchmarks/segmentation.py --summary
