@@ -206,6 +206,10 @@ def table(found):
         )
 
 
+def _seeds(text):
+    return [int(each) for each in text.split(",")]
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="a folder, as docs/segmentation.md has it")
@@ -213,7 +217,7 @@ def main(argv=None):
     parser.add_argument("--classes")
     parser.add_argument("--ignore_index", type=int)
     parser.add_argument("--model", default="unet_bn_small")
-    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--seeds", type=_seeds, default=[0], help="such as 0,1,2")
     parser.add_argument("--shares", type=float, nargs="*", default=[0.95, 0.5])
     parser.add_argument("--inherit", type=float, nargs="*", default=[0.7, 0.5])
     parser.add_argument("--patch", type=int, default=192)
@@ -243,8 +247,8 @@ def main(argv=None):
         args.rows = args.networks / "smoke.jsonl"
     if not args.summary:
         args.networks.mkdir(parents=True, exist_ok=True)
-        for seed in args.seeds.split(","):
-            Study(args, int(seed)).run()
+        for seed in args.seeds:
+            Study(args, seed).run()
     print("\n".join(table(rows(args.rows))))
 
 

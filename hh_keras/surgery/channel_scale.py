@@ -181,15 +181,18 @@ def _slope(counted):
     return counted - ops.stop_gradient(counted)
 
 
-def _greatest(x, counted, size, over):
+def _or_least(x, counted):
     least = _LEAST.get(keras.backend.standardize_dtype(x.dtype), -1e9)
-    return ops.where(counted > 0, x, least) * (1 + _slope(counted))
+    return ops.where(counted > 0, x, least)
+
+
+def _greatest(x, counted, size, over):
+    return _or_least(x, counted) * (1 + _slope(counted))
 
 
 def _exponents(x, counted, size, over):
     """Counted s times is an exponent of x + log s, whose slope at 1 is that of s."""
-    least = _LEAST.get(keras.backend.standardize_dtype(x.dtype), -1e9)
-    return ops.where(counted > 0, x, least) + _slope(counted)
+    return _or_least(x, counted) + _slope(counted)
 
 
 def _least(x, counted, size, over):

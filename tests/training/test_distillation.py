@@ -234,13 +234,12 @@ def test_kd_and_the_tasks_loss_share_the_weight(weight):
         keras.Model(image, keras.layers.Dense(4, kernel_initializer="normal")(image))
         for _ in range(2)
     )
-    task = TASK
     recipe = Recipe(distill="kd", distill_weight=weight, temperature=3.0)
-    _, losses = objective(recipe, student, teacher, task=task)
+    _, losses = objective(recipe, student, teacher, task=TASK)
     images = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
     labels, ours, its = np.arange(6) % 4, student(images), teacher(images)
     found = losses(images, labels, [ours])["loss"]
-    own = task.losses(student)(labels, [ours])["loss"]
+    own = TASK.losses(student)(labels, [ours])["loss"]
     wanted = weight * np.array(kd_loss(ours, its, 3.0)) + (1 - weight) * np.array(own)
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
