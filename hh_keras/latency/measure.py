@@ -223,6 +223,8 @@ def _with_networks(table, models, rounds, tell, input_shape):
 
 def _line(sums, whole):
     """`(factor, offset)` through both points, the offset within reason."""
+    if not sums[0]:  # no layer took longer than next to nothing
+        return 1.0, whole[0]
     if sums[0] - sums[1] < 0.05 * sums[0]:
         return whole[0] / sums[0], 0.0
     factor = (whole[0] - whole[1]) / (sums[0] - sums[1])

@@ -327,6 +327,18 @@ def test_measured_tables_predict_the_network_they_were_made_for(quantize):
         latency.measure([model], quantize, threads=2, table=table)
 
 
+def test_layers_too_fast_to_be_timed_leave_the_network_its_own_time(monkeypatch):
+    """Each file takes as long as one that has nothing to do."""
+
+    def equal(contents, threads, rounds, twice=False):
+        return np.full((len(contents), rounds), 0.002 if twice else 0.001)
+
+    monkeypatch.setattr(sys.modules["hh_keras.latency.measure"], "time_files", equal)
+    tiny = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(2, 1)])
+    table = latency.measure([tiny], rounds=2)
+    assert latency.predict_latency(tiny, table) == pytest.approx(0.002)
+
+
 def test_the_wanted_latency_is_found_where_the_table_is_wrong(monkeypatch):
     model = network()
     table = dataclasses.replace(table_of([model], product), device=latency.device())
