@@ -260,6 +260,7 @@ def test_the_verdict_counts_the_pairs_that_hold_what_was_aimed_at():
     assert (
         "| **+0.20** (+0.20 to +0.20) | -0.30 | 1.000 | 0.900 | 0.900 | 1.200 |" in sure
     )
+    assert verdict.verdict(rows, {}).endswith("float32 time on 0.")  # none was timed
 
 
 def test_variants_across_pairs_of_one_budget():
