@@ -5,7 +5,8 @@
 `entry(argv)` parses the flags, calls `main(args)` and returns the exit status: 0, 2
 for bad input (one line on the standard error, no traceback unless --debug), 75 when
 SIGTERM stopped a training that can go on, 130 when interrupted, 143 when SIGTERM
-came elsewhere, 1 for an error that nobody expected.
+came elsewhere, 141 when whoever read the output closed it, 1 for an error that
+nobody expected.
 """
 
 import contextlib
@@ -45,8 +46,7 @@ def make(
     def entry(argv=None):
         argv = sys.argv[1:] if argv is None else list(argv)
         if any(arg in ("-h", "-help", "--help", "--helpfull") for arg in argv):
-            print(as_started(help_text(doc, groups)))
-            return 0
+            return _help(doc, groups)
         args = flags.FlagValues()
         for flag in (flag for group in groups.values() for flag in group):
             flag.define(args)
@@ -87,6 +87,9 @@ def guarded(main: Callable, args: flags.FlagValues) -> int:
         print("\ninterrupted; what was finished is kept.", file=sys.stderr)
         return 130
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _output_is_closed():
+            print("the output was closed; what was finished is kept.", file=sys.stderr)
+            return 141
         if args.debug:
             traceback.print_exc()
         error = _told_by_data(error)
@@ -94,6 +97,25 @@ def guarded(main: Callable, args: flags.FlagValues) -> int:
             return _fail(error, status=75 if type(error).__name__ == "Stopped" else 2)
         hint = "" if args.debug else " (not expected; --debug shows where)"
         return _fail(f"{type(error).__name__}: {error}{hint}", status=1)
+
+
+def _help(doc, groups):
+    """Shows the flags, to a reader such as `head`, who may have seen enough, too."""
+    try:
+        print(as_started(help_text(doc, groups)), flush=True)
+    except BrokenPipeError:
+        _output_is_closed()
+    return 0
+
+
+def _output_is_closed():
+    """Whether nobody reads the standard output; what is written then goes nowhere."""
+    try:
+        print(flush=True)  # a further line: what failed before may be forgotten
+        return False
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
 
 
 class _Terminated(BaseException):

@@ -50,7 +50,8 @@ def measure(
         width: the largest counts are so many times those of the models; as much as a
             search widens.
         rounds: timed runs of each layer.
-        table: a `LatencyTable` of this device to add to.
+        table: a `LatencyTable` of this device to add to; what it has, on as many
+            channels, is not measured again.
         progress: called with a line of text now and then.
         input_shape: of one example, for models of unknown spatial size.
 
@@ -79,8 +80,12 @@ def measure(
     for model in models:
         channel_map = trace(model, input_shape)
         for unit in units(model, channel_map, input_shape):
-            if unit.key not in table.grids:
-                found.setdefault(unit.key, []).append((unit, channel_map))
+            found.setdefault(unit.key, []).append((unit, channel_map))
+    found = {
+        key: members
+        for key, members in found.items()
+        if key not in table.grids or not _reached(table.grids[key], members, width)
+    }
 
     def timed(files):
         return typical(time_files(files, threads, rounds))
@@ -95,7 +100,7 @@ def measure(
     points = [
         (key, members[0][0], point)
         for key, members in found.items()
-        for point in _points(members, steps, width)
+        for point in _points(members, steps, width, table.grids.get(key))
     ]
     grids = dict(table.grids)
     grids.update(_grids(points, quantize, timed, tell))
@@ -103,13 +108,26 @@ def measure(
     return _with_networks(table, models, rounds, tell, input_shape)
 
 
-def _points(members, steps, width):
-    """The `(inputs, outputs)` at which a kind of unit is timed."""
+def _reached(grid, members, width):
+    """Whether a grid has the counts of some units, so many times wider where free."""
+    wider = [max(1, width * _free(members, side)) for side in (0, 1)]
+    return all(
+        grid.reaches(n_in * wider[0] if unit.contracts else 1, n_out * wider[1])
+        for unit, _ in members
+        for n_in, n_out in [counts(unit)]
+    )
+
+
+def _points(members, steps, width, known=None):
+    """The `(inputs, outputs)` at which a kind of unit is timed, those known again."""
     unit = members[0][0]
     first, last = steps.get(contraction(unit), (1, 1))
     most = [counts(each) for each, _ in members]
     n_in = _counts([n for n, _ in most], first, width * _free(members, 0))
     n_out = _counts([n for _, n in most], last, width * _free(members, 1))
+    if known:
+        n_in = sorted({*n_in, *known.inputs})
+        n_out = sorted({*n_out, *known.outputs})
     if not unit.contracts:
         return [(1, n) for n in n_out]
     return [(i, o) for i in n_in for o in n_out]

@@ -13,6 +13,7 @@ from hh_keras.graph.channels import ChannelMap
 from hh_keras.graph.tracing import trace
 from hh_keras.latency.table import LatencyTable, contraction
 from hh_keras.latency.units import Unit, units
+from hh_keras.latency.units import counts as unit_counts
 from hh_keras.latency.values import groups_of
 
 
@@ -123,7 +124,7 @@ def latency_model(
         A `LatencyModel`.
 
     Raises:
-        LatencyError: the table lacks a kind of layer.
+        LatencyError: the table lacks a kind of layer, or has it on fewer channels.
 
     Examples:
         >>> table = hh_keras.latency.LatencyTable.load("phone.json")
@@ -134,6 +135,8 @@ def latency_model(
     """
     channel_map = channel_map or trace(model, input_shape)
     found = units(model, channel_map, input_shape)
+    for unit in found:
+        table.check_reach(unit, *unit_counts(unit))
     fixed = np.zeros((2, len(found)), int)
     # (side, unit, groups whose channels are multiplied) → how many there are
     sums: collections.Counter = collections.Counter()
@@ -181,7 +184,7 @@ def predict_latency(
         Milliseconds on the table's device, with its threads and quantisation.
 
     Raises:
-        LatencyError: the table lacks a kind of layer.
+        LatencyError: the table lacks a kind of layer, or has it on fewer channels.
 
     Examples:
         >>> table = hh_keras.latency.LatencyTable.load("phone.json")

@@ -12,6 +12,7 @@ from hh_keras import files
 from hh_keras.errors import LatencyError
 
 FORMAT, VERSION = "hh_keras.latency", 1
+_BEYOND = 1.1  # times the largest count measured: widened counts are rounded
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +35,11 @@ class Grid:
         low = self.ms[i, j] * (1 - v) + self.ms[i, m] * v
         high = self.ms[k, j] * (1 - v) + self.ms[k, m] * v
         return max(float(low * (1 - u) + high * u), 0.0)
+
+    def reaches(self, n_in: float, n_out: float) -> bool:
+        """Whether such counts were measured, or are hardly beyond those that were."""
+        pairs = (n_in, self.inputs[-1]), (n_out, self.outputs[-1])
+        return all(n <= _BEYOND * last + 1 for n, last in pairs)
 
 
 def _place(counts, n):
@@ -93,6 +99,18 @@ class LatencyTable:
         n_in, n_out = -(-n_in // first) * first, -(-n_out // last) * last
         return max(grid(n_in, n_out) - self.overhead_ms, 0.0)
 
+    def check_reach(self, unit: Any, n_in: float, n_out: float) -> None:
+        """Raises LatencyError if units of its kind were measured on fewer channels."""
+        grid = self.grids.get(unit.key)
+        if grid is None or grid.reaches(n_in if unit.contracts else 1, n_out):
+            return
+        raise LatencyError(
+            f"the latency table was measured for up to {grid.inputs[-1]} input and "
+            f"{grid.outputs[-1]} output channels of layers like '{unit.name}', which "
+            f"has {n_in:g} and {n_out:g} here. Measure them: launch/latency.py with "
+            "the --width_mult of the search, hh_keras.latency.measure with its width=."
+        )
+
     def total_ms(self, architecture: str, units_ms: float) -> float:
         """Milliseconds of a network from the sum of its units.
 
@@ -131,8 +149,8 @@ class LatencyTable:
         """
         try:
             data = json.loads(text)
-            if data.pop("format") != FORMAT:
-                raise KeyError("format")
+            if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
+                raise ValueError("it does not say that it is one")
             if data.pop("version") != VERSION:
                 raise LatencyError(
                     f"{source}: this version of the table is not known to this release "
@@ -147,7 +165,9 @@ class LatencyTable:
                     raise ValueError(f"the grid of {key} has the wrong shape")
             networks = {k: tuple(v) for k, v in data.pop("networks").items()}
             steps = {k: tuple(v) for k, v in data.pop("steps").items()}
-            return cls(grids=grids, networks=networks, steps=steps, **data)
+            table = cls(grids=grids, networks=networks, steps=steps, **data)
+            _check_numbers(table)
+            return table
         except LatencyError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -177,6 +197,26 @@ class LatencyTable:
         except (OSError, UnicodeDecodeError) as error:
             raise LatencyError(f"{path}: cannot be read ({error}).") from error
         return cls.from_json(text, str(path))
+
+
+def _check_numbers(table):
+    """Raises ValueError for numbers that no measurement gives."""
+    for kind, pair in table.steps.items():
+        if len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
+            raise ValueError(
+                f"steps of {kind} are {list(pair)}, not whole and positive"
+            )
+    numbers = [np.array([table.overhead_ms], float)]
+    for key, grid in table.grids.items():
+        numbers.append(grid.ms)
+        for counts in (grid.inputs, grid.outputs):
+            if not counts or counts[0] < 1 or np.any(np.diff(counts) <= 0):
+                raise ValueError(f"the channel counts of {key} do not rise from 1")
+    if any(not np.isfinite(each).all() or (each < 0).any() for each in numbers):
+        raise ValueError("times are negative or not finite")
+    for key, pair in table.networks.items():
+        if len(pair) != 2 or not np.isfinite(pair).all() or not pair[0] > 0:
+            raise ValueError(f"the factor and offset of network {key} are {list(pair)}")
 
 
 def contraction(unit: Any) -> Any:

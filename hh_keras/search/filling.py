@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 ENOUGH, LEAST = 0.99, 0.98  # of a limit
-_EXCHANGES, _TRIED, _EXACT = 64, 16, 400  # the last is pairs of groups
+_EXCHANGES, _TRIED = 64, 16
+_EXACT, _EXACT_OF_SEVERAL = 400, 2500  # pairs of moves
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,13 +24,16 @@ class Blocks:
     amount: np.ndarray
 
 
-def blocks(ranked: Sequence, floors: Any, steps: Sequence[int]) -> Blocks:
+def blocks(
+    ranked: Sequence, floors: Any, steps: Sequence[int], kept: Any = None
+) -> Blocks:
     """Cuts every group into blocks, and sorts all by the mean score of their channels.
 
     Args:
         ranked: for each group its channels' scores, falling.
         floors: int array `(groups,)`, channels that stay anyway.
         steps: channels of a block, for each group; the last one takes what is left.
+        kept: int array `(groups,)`, counts at which a block ends, too.
     """
     worth, owner, amount = [], [], []
     for g, scores in enumerate(ranked):
@@ -37,6 +41,9 @@ def blocks(ranked: Sequence, floors: Any, steps: Sequence[int]) -> Blocks:
         edges = np.arange(0, len(rest), steps[g])
         if not len(edges):
             continue
+        if kept is not None:
+            edges = np.union1d(edges, kept[g] - floors[g])
+            edges = edges[edges < len(rest)]
         sizes = np.diff(np.append(edges, len(rest)))
         worth.append(np.add.reduceat(rest, edges) / sizes)
         owner.append(np.full(len(edges), g))
@@ -97,7 +104,8 @@ def exchange(
     Args:
         costs, found, floors, limits: as for `fill`.
         kept: int array `(groups,)`, the counts before.
-        most: blocks that a group gives or takes at a time.
+        most: blocks that a group gives or takes at a time; if several, also twice as
+            many, and so on up to all: a block of one group may cost most of another.
 
     Returns:
         Int array `(groups,)`, the counts after as many exchanges as help.
@@ -124,19 +132,15 @@ def exchange(
         if before >= ENOUGH:
             break
         state = list(enumerate(zip(places, taken)))
-        less = [
-            (g, own[n - k : n])
-            for g, (own, n) in state
-            for k in range(1, min(n, most) + 1)
-        ]
+        less = [(g, own[n - k : n]) for g, (own, n) in state for k in _lengths(n, most)]
         more = [
             (g, own[n : n + k])
             for g, (own, n) in state
-            for k in range(1, min(len(own) - n, most) + 1)
+            for k in _lengths(len(own) - n, most)
         ]
         if not (less and more):
             break
-        if len(less) * len(more) <= _EXACT:
+        if len(less) * len(more) <= (_EXACT if most == 1 else _EXACT_OF_SEVERAL):
             both = [[moved(moved(kept, *a, -1), *b, 1) for b in more] for a in less]
             after = np.array([[costs(counts) for counts in row] for row in both])
         else:
@@ -158,6 +162,15 @@ def exchange(
         else:
             break
     return kept
+
+
+def _lengths(n, most):
+    """How many of `n` blocks may move at a time."""
+    few = list(range(1, min(n, most) + 1))
+    if most == 1 or n <= most:
+        return few
+    many = [2**k * most for k in range(1, n.bit_length()) if 2**k * most < n]
+    return [*few, *many, n]
 
 
 def top_up(

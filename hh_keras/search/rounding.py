@@ -93,9 +93,9 @@ def common(step: int, other: int, size: int) -> int:
 
     Args:
         step: of channels.
-        other: the device's, which is halved until the group has two of it.
+        other: the device's, which is halved until the group has two of the multiple.
         size: channels of the group.
     """
-    while other > max(1, size // 2):
+    while other > 1 and math.lcm(step, other) > size // 2:
         other //= 2
     return math.lcm(step, max(1, other))

@@ -147,9 +147,9 @@ def select_channels(
     _check_known(channel_map, costs(floors), limits)
     _check_reachable(channel_map, costs, floors, limits)
 
-    def found(values, steps, floors=floors):
+    def found(values, steps, floors=floors, kept=None):
         ranked = [values[_ranked(group, values)] for group in channel_map.groups]
-        return filling.blocks(ranked, floors, steps)
+        return filling.blocks(ranked, floors, steps, kept)
 
     def fill(values):
         return filling.fill(costs, found(values, steps), floors, limits)
@@ -164,10 +164,16 @@ def select_channels(
     for smaller in finer:  # what whole steps left of the budget, in smaller ones
         more = found(scores, smaller, counts)
         counts = filling.top_up(costs, more, counts, limits)
-    for smaller in finer:  # and where that is still much, several give room for one
+    for own in (
+        finer or tries
+    ):  # and where that is still much, several give room for one
         if filling.use(costs(counts), limits) < filling.LEAST:
-            several = found(scores, smaller)
-            counts = filling.exchange(costs, several, floors, limits, counts, _AT_ONCE)
+            least = np.minimum(_floors(channel_map, min_keep, own), counts)
+            several = found(scores, own, least, counts)
+            most = _AT_ONCE if len(several.owner) > _FEW else _FEW
+            counts = filling.exchange(costs, several, least, limits, counts, most)
+            more = found(scores, own, counts)
+            counts = filling.top_up(costs, more, counts, limits)
     keep = np.zeros(channel_map.size, bool)
     for group, count in zip(channel_map.groups, counts):
         keep[_ranked(group, scores)[:count]] = True
@@ -195,7 +201,8 @@ def _sizes(channel_map):
 
 
 _ROUNDS = 8
-_AT_ONCE = 6  # blocks that groups exchange, where a budget is hard to use
+# Blocks that two groups exchange where a budget is hard to use; any number of a few.
+_AT_ONCE, _FEW = 6, 100
 
 
 def _priced(channel_map, scores, limits, per_cost, fill):

@@ -76,3 +76,19 @@ def test_asked_to_stop(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 75 and "start it again" in errors
     assert "going on from there" in finish(tmp_path / "run", "--epochs=4")
+
+
+@pytest.mark.slow
+def test_output_that_nobody_reads_any_more(tmp_path):
+    """As `| head -1` does: no stack trace, and no word of an error."""
+    command = [sys.executable, "launch/train.py"]
+    for flags, status in ((("--help",), 0), ((*FLAGS, f"--workdir={tmp_path}"), 141)):
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [*command, *flags], cwd=ROOT, stdout=pipe, stderr=pipe, text=True
+        )
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait() == status
+        assert "Error" not in said and ("was closed" in said) == (status != 0)

@@ -39,6 +39,15 @@ def test_a_table_made_elsewhere_is_kept_to(tmp_path):
     assert "limit" in done.stdout and "measured" not in done.stdout
     notes = json.loads((tmp_path / "run" / "plan.json").read_text())["notes"]
     assert 0 < notes["latency_ms"] <= notes["budget"][2]
+    for flags, said in (
+        ((*search, "--width_mult=4"), "width_mult of the search"),
+        ((*search, "--latency_quantize=int8"), "was measured with float32"),
+        ((*search, "--latency_threads=2"), "was measured with 1;"),
+        ((*search, "--latency=none", "--macs=0.5x"), "--latency_table is for"),
+    ):
+        done = run("shrink", *flags, f"--workdir={tmp_path / 'other'}")
+        assert done.returncode == 2 and said in done.stderr
+        assert done.stderr.count("\n") == 1
     other = run("latency", *SMALL, f"--output={path}")
     assert other.returncode == 2 and "another device" in other.stderr
     assert table.grids

@@ -215,6 +215,17 @@ def test_damaged_tables_are_named(tmp_path):
         path.write_text(text)
         with pytest.raises(LatencyError, match="t.json"):
             latency.LatencyTable.load(path)
+    key, grid = next(iter(whole["grids"].items()))
+    for changes, said in (
+        ({"steps": {"Conv2D": [0, 8]}}, "steps of Conv2D"),
+        ({"overhead_ms": float("nan")}, "not finite"),
+        ({"grids": {key: {**grid, "ms": [[1, -2], [3, 4]]}}}, "negative"),
+        ({"grids": {key: {**grid, "inputs": [9, 4]}}}, "do not rise"),
+        ({"networks": {"abc": [0, 1]}}, "network abc"),
+    ):
+        path.write_text(json.dumps({**whole, **changes}))
+        with pytest.raises(LatencyError, match=f"t.json.*{said}"):
+            latency.LatencyTable.load(path)
     path.write_text(json.dumps({**whole, "version": 99}))
     with pytest.raises(LatencyError, match="version"):
         latency.LatencyTable.load(path)
@@ -364,8 +375,54 @@ def test_the_wanted_latency_is_found_where_the_table_is_wrong(monkeypatch):
         assert found["measured"] == pytest.approx(wanted * original, rel=0.02)
         assert 2 <= len(aims) <= 5
     monkeypatch.setattr(correcting, "compare", lambda *_: (None, np.array([1, 9.0])))
-    *_, found = correcting.keep_to_latency(attempt, model, budget)
+    with pytest.warns(UserWarning, match="is not met: .* 11.25 of it"):
+        *_, found = correcting.keep_to_latency(attempt, model, budget)
     assert found["measured"] == 9 * original  # what there is, rather than an error
+
+
+def test_a_network_below_the_limit_goes_before_a_nearer_one_above(monkeypatch):
+    model = network()
+    table = dataclasses.replace(table_of([model], product), device=latency.device())
+    original = latency.predict_latency(model, table)
+    ratios = iter([0.54, 0.45, 0.53, 0.44, 0.53, 0.44])
+    monkeypatch.setattr(
+        correcting, "compare", lambda *_: (None, np.array([1, next(ratios)]))
+    )
+    budget = hh.Budget(latency_ms=0.5 * original, latency_table=table)
+    with pytest.warns(UserWarning, match="is not used up: of 6 networks"):
+        *_, found = correcting.keep_to_latency(lambda _: (None, model), model, budget)
+    assert found["measured"] == pytest.approx(0.45 * original)
+
+
+def test_a_table_is_asked_of_no_more_channels_than_were_measured(monkeypatch):
+    """Searches that widen by more than the table was made for are refused, and it is
+    added to on demand: kinds that reach far enough are not timed again."""
+    monkeypatch.setattr(
+        sys.modules["hh_keras.latency.measure"],
+        "time_files",
+        lambda files, threads, rounds, twice=False: np.array(
+            [[len(file) * 1e-6] * rounds for file in files]
+        ),
+    )
+    inputs = keras.Input((6, 6, 2))
+    x = keras.layers.Conv2D(6, 3, activation="relu")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(10, 1)(x))
+    small = keras.Model(inputs, keras.layers.Dense(4)(x))
+    wide = hh.widen(small, 3.0, weights="fresh")
+    table = latency.measure([small], rounds=2)
+    with pytest.raises(LatencyError, match="up to 6 input.*width_mult"):
+        latency.predict_latency(wide, table)
+    again = latency.measure([small], rounds=2, table=table, width=3.0)
+    assert latency.predict_latency(wide, again) > latency.predict_latency(small, again)
+    grown = [key for key in table.grids if again.grids[key] is not table.grids[key]]
+    assert grown
+    for key in grown:  # what was measured stays asked for
+        for name in ("inputs", "outputs"):
+            assert set(getattr(table.grids[key], name)) <= set(
+                getattr(again.grids[key], name)
+            )
+    once_more = latency.measure([small], rounds=2, table=again, width=3.0)
+    assert all(once_more.grids[key] is again.grids[key] for key in again.grids)
 
 
 @pytest.mark.parametrize("power", [0.5, 1, 3])

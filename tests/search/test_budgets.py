@@ -8,6 +8,7 @@ import pytest
 
 import hh_keras as hh
 from hh_keras import models
+from hh_keras.errors import BudgetError
 from hh_keras.graph.cost_model import cost_model
 from tests.zoo import ZOO
 
@@ -121,34 +122,77 @@ def test_rounded_counts_are_multiples():
                 assert layer.filters % round_to == 0
 
 
-@pytest.mark.parametrize("widths", [(12, 20), (16, 28), (8, 12)])
-@pytest.mark.parametrize("depthwise", [False, True])
-def test_small_networks_use_what_any_counts_could(widths, depthwise):
-    """Against all counts above the floors, tried one by one."""
+def chained(widths, depthwise):
     x = inputs = keras.Input((10, 10, 3))
     for width in widths:
         x = keras.layers.Conv2D(width, 3, padding="same")(x)
         if depthwise:
             x = keras.layers.DepthwiseConv2D(3, padding="same")(x)
+    return inputs, x
+
+
+def joined():
+    """Two branches that a third layer takes, and whose own input is told again."""
+    inputs = keras.Input((10, 10, 3))
+    both = [keras.layers.Conv2D(n, 3, padding="same")(inputs) for n in (15, 9)]
+    x = keras.layers.Concatenate()(both)
+    return inputs, keras.layers.Concatenate()([keras.layers.Conv2D(22, 3)(x)] * 2)
+
+
+def in_groups():
+    """One of few channels that cost as much as many of the last layer's."""
+    inputs = keras.Input((10, 10, 3))
+    x = keras.layers.Conv2D(24, 3)(inputs)
+    x = keras.layers.Conv2D(36, 3, groups=3)(x)
+    x = keras.layers.Conv2D(36, 3, groups=6)(x)
+    return inputs, keras.layers.Conv2D(18, 1)(x)
+
+
+SEARCHED = {
+    **{
+        f"{widths}{', depthwise' * depthwise}": (chained, widths, depthwise)
+        for widths in ((12, 20), (16, 28), (8, 12))
+        for depthwise in (False, True)
+    },
+    "joined": (joined,),
+    "in groups": (in_groups,),
+}
+
+
+@pytest.mark.parametrize("round_to", ["auto", 1])
+@pytest.mark.parametrize("name", SEARCHED)
+def test_small_networks_use_what_any_counts_could(name, round_to):
+    """Against all counts above the floors, tried one by one."""
+    make, *settings = SEARCHED[name]
+    inputs, x = make(*settings)
     x = keras.layers.GlobalAveragePooling2D()(x)
     channels = hh.trace(keras.Model(inputs, keras.layers.Dense(5)(x)))
     costs = cost_model(channels)
-    free = [k for k, group in enumerate(channels.groups) if group.frozen is None]
     sizes = np.array([len(group) for group in channels.groups])
-    every = []
-    for counts in itertools.product(*(range(1, sizes[k] + 1) for k in free)):
-        kept = sizes.copy()
-        kept[free] = counts
-        every.append(costs(kept)[0])
-    every = np.array(every)
+    least = [
+        n if group.frozen else max(1, -(-n // 10))
+        for n, group in zip(sizes, channels.groups)
+    ]
+    ranges = [range(low, n + 1) for low, n in zip(least, sizes)]
+    every = np.array([costs(np.array(kept)) for kept in itertools.product(*ranges)])
+    whole = np.array(costs(sizes))
     rng = np.random.default_rng(0)
-    for share in (0.5, 0.7, 0.8):
-        limit = share * costs(sizes)[0]
-        most = every[every <= limit].max() / limit
+    for shares in ((0.5, None), (0.8, None), (None, 0.45), (0.5, 0.6), (0.3, 0.9)):
+        limits = np.array([share or np.inf for share in shares]) * whole
+        uses = (every / limits).max(1)
+        most = uses[uses <= 1].max(initial=0)
         for _ in range(3):
-            budget = hh.Budget(macs=limit)
-            plan = hh.select_channels(channels, rng.random(channels.size), budget)
-            assert plan.notes["macs"] / limit >= min(0.98, most) - 0.005
+            budget = hh.Budget(*(n if n < np.inf else None for n in limits))
+            scores = rng.random(channels.size)
+            if not most:
+                with pytest.raises(BudgetError, match="no plan fits"):
+                    hh.select_channels(channels, scores, budget, round_to=round_to)
+                continue
+            plan = hh.select_channels(channels, scores, budget, round_to=round_to)
+            kept = counts(channels, plan)
+            assert (kept <= sizes).all()
+            assert used(plan, budget) == max(np.array(costs(kept)) / limits)
+            assert used(plan, budget) >= min(0.98, most) - 0.005
 
 
 @pytest.mark.parametrize(

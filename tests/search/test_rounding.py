@@ -62,7 +62,9 @@ def test_steps_are_those_of_layers_not_of_groups():
         (1, 8, 16, 8),  # the group has two of the device's steps
         (1, 8, 15, 4),  # three of 4, and not two of 8
         (1, 32, 20, 8),
-        (3, 8, 10, 12),  # the least multiple of 3 and 4
+        (3, 8, 10, 3),  # no multiple of both is in it twice
+        (12, 32, 16, 12),
+        (5, 32, 64, 20),
         (1, 8, 1, 1),
         (1, 0, 64, 1),
     ],
