@@ -329,26 +329,41 @@ def _check_reachable(channel_map, costs, floors, limits):
     ):
         if not value > limit:
             continue
-        frozen = [group.frozen is not None for group in channel_map.groups]
-        free = np.where(frozen, floors, 1)
-        savings = []
-        for g in np.flatnonzero(floors > free):
-            lower = floors.copy()
-            lower[g] = free[g]
-            savings.append((value - costs(lower)[kind], g))
-        if savings:
-            group = channel_map.groups[max(savings)[1]]
-            why = (
-                f"the floor that binds most is {floors[max(savings)[1]]} of "
-                f"{len(group)} channels in group '{group.name}': lower min_keep or "
-                "round_to"
-            )
-        else:
-            why = "every group is at one channel or frozen already"
+        why = _what_binds(channel_map, costs, kind, floors, limit)
         raise BudgetError(
             f"no plan fits {_amount(limit, kind)} {name}: the smallest reachable is "
             f"{_amount(value, kind)}; {why}."
         )
+
+
+def _what_binds(channel_map, costs, kind, floors, limit):
+    """Why no smaller counts are left: frozen groups, or the floors of others."""
+    groups = channel_map.groups
+    frozen = np.array([group.frozen is not None for group in groups])
+    least = np.where(frozen, floors, 1)
+
+    def dearest(counts, chosen):
+        """Of some groups the one whose channels but for the first cost most."""
+        saved = []
+        for g in np.flatnonzero(chosen):
+            fewer = counts.copy()
+            fewer[g] = 1
+            saved.append((costs(counts)[kind] - costs(fewer)[kind], g))
+        return max(saved)[1]
+
+    if costs(least)[kind] > limit and frozen.any():
+        group = groups[dearest(least, frozen)]
+        return (
+            "even one channel in every other group would be too many beside those that "
+            f"cannot leave, most of all group '{group.name}' ({group.frozen})"
+        )
+    if not (floors > least).any():
+        return "every group is at one channel or frozen already"
+    g = dearest(floors, floors > least)
+    return (
+        f"the floor that binds most is {floors[g]} of {len(groups[g])} channels in "
+        f"group '{groups[g].name}': lower min_keep or round_to"
+    )
 
 
 def _amount(value, kind):

@@ -195,6 +195,20 @@ def test_small_networks_use_what_any_counts_could(name, round_to):
             assert used(plan, budget) >= min(0.98, most) - 0.005
 
 
+def test_what_no_floor_could_cure_is_laid_to_what_is_frozen():
+    inputs = keras.Input((6, 5))
+    x = keras.layers.LSTM(12, name="memory")(inputs)
+    x = keras.layers.Dense(16, name="wide")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    channels, scores = hh.trace(model), hh.score_channels(model, criterion="random")
+    whole = hh.cost(model).params
+    with pytest.raises(BudgetError, match="cannot leave, most of all group 'memory'"):
+        hh.select_channels(channels, scores, hh.Budget(params=0.5 * whole))
+    least = hh.Budget(params=whole - 14 * 15 - 1)  # one of 16 would fit
+    with pytest.raises(BudgetError, match="2 of 16 channels in group 'wide'"):
+        hh.select_channels(channels, scores, least, min_keep=0.1, round_to=1)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -12,6 +12,7 @@ give the file to launch/run.py or launch/shrink.py anywhere.
 and quantisation is added to.
 """
 
+import dataclasses
 import pathlib
 
 from absl.flags import FlagValues
@@ -19,7 +20,10 @@ from absl.flags import FlagValues
 from hh_keras.cli import flags, program
 from hh_keras.flag import Flag, Number, Text
 
-_IMAGE_SIZE = flags.named(flags.DATA, "image_size")
+_IMAGE_SIZE = dataclasses.replace(
+    flags.named(flags.DATA, "image_size"),
+    help="Size of the images, as the search will have it. Default: 224.",
+)
 
 GROUPS = {
     "Model": (flags.model_flag("resnet20"), *flags.MODEL_ARGS, _IMAGE_SIZE),
