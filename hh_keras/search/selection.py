@@ -164,9 +164,7 @@ def select_channels(
     for smaller in finer:  # what whole steps left of the budget, in smaller ones
         more = found(scores, smaller, counts)
         counts = filling.top_up(costs, more, counts, limits)
-    for own in (
-        finer or tries
-    ):  # and where that is still much, several give room for one
+    for own in finer or tries:  # where that is still much, several give room for one
         if filling.use(costs(counts), limits) < filling.LEAST:
             least = np.minimum(_floors(channel_map, min_keep, own), counts)
             several = found(scores, own, least, counts)
