@@ -108,7 +108,8 @@ class LatencyTable:
             f"the latency table was measured for up to {grid.inputs[-1]} input and "
             f"{grid.outputs[-1]} output channels of layers like '{unit.name}', which "
             f"has {n_in:g} and {n_out:g} here. Measure them: launch/latency.py with "
-            "the --width_mult of the search, hh_keras.latency.measure with its width=."
+            "the --width_mult, --classes and --channels of the search, or "
+            "hh_keras.latency.measure with its model and width."
         )
 
     def total_ms(self, architecture: str, units_ms: float) -> float:

@@ -95,17 +95,20 @@ def exchange(
     limits: Sequence,
     kept: np.ndarray,
     most: int = 1,
+    far: bool = False,
 ) -> np.ndarray:
     """Uses what coarse blocks leave of a budget: one group gives, another takes.
 
-    Of the pairs that bring the use of the budget to `ENOUGH` it takes the one whose
-    blocks are nearest in the order of the scores, else the one that uses most.
+    Of the pairs that bring the use of the budget to `ENOUGH` (`LEAST` if several blocks
+    move) it takes the one whose blocks are nearest in the order of the scores, else the
+    one that uses most.
 
     Args:
         costs, found, floors, limits: as for `fill`.
         kept: int array `(groups,)`, the counts before.
-        most: blocks that a group gives or takes at a time; if several, also twice as
-            many, and so on up to all: a block of one group may cost most of another.
+        most: blocks that a group gives or takes at a time.
+        far: also twice as many, and so on up to all: a block of one group may cost as
+            much as most of another.
 
     Returns:
         Int array `(groups,)`, the counts after as many exchanges as help.
@@ -127,16 +130,19 @@ def exchange(
         known = [np.array(costs(moved(kept, *move, sign))) - now for move in every]
         return np.array(known).reshape(len(every), -1)
 
+    enough = ENOUGH if most == 1 else LEAST
     for _ in range(_EXCHANGES):
         before = use(costs(kept), limits)
-        if before >= ENOUGH:
+        if before >= enough:
             break
         state = list(enumerate(zip(places, taken)))
-        less = [(g, own[n - k : n]) for g, (own, n) in state for k in _lengths(n, most)]
+        less = [
+            (g, own[n - k : n]) for g, (own, n) in state for k in _lengths(n, most, far)
+        ]
         more = [
             (g, own[n : n + k])
             for g, (own, n) in state
-            for k in _lengths(len(own) - n, most)
+            for k in _lengths(len(own) - n, most, far)
         ]
         if not (less and more):
             break
@@ -149,7 +155,7 @@ def exchange(
                 cost_of(less, -1)[:, None] + cost_of(more, 1)[None]
             )
         guess = _uses(after, limits)
-        for i, j in _preferred(guess, less, more, before):
+        for i, j in _preferred(guess, less, more, before, enough):
             (g, given), (h, got) = less[i], more[j]
             counts = moved(moved(kept, g, given, -1), h, got, 1)
             if before < use(costs(counts), limits) <= 1:
@@ -164,10 +170,10 @@ def exchange(
     return kept
 
 
-def _lengths(n, most):
+def _lengths(n, most, far):
     """How many of `n` blocks may move at a time."""
     few = list(range(1, min(n, most) + 1))
-    if most == 1 or n <= most:
+    if not far or n <= most:
         return few
     many = [2**k * most for k in range(1, n.bit_length()) if 2**k * most < n]
     return [*few, *many, n]
@@ -212,14 +218,15 @@ def _uses(costs, limits):
     return known.max(-1, initial=0)
 
 
-def _preferred(guess, less, more, before):
+def _preferred(guess, less, more, before, enough):
     """The few best pairs of moves, as pairs of indices."""
-    places = [[moves[0] for _, moves in every] for every in (less, more)]
-    far = np.abs(np.subtract.outer(*places))
+    # From the best block that is given to the worst that is taken.
+    given, got = [moves[0] for _, moves in less], [moves[-1] for _, moves in more]
+    far = np.abs(np.subtract.outer(given, got))
     same = np.equal.outer([g for g, _ in less], [g for g, _ in more])
     fits = (guess <= 1) & (guess > before) & ~same
     # Nearest first among those that use enough, then those that use most.
-    rank = np.where(guess >= ENOUGH, far / far.max(initial=1) - 2, -guess)
+    rank = np.where(guess >= enough, far / far.max(initial=1) - 2, -guess)
     order = np.argsort(np.where(fits, rank, np.inf), axis=None, kind="stable")
     best = order[: min(_TRIED, int(fits.sum()))]
     return zip(*np.unravel_index(best, guess.shape))

@@ -30,16 +30,16 @@ class ShrinkResult:
     Examples:
         >>> found = hh_keras.shrink(model, budget=budget)
         >>> found.cost_before.macs, found.cost_wide.macs, found.cost_after.macs
-        (52576, 178880, 25726)
+        (52576, 178880, 25764)
         >>> found.wide.get_layer("conv_1").filters, len(found.plan.kept["conv_1"])
-        (32, 9)
+        (32, 14)
         >>> print(found)
         layer   original  widened  left  of the original
         ------  --------  -------  ----  ---------------
-        conv_1        16       32     9              56%
-        conv_2        16       32    13              81%
+        conv_1        16       32    14              88%
+        conv_2        16       32     6              38%
         logits        10       10    10             100%
-        MACs 52,576 -> 25,726 (48.9%), parameters 2,938 -> 1,458 (49.6%)
+        MACs 52,576 -> 25,764 (49.0%), parameters 2,938 -> 1,224 (41.7%)
     """
 
     model: Any

@@ -164,12 +164,16 @@ def select_channels(
     for smaller in finer:  # what whole steps left of the budget, in smaller ones
         more = found(scores, smaller, counts)
         counts = filling.top_up(costs, more, counts, limits)
-    for own in finer or tries:  # where that is still much, several give room for one
-        if filling.use(costs(counts), limits) < filling.LEAST:
-            least = np.minimum(_floors(channel_map, min_keep, own), counts)
-            several = found(scores, own, least, counts)
-            most = _AT_ONCE if len(several.owner) > _FEW else _FEW
-            counts = filling.exchange(costs, several, least, limits, counts, most)
+    for far in (False, True):  # and where that is much, several give room for one
+        for own in finer or tries:
+            if filling.use(costs(counts), limits) >= filling.LEAST:
+                break
+            low = np.minimum(_floors(channel_map, min_keep, own), counts)
+            several = found(scores, own, low, counts)
+            most = _FEW if far and len(several.owner) <= _FEW else _AT_ONCE
+            counts = filling.exchange(
+                costs, several, low, limits, counts, most, far=far
+            )
             more = found(scores, own, counts)
             counts = filling.top_up(costs, more, counts, limits)
     keep = np.zeros(channel_map.size, bool)
@@ -199,7 +203,8 @@ def _sizes(channel_map):
 
 
 _ROUNDS = 8
-# Blocks that two groups exchange where a budget is hard to use; any number of a few.
+# Blocks that two groups exchange where a budget is hard to use; any number where few
+# blocks there are, and little is used.
 _AT_ONCE, _FEW = 6, 100
 
 
@@ -335,10 +340,10 @@ def _check_reachable(channel_map, costs, floors, limits):
 
 
 def _what_binds(channel_map, costs, kind, floors, limit):
-    """Why no smaller counts are left: frozen groups, or the floors of others."""
+    """Why no smaller counts are left: what is frozen within, or others' floors."""
     groups = channel_map.groups
-    frozen = np.array([group.frozen is not None for group in groups])
-    least = np.where(frozen, floors, 1)
+    least = np.where([group.frozen is not None for group in groups], floors, 1)
+    inner = [str(group.frozen or "model ").split()[0] != "model" for group in groups]
 
     def dearest(counts, chosen):
         """Of some groups the one whose channels but for the first cost most."""
@@ -349,8 +354,8 @@ def _what_binds(channel_map, costs, kind, floors, limit):
             saved.append((costs(counts)[kind] - costs(fewer)[kind], g))
         return max(saved)[1]
 
-    if costs(least)[kind] > limit and frozen.any():
-        group = groups[dearest(least, frozen)]
+    if costs(least)[kind] > limit and any(inner):
+        group = groups[dearest(least, inner)]
         return (
             "even one channel in every other group would be too many beside those that "
             f"cannot leave, most of all group '{group.name}' ({group.frozen})"

@@ -27,14 +27,14 @@ class Plan:
 
     Examples:
         >>> len(plan.kept["conv_1"]), plan.keep.shape
-        (9, (45,))
+        (14, (45,))
         >>> hh_keras.Plan.from_json(plan.to_json()) == plan
         True
         >>> print(plan.diff(model))
         layer   before  after  kept
         ------  ------  -----  ----
-        conv_1      16      9   56%
-        conv_2      16     13   81%
+        conv_1      16     14   88%
+        conv_2      16      6   38%
         logits      10     10  100%
     """
 

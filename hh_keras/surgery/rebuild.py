@@ -50,7 +50,7 @@ def rebuild(
     Examples:
         >>> small = hh_keras.rebuild(model, plan)
         >>> small.get_layer("conv_1").filters, small.get_layer("conv_2").filters
-        (9, 13)
+        (14, 6)
         >>> np.allclose(small(images), hh_keras.mask(model, plan)(images), atol=1e-5)
         True
     """

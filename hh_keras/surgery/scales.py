@@ -169,7 +169,7 @@ def mask(model: keras.Model, plan: Plan) -> keras.Model:
     Examples:
         >>> masked = hh_keras.mask(model, plan)
         >>> masked.get_layer("conv_1").filters, small.get_layer("conv_1").filters
-        (16, 9)
+        (16, 14)
         >>> np.allclose(masked(images), small(images), atol=1e-5)
         True
     """
