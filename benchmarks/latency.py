@@ -96,7 +96,7 @@ def predicted_against_measured(names, kinds):
         for name in names:
             model = network(name)
             started = time.perf_counter()
-            table = latency.measure([model], quantize)
+            table = latency.measure([model], quantize, width=1.0)
             seconds = time.perf_counter() - started
             shares = (0.8, 0.65, 0.5, 0.35, 0.25)
             versions = [model, *(shrunk(model, s, k) for k, s in enumerate(shares))]
@@ -166,7 +166,7 @@ def budgets_in_milliseconds(names, kinds):
     for quantize in kinds:
         for name in names:
             model = network(name)
-            table = latency.measure([model], quantize)
+            table = latency.measure([model], quantize, width=1.0)
             limit = 0.5 * latency.predict_latency(model, table)
             budget = hh.Budget(latency_ms=limit, latency_table=table)
             by_ms = hh.shrink(model, budget=budget, width=1, criterion="random")

@@ -31,7 +31,7 @@ def measure(
     models: Sequence[keras.Model],
     quantize: str = "float32",
     threads: int = 1,
-    width: float = 1.0,
+    width: float = 2.0,
     rounds: int = 30,
     table: LatencyTable | None = None,
     progress: Callable[[str], object] | None = None,
@@ -47,8 +47,8 @@ def measure(
         models: functional or Sequential Keras models.
         quantize: "float32" or "int8".
         threads: of the interpreter.
-        width: the largest counts are so many times those of the models; as much as a
-            search widens.
+        width: the largest counts are so many times those of the models; as much as the
+            search widens, by default like that of `hh_keras.shrink`.
         rounds: timed runs of each layer.
         table: a `LatencyTable` of this device to add to; what it has, on as many
             channels, is not measured again.

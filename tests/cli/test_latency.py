@@ -40,7 +40,7 @@ def test_a_table_made_elsewhere_is_kept_to(tmp_path):
     notes = json.loads((tmp_path / "run" / "plan.json").read_text())["notes"]
     assert 0 < notes["latency_ms"] <= notes["budget"][2]
     for flags, said in (
-        ((*search, "--width_mult=4"), "width_mult of the search"),
+        ((*search, "--width_mult=4"), "--width_mult, --classes"),
         ((*search, "--latency_quantize=int8"), "was measured with float32"),
         ((*search, "--latency_threads=2"), "was measured with 1;"),
         ((*search, "--latency=none", "--macs=0.5x"), "--latency_table is for"),

@@ -135,7 +135,7 @@ def test_files_with_classes_want_their_module(module, file, capsys):
     assert evaluate.entry(flags) == 2
     assert "--import=my_module" in capsys.readouterr().err
     assert evaluate.entry([*flags, "--import=own_classes"]) == 0
-    flags += [f"--workdir={module / 'out'}", "--width_mult=1", "--macs=0.7x"]
+    flags += [f"--workdir={module / 'out'}", "--width_mult=1", "--macs=0.5x"]
     assert shrink.entry([*flags, "--import=own_classes"]) == 0
     assert "opened: Known" in capsys.readouterr().out
     small = keras.models.load_model(module / "out" / "lw_dna.keras")

@@ -409,7 +409,7 @@ def test_a_table_is_asked_of_no_more_channels_than_were_measured(monkeypatch):
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(10, 1)(x))
     small = keras.Model(inputs, keras.layers.Dense(4)(x))
     wide = hh.widen(small, 3.0, weights="fresh")
-    table = latency.measure([small], rounds=2)
+    table = latency.measure([small], rounds=2, width=1.0)
     with pytest.raises(LatencyError, match="up to 2 input and 6 out.*width_mult"):
         latency.predict_latency(wide, table)
     again = latency.measure([small], rounds=2, table=table, width=3.0)
