@@ -273,16 +273,17 @@ def _unreduced(loss, name, output):
     """A Keras loss of one output as a function that reduces nothing."""
     if loss is None:
         return None
-    if isinstance(loss, str) and loss.lower() in ("ce", "crossentropy"):
-        _warn_of_logits(loss, name, output)
-        return _crossentropy(output)
-    try:
-        loss = keras.losses.get(loss)
-    except (ValueError, TypeError) as error:
-        raise HHError(f"output {name!r}: Keras knows no loss {loss!r}.") from error
+    by_shapes = isinstance(loss, str) and loss.lower() in ("ce", "crossentropy")
+    if not by_shapes:
+        try:
+            loss = keras.losses.get(loss)
+        except (ValueError, TypeError) as error:
+            raise HHError(f"output {name!r}: Keras knows no loss {loss!r}.") from error
     _warn_of_logits(loss, name, output)
+    if by_shapes:
+        loss = _crossentropy(output)
     if not isinstance(loss, keras.losses.Loss):
-        return loss
+        loss = _OfFunction(loss)
     if getattr(loss, "ignore_class", None) is not None:
         raise HHError(
             f"the loss of output {name!r} has ignore_class={loss.ignore_class}, with "
@@ -310,6 +311,31 @@ def _unreduced(loss, name, output):
         return loss.call(*pair)
 
     return call
+
+
+class _OfFunction(keras.losses.Loss):
+    """A function as `model.compile` takes it: of floats, labels shaped as outputs."""
+
+    def __init__(self, function):
+        super().__init__(name=getattr(function, "__name__", "loss"))
+        self.function = function
+
+    def call(self, labels, outputs):
+        return self.function(*_same_rank(labels, outputs))
+
+
+def _same_rank(labels, outputs):
+    """`(batch,)` beside `(batch, 1)` would broadcast to each with every other."""
+    more = len(labels.shape) - len(outputs.shape)
+    if more == 1 and labels.shape[-1] == 1:
+        if len(outputs.shape) == 1:
+            return labels, keras.ops.expand_dims(outputs, -1)
+        return keras.ops.squeeze(labels, -1), outputs
+    if more == -1 and outputs.shape[-1] == 1:
+        if len(labels.shape) == 1:
+            return keras.ops.expand_dims(labels, -1), outputs
+        return labels, keras.ops.squeeze(outputs, -1)
+    return labels, outputs
 
 
 def _warn_of_logits(loss, name, output):
