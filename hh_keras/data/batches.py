@@ -15,15 +15,19 @@ def as_dataset(batches: Any) -> tf.data.Dataset:
     Args:
         batches: a `tf.data.Dataset`, which stays as it is, or a
             `keras.utils.PyDataset`, read in its order, whose `on_epoch_end` is called
-            behind each pass.
+            behind each pass. Axes that differ between its first, its middle and its
+            last batch are unknown ones.
 
     Returns:
         A `tf.data.Dataset`; lists in batches become tuples.
 
     Raises:
-        DataError: neither of the two, no batches, or no end of them.
+        DataError: neither of the two, no batches, no end of them, or batches that are
+            not alike, which is known when they are read.
     """
     if isinstance(batches, tf.data.Dataset):
+        if batches.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise DataError("the data never end: leave out repeat(), or use .take(n).")
         return batches
     if not isinstance(batches, keras.utils.PyDataset):
         raise DataError(
@@ -31,29 +35,66 @@ def as_dataset(batches: Any) -> tf.data.Dataset:
             "tf.data.Dataset.from_tensor_slices((x, y)).batch(32), or a "
             "keras.utils.PyDataset."
         )
-    count = batches.num_batches
+    name, count = type(batches).__name__, batches.num_batches
     if not count:
         what = "never ends" if count is None else "has no batches"
-        raise DataError(f"the {type(batches).__name__} {what}; give it a length.")
+        raise DataError(f"the {name} {what}; give it a length.")
 
     def read(index):
         batch = batches[index]
         if not isinstance(batch, (tuple, list)):
-            raise DataError(
-                f"batch {index} of the {type(batches).__name__} is no tuple (x, y)."
-            )
+            raise DataError(f"batch {index} of the {name} is no tuple (x, y).")
         parts = [part for part in batch if part is not None]
         return keras.tree.map_structure(
             np.asarray, keras.tree.lists_to_tuples(tuple(parts))
         )
 
+    probes = [(k, read(k)) for k in sorted({0, count // 2, count - 1})]
+    looks = _looks(probes[0][1])
+    for index, batch in probes:
+        looks = _common(looks, batch, index, name)
+
     def generate():
         for index in range(count):
-            yield read(index)
+            batch = read(index)
+            if _common(looks, batch, index, name) != looks:
+                raise DataError(_unlike(looks, batch, index, name))
+            yield batch
         batches.on_epoch_end()
 
-    looks = keras.tree.map_structure(
-        lambda x: tf.TensorSpec((None, *x.shape[1:]), x.dtype), read(0)
-    )
     dataset = tf.data.Dataset.from_generator(generate, output_signature=looks)
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
+
+
+def _looks(batch):
+    """Specifications of what a batch holds, of any number of examples."""
+    return tf.nest.map_structure(
+        lambda x: tf.TensorSpec((None, *x.shape[1:]), x.dtype), batch
+    )
+
+
+def _common(looks, batch, index, name):
+    """Specifications that hold for a further batch, too."""
+    try:
+        found = tf.nest.map_structure(
+            lambda known, new: known.most_specific_common_supertype([new]),
+            looks,
+            _looks(batch),
+        )
+        alike = all(each.shape.rank is not None for each in tf.nest.flatten(found))
+    except (ValueError, TypeError, AttributeError):  # of other structure, other types
+        alike = False
+    if not alike:
+        raise DataError(_unlike(looks, batch, index, name))
+    return found
+
+
+def _unlike(looks, batch, index, name):
+    seen, usual = (
+        ", ".join(f"{x.dtype.name} {tuple(x.shape)}" for x in tf.nest.flatten(each))
+        for each in (_looks(batch), looks)
+    )
+    return (
+        f"batch {index} of the {name} is {seen}; by its first, middle and last batch "
+        f"{usual} was expected: give all batches the same structure, types and axes."
+    )

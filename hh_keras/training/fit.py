@@ -475,12 +475,10 @@ def steps_per_epoch(dataset: tf.data.Dataset) -> int:
     """Counts the batches of a data set, by a pass over it if need be.
 
     Raises:
-        HHError: the dataset never ends.
+        DataError: it never ends.
     """
     dataset = as_dataset(dataset)
     count = int(dataset.cardinality())
-    if count == tf.data.INFINITE_CARDINALITY:
-        raise HHError("training: the training data never end; use .take(steps).")
     if count == tf.data.UNKNOWN_CARDINALITY:
         count = sum(1 for _ in dataset)
     return count

@@ -63,16 +63,19 @@ def _read(task, args):
             f"--task={args.task}: its data must return (train, validation), two data "
             "sets of batches (x, y) or (x, y, sample_weight)."
         )
-    try:
-        both = [as_dataset(each) for each in found]
-        for each in both:
-            unpacked(each.element_spec)
-    except DataError as error:
-        raise DataError(f"--task={args.task}: {error}") from error
-    limit = given(args, "limit")
-    if limit:
-        size = given(args, "batch_size", 64)
-        both = [each.unbatch().take(limit).batch(size) for each in both]
+    limit, size = given(args, "limit"), given(args, "batch_size", 64)
+    both = []
+    for part, batches in zip(("training", "validation"), found):
+        try:
+            if limit and isinstance(batches, tf.data.Dataset):  # which may be endless
+                batches = batches.unbatch().take(limit).batch(size)
+            dataset = as_dataset(batches)
+            unpacked(dataset.element_spec)
+        except DataError as error:
+            raise DataError(f"--task={args.task}: {part} data: {error}") from error
+        if limit and dataset is not batches:
+            dataset = dataset.unbatch().take(limit).batch(size)
+        both.append(dataset)
     return both
 
 
