@@ -79,7 +79,11 @@ def collect(
         },
         "kept": searched.get("kept"),
         "sweep": searched.get("sweep"),
-        "protocol": {**dataclasses.asdict(recipe), **_epochs_run(run, recipe)},
+        "protocol": {
+            **dataclasses.asdict(recipe),
+            "batch_size": data.description.get("batch_size", recipe.batch_size),
+            **_epochs_run(run, recipe),
+        },
         "models": found,
         "history": {name: _history(run, name) for name in NAMES},
         "layer_times": exported.get("layer_times") or [],

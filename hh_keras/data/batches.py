@@ -22,8 +22,8 @@ def as_dataset(batches: Any) -> tf.data.Dataset:
         A `tf.data.Dataset`; lists in batches become tuples.
 
     Raises:
-        DataError: neither of the two, no batches, no end of them, or batches that are
-            not alike, which is known when they are read.
+        DataError: neither of the two, no batches, no end of them; and, when they are
+            read, batches that are not alike, or that raise something.
     """
     if isinstance(batches, tf.data.Dataset):
         if batches.cardinality() == tf.data.INFINITE_CARDINALITY:
@@ -41,7 +41,13 @@ def as_dataset(batches: Any) -> tf.data.Dataset:
         raise DataError(f"the {name} {what}; give it a length.")
 
     def read(index):
-        batch = batches[index]
+        try:
+            batch = batches[index]
+        except Exception as error:  # a user's code may raise anything
+            raise DataError(
+                f"batch {index} of the {name} failed with {type(error).__name__}: "
+                f"{error}"
+            ) from error
         if not isinstance(batch, (tuple, list)):
             raise DataError(f"batch {index} of the {name} is no tuple (x, y).")
         parts = [part for part in batch if part is not None]

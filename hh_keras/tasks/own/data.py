@@ -138,7 +138,7 @@ def _described(task, train, validation):
         num_train=_count(train),
         num_validation=_count(validation),
         image_shape=shapes[0] if len(shapes) == 1 else shapes,
-        description={},
+        description={"batch_size": len(images[0])},
         skipped={},
     )
 
