@@ -4,10 +4,13 @@
         --patch=160 --epochs=40
     python benchmarks/segmentation.py --data=human_seg/ --name=human \
         --classes=background,person --patch=128 --seeds=0,1,2 --epochs=40
+    python benchmarks/segmentation.py --data=human_seg/ --name=human ... \
+        --variants "LW-DNA, gradient" "LW-DNA, 1.25x at most" --shares 0.95 --inherit
     python benchmarks/segmentation.py --summary
 
 For every seed: the original, and at each of --shares of its MACs a network of even
-widths and the LW-DNA, all trained from scratch by one recipe; then the trained original
+widths and the LW-DNA (or other --variants: by the paper's criterion, or no layer much
+wider than it was), all trained from scratch by one recipe; then the trained original
 made smaller, to each of --inherit, measured without training (compensated on training
 pieces without masks) and after a recovery with the original as teacher; at --long after
 as many epochs as the original was trained for, too. Whole images of the held-out part,
@@ -46,7 +49,13 @@ from hh_keras.training import Recipe, train  # noqa: E402
 from hh_keras.training.recovery import RECOVERY  # noqa: E402
 
 ROWS = pathlib.Path(__file__).parent / "results" / "segmentation.jsonl"
-FRESH = {"uniform": {"criterion": "uniform", "width": 1.0}, "LW-DNA": {}}
+# Networks to be trained from scratch, by the settings of `shrink`.
+FRESH = {
+    "uniform": {"criterion": "uniform", "width": 1.0},
+    "LW-DNA": {},
+    "LW-DNA, gradient": {"criterion": "gradient"},  # the paper's
+    "LW-DNA, 1.25x at most": {"width": 1.25},
+}
 
 
 def rows(path):
@@ -173,7 +182,10 @@ class Study:
     def run(self):
         self.fresh("original", 1.0, self.build)
         for share in self.args.shares:
-            for variant, settings in FRESH.items():
+            for variant in self.args.variants:
+                settings = dict(FRESH[variant])
+                if settings.get("criterion") == "gradient":
+                    settings |= {"data": self.data.search, "loss": TASK}
                 self.fresh(
                     variant,
                     share,
@@ -219,6 +231,9 @@ def main(argv=None):
     parser.add_argument("--model", default="unet_bn_small")
     parser.add_argument("--seeds", type=_seeds, default=[0], help="such as 0,1,2")
     parser.add_argument("--shares", type=float, nargs="*", default=[0.95, 0.5])
+    parser.add_argument(
+        "--variants", nargs="*", choices=FRESH, default=["uniform", "LW-DNA"]
+    )
     parser.add_argument("--inherit", type=float, nargs="*", default=[0.7, 0.5])
     parser.add_argument("--patch", type=int, default=192)
     parser.add_argument("--batch_size", type=int, default=8)

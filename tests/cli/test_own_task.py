@@ -30,12 +30,20 @@ def place(tmp_path, monkeypatch):
 
 SPOILT = """
 import dataclasses
+import tensorflow as tf
 from hh_keras import goal
 
 KINDS = 3
 MISTYPED = dataclasses.replace(TASK, defaults={"epoch": 1})
 NEGATIVE = dataclasses.replace(TASK, defaults={"epochs": -1})
 NO_GOAL = dataclasses.replace(TASK, goal=goal.number("acuracy"))
+
+
+def of_any_size():
+    image = keras.Input((None, None, 1))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
+    outputs = {"kind": keras.layers.Dense(3, name="kind")(x)}
+    return keras.Model(image, outputs | {"light": keras.layers.Dense(1)(x)})
 
 
 class Broken(keras.utils.PyDataset):
@@ -49,8 +57,14 @@ class Broken(keras.utils.PyDataset):
         return np.zeros((2, 12, 12, 1), "float32"), labels
 
 
+FEW = tf.data.Dataset.from_tensor_slices(
+    (np.zeros((4, 9, 9, 1), "float32"), {"kind": np.zeros(4), "light": np.zeros(4)})
+)
+NO_VALIDATION = dataclasses.replace(TASK, data=lambda: (FEW.batch(2), FEW.take(0)))
+OF_OTHER_SHAPE = dataclasses.replace(TASK, data=lambda: (FEW.batch(2), FEW.batch(2)))
 UNREADABLE = dataclasses.replace(TASK, data=lambda: (Broken(), Broken()))
 """
+ANY_SIZE = f"--model={MODULE}:of_any_size"
 SMALL = ("--batch_size=64", "--limit=128")
 SEARCH = ("--search_batches=1", "--width_mult=1", "--macs=0.6x")
 
@@ -112,6 +126,11 @@ def test_it_goes_the_whole_way(place):
         ),
         ([f"--task={MODULE}:NEGATIVE"], "the default -1 of --epochs"),
         ([f"--task={MODULE}:NO_GOAL"], "goal is 'acuracy', but no.*kind_accuracy"),
+        ([f"--task={MODULE}:NO_VALIDATION", ANY_SIZE], "validation data .* no batch"),
+        (
+            [f"--task={MODULE}:OF_OTHER_SHAPE", f"--model={MODULE}:build"],
+            r"data are \(None, 9, 9, 1\), but input .*takes \(None, 12, 12, 1\)",
+        ),
         ([f"--task={MODULE}:UNREADABLE"], "failed with OSError: file 17 is broken"),
         (
             [f"--task={MODULE}:TASK", "--model=tests.siamese:siamese"],

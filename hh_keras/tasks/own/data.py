@@ -49,6 +49,7 @@ def load(
         )
         model = build(args, _flat(shapes), None)
         train, validation = (_as_taken(model, each) for each in (train, validation))
+        _check_shapes(model, train, args)
         data = _described(task, train, validation)
     if check:
         task.check(model, data)
@@ -122,10 +123,30 @@ def _as_taken(model, dataset):
     return dataset.map(taken, tf.data.AUTOTUNE, deterministic=True)
 
 
+def _check_shapes(model, dataset, args):
+    """Raises DataError unless the model takes the shapes that the data have."""
+    given = tf.nest.flatten(unpacked(dataset.element_spec)[0])
+    for taken, found in zip(as_graph(model).inputs, given):
+        shape, own = found.shape, tf.TensorShape(taken.shape)
+        if shape.rank is not None and shape.rank == len(own) - 1 and own[-1] == 1:
+            shape = shape.concatenate([1])  # Keras adds such an axis
+        if not shape.is_compatible_with(own):
+            raise DataError(
+                f"--task={args.task}: its data are {tuple(found.shape)}, but input "
+                f"{taken.name!r} of model {model.name!r} takes {taken.shape}: give "
+                "batches of that shape, or --model=MODULE:FUNCTION that takes "
+                "image_shape, the shape of an example."
+            )
+
+
 def _described(task, train, validation):
     first = next(iter(train.take(1)), None)
-    if first is None:
-        raise DataError(f"the training data of task {task.name!r} hold no batch.")
+    for part, empty in (
+        ("training", first is None),
+        ("validation", next(iter(validation.take(1)), None) is None),
+    ):
+        if empty:
+            raise DataError(f"the {part} data of task {task.name!r} hold no batch.")
     images = tf.nest.flatten(first[0])
     shapes = tuple(tuple(x.shape[1:]) for x in images)
     return ImageData(
