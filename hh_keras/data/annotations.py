@@ -1,8 +1,8 @@
 """Images with boxes, in folders as COCO and VOC have them.
 
 COCO: `annotations/*.json` (`instances_*.json`, if there are any); images in the folder
-itself, in `images/`, or in the part's, such as `train2017/`. "val" or "test" in a name
-tells the part.
+itself, in `images/`, or in the part's, such as `train2017/`. "val" or "test" as a word
+of a file's name tells the part: `instances_val2017`, not `latest`.
 
 VOC: `Annotations/*.xml`, `JPEGImages/`; `ImageSets/Main/val.txt` and `test.txt`, where
 they are, name the images of those parts.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
@@ -60,10 +61,11 @@ def open_coco(root: Path, skipped: dict[str, str]) -> Found:
 
     Args:
         root: see above.
-        skipped: gets the images that are missing, place to reason.
+        skipped: gets the images that are missing, or whose boxes cannot be told from
+            another image's, place to reason.
 
     Raises:
-        DataError: a file of annotations that is none.
+        DataError: a file of annotations that is none, or with a class id of two names.
     """
     files = sorted(root.glob("annotations/*.json"))
     found: Found = {}
@@ -73,13 +75,16 @@ def open_coco(root: Path, skipped: dict[str, str]) -> Found:
 
 
 def _part(name):
-    return next((part for part in PARTS[1:] if part in name), "train")
+    """ "val" or "test", if a word of the name says so, such as of "miniVal2014"."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    found = re.search(r"(?<![a-z])(mini_?)?(val|test)(id|idation|dev)?(?![a-z])", words)
+    return found[2] if found else "train"
 
 
 def _of_json(root: Path, path: Path, skipped: dict[str, str]) -> Iterable[Annotated]:
     try:
         content = json.loads(path.read_bytes())
-        names = {each["id"]: str(each["name"]) for each in content["categories"]}
+        names = _names(content["categories"], path)
         rows: dict = {each["id"]: [] for each in content["images"]}
         for place, each in enumerate(content["annotations"]):
             name, own = names.get(each["category_id"]), rows.get(each["image_id"])
@@ -88,7 +93,9 @@ def _of_json(root: Path, path: Path, skipped: dict[str, str]) -> Iterable[Annota
                 skipped[f"{path}#{place}"] = f"there is no such {what} in the file"
                 continue
             own.append((_corners(each.get("bbox")), name, bool(each.get("iscrowd"))))
-        files = [(e["id"], str(e["file_name"]), _sides(e)) for e in content["images"]]
+        files = _files(content["images"], skipped)
+    except DataError:
+        raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(
             f"'{path}' holds no boxes as COCO has them: an object with `images`, "
@@ -99,6 +106,35 @@ def _of_json(root: Path, path: Path, skipped: dict[str, str]) -> Iterable[Annota
     for number, name, size in files:
         paths = [folder / name for folder in folders]
         yield from _image(paths, name, rows[number], size, skipped)
+
+
+def _names(categories: Iterable[Mapping], path: Path) -> dict:
+    names: dict = {}
+    for each in categories:
+        name = str(each["name"])
+        if names.setdefault(each["id"], name) != name:
+            raise DataError(
+                f"'{path}' calls class id {each['id']} both {names[each['id']]!r} and "
+                f"{name!r}: give each class an id of its own."
+            )
+    return names
+
+
+def _files(images: Iterable[Mapping], skipped: dict[str, str]) -> list[tuple]:
+    """Id, file name, sides of each image; of one id only those of one file."""
+    found: dict = {}
+    for each in images:
+        of_id = found.setdefault(each["id"], {})
+        of_id.setdefault(str(each["file_name"]), _sides(each))
+    files = []
+    for number, of_id in found.items():
+        if len(of_id) == 1:
+            files += [(number, name, sides) for name, sides in of_id.items()]
+            continue
+        for name in of_id:
+            others = ", ".join(other for other in of_id if other != name)
+            skipped[name] = f"its id {number} is that of {others}, too"
+    return files
 
 
 def _sides(image: Mapping) -> tuple[int, int] | None:
@@ -161,9 +197,9 @@ def open_voc(root: Path, skipped: dict[str, str]) -> Found:
             skipped[str(path)] = f"it holds no boxes as VOC has them ({error})"
             continue
         folder = root / "JPEGImages" / path.parent.relative_to(root / "Annotations")
-        # The name that labelling tools note is often another than the file's.
+        # The name that labelling tools note is often another file's.
         stems = [folder / f"{path.stem}{ending}" for ending in _ENDINGS]
-        images = _image([folder / name, *stems], name, rows, size, skipped)
+        images = _image([*stems, folder / name], name, rows, size, skipped)
         found.setdefault(parts.get(path.stem, "train"), []).extend(images)
     return found
 
@@ -172,16 +208,22 @@ def _of_xml(path: Path) -> tuple[str, tuple | None, list]:
     """File name, height and width, rows."""
     tree = ElementTree.parse(path).getroot()
     name = tree.findtext("filename") or f"{path.stem}.jpg"
-    height, width = (
-        int(tree.findtext(f"size/{key}") or 0) for key in ("height", "width")
-    )
+    sides = [_number(tree.findtext(f"size/{key}")) for key in ("height", "width")]
     rows = []
     for each in tree.iterfind("object"):
         hard = (each.findtext("difficult") or "0").strip() == "1"
         corners = [
-            float(each.findtext(f"bndbox/{key}", ""))
+            _number(each.findtext(f"bndbox/{key}"))
             for key in ("xmin", "ymin", "xmax", "ymax")
         ]
         corners[:2] = corners[0] - 1, corners[1] - 1  # pixels, counted from 1
         rows.append((corners, (each.findtext("name") or "").strip(), hard))
-    return name, (height, width) if height and width else None, rows
+    size = (int(sides[0]), int(sides[1])) if min(sides) > 0 else None
+    return name, size, rows
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        return float("nan")

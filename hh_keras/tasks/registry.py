@@ -39,8 +39,7 @@ class TaskFlags:
         augmentations: values of --augment that make sense.
         flags: flags of the folder's own.
         own: names of flags, of these and of others, that mean nothing for the tasks of
-            a folder that does not list them.
-        why: why not: "it is for classifiers".
+            a folder that does not list them; messages say for which they are.
         smoke: flags of a smoke test, beside those of all tasks.
     """
 
@@ -49,7 +48,6 @@ class TaskFlags:
     augmentations: tuple[str, ...] = ("none",)
     flags: tuple[Flag, ...] = ()
     own: tuple[str, ...] = ()
-    why: str = ""
     smoke: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -114,8 +112,9 @@ def prepare(args: FlagValues) -> None:
     if "task" not in args:
         return
     ours = _flags_of(args.task)
-    for other in _all():
-        refuse(args, [name for name in other.own if name not in ours.own], other.why)
+    for name in (name for other in _all() for name in other.own):
+        if name not in ours.own:
+            refuse(args, [name], f"it is for --task={_whose(name)}")
     _check_augmentation(args, ours.augmentations)
     _commands(args.task).prepare(args)
     defaults = dict(application(args).task.defaults)
@@ -127,6 +126,14 @@ def prepare(args: FlagValues) -> None:
 def smoke(args: FlagValues) -> Mapping[str, Any]:
     """Flags of the task's smoke test."""
     return _flags_of(args.task).smoke if "task" in args else {}
+
+
+def _whose(flag: str) -> str:
+    """The tasks that a flag means something for."""
+    tasks = [
+        name for x in _all() if flag in x.own for name in x.names or ("MODULE:TASK",)
+    ]
+    return " and ".join(filter(None, (", ".join(tasks[:-1]), tasks[-1])))
 
 
 def refuse(args: FlagValues, unfit: list[str], why: str) -> None:

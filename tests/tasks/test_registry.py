@@ -38,7 +38,12 @@ def test_names_and_flags_are_nobody_elses():
     "given, message",
     [
         (["--task=classify", "--patch=8"], "--patch means nothing for --task=classify"),
-        (["--task=sr", "--image_size=8"], "it is for classifiers"),
+        (
+            ["--task=sr", "--image_size=8"],
+            "for --task=classify, detect, track and MODULE",
+        ),
+        (["--task=detect", "--patch=8"], "it is for --task=denoise, sr and segment"),
+        (["--task=track", "--mixup=1"], "it is for --task=classify and MODULE:TASK"),
         (["--task=denoise", "--augment=imagenet"], "one of none, flip, flip_rotate"),
     ],
 )

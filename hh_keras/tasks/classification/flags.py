@@ -7,5 +7,4 @@ FLAGS = TaskFlags(
     about="classify images",
     augmentations=("none", "crop_flip", "flip", "imagenet"),
     own=("image_size", "view", "rand_augment", "mixup", "cutmix", "label_smoothing"),
-    why="it is for classifiers",
 )

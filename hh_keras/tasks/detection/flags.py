@@ -8,6 +8,5 @@ FLAGS = TaskFlags(
     "(docs/detection.md)",
     augmentations=("none", "detect", "detect_any_way_up"),
     own=("image_size",),
-    why="it is for --task=detect",
     smoke={"limit": 4, "batch_size": 2, "check_images": 2},
 )

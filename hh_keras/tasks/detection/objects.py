@@ -8,8 +8,9 @@ import warnings
 
 import numpy as np
 
-from hh_keras.data.annotations import Annotated, Found
+from hh_keras.data.annotations import Annotated, Found, annotated
 from hh_keras.data.box_sets import open_boxes
+from hh_keras.data.decoding import native_shape
 from hh_keras.data.embedded import BLOOD_CELLS
 from hh_keras.errors import DataError
 
@@ -47,7 +48,8 @@ def open_objects(
     Boxes without a size, or outside of their image, are left out, with a line each;
     those that reach past it are cut. Images without boxes stay: there is nothing in
     them. Classes that are not in the training part cannot be learnt: their boxes are
-    left out where they are measured on, with a line for each class.
+    left out where they are measured on, with a line for each class. So are images to
+    learn from that are measured on, too.
 
     Args:
         spec: "embedded", or what `hh_keras.data.box_sets.open_boxes` takes.
@@ -61,18 +63,18 @@ def open_objects(
     """
     skipped: dict[str, str] = {}
     root = str(BLOOD_CELLS) if spec == "embedded" else str(spec)
-    parts, how = _parted(open_boxes(root, skipped), held_out)
+    parts, how = _parted(open_boxes(root, skipped), held_out, skipped)
     cut: collections.Counter = collections.Counter()
     train, measured = ([_usable(each, skipped, cut) for each in part] for part in parts)
+    if not train or not measured:
+        raise DataError(
+            f"data set '{spec}' holds {len(train)} images to learn from and "
+            f"{len(measured)} to measure on{_why(train, skipped)}; it needs both."
+        )
     names = class_names or tuple(sorted(_clear_names(train)))
     if not names:
         raise DataError(
             f"data set '{spec}' holds not one box to learn from{_why(train, skipped)}."
-        )
-    if not measured:
-        raise DataError(
-            f"data set '{spec}' holds one image only; it needs one to learn from and "
-            "one to measure on."
         )
     train, measured = (_known(part, names, skipped) for part in (train, measured))
     _tell(skipped)
@@ -116,10 +118,19 @@ def _why(images, skipped):
     return f": {len(skipped):,} are of no use, the first is {place}: {reason}"
 
 
-def _parted(found: Found, held_out: str) -> tuple[tuple[list, list], str]:
-    train, measured = found.get("train", []), found.get(held_out, [])
+def _parted(
+    found: Found, held_out: str, skipped: dict[str, str]
+) -> tuple[tuple[list, list], str]:
+    train, measured = (_once(found.get(part, [])) for part in ("train", held_out))
     if measured:
-        return (train, measured), "a part of its own"
+        places = {each.place for each in measured}
+        for each in train:
+            if each.place in places:
+                skipped[f"{each.place} (to learn from)"] = "it is measured on, too"
+        return (
+            [each for each in train if each.place not in places],
+            measured,
+        ), "a part of its own"
     chosen = set(range(len(train))[4::_EVERY] or range(len(train))[-1:])
     split: tuple[list, list] = ([], [])
     for place, each in enumerate(train):
@@ -127,23 +138,47 @@ def _parted(found: Found, held_out: str) -> tuple[tuple[list, list], str]:
     return split, "every tenth"
 
 
+def _once(images: list[Annotated]) -> list[Annotated]:
+    """Every image once; one that is listed several times has the boxes of all."""
+    found: dict[str, Annotated] = {}
+    for new in images:
+        known = found.setdefault(new.place, new)
+        if known is new:
+            continue
+        boxes = list(zip(map(tuple, known.corners), known.names, known.crowd))
+        more = list(zip(map(tuple, new.corners), new.names, new.crowd))
+        rows = [*boxes, *(box for box in more if box not in boxes)]
+        size = known.size or new.size
+        found[new.place] = annotated(new.place, new.read, rows, size)
+    return list(found.values())
+
+
 def _usable(
     image: Annotated, skipped: dict[str, str], cut: collections.Counter
 ) -> Annotated:
     """The image with the boxes that are of use, cut to it."""
+    size = image.size or _own_size(image)
     reasons = [
-        _unusable(box, image.size) if name else "its class has no name"
+        _unusable(box, size) if name else "its class has no name"
         for box, name in zip(image.corners, image.names)
     ]
     skipped |= {f"{image.place}#{k}": why for k, why in enumerate(reasons) if why}
     kept = _only(image, np.array([not why for why in reasons], bool))
-    if image.size is None or not len(kept.corners):
+    if size is None or not len(kept.corners):
         return kept
-    height, width = image.size
+    height, width = size
     inside = np.clip(kept.corners, 0, [width, height, width, height])
     # Rounded annotations reach past the image by less than a pixel.
     cut["boxes"] += int((np.abs(inside - kept.corners).max(-1) > 1).sum())
     return dataclasses.replace(kept, corners=inside)
+
+
+def _own_size(image: Annotated) -> tuple[int, int] | None:
+    """Height and width by the file itself; None without boxes, or if none is there."""
+    try:
+        return native_shape(image.read())[:2] if image.names else None
+    except (OSError, ValueError):
+        return None  # left out once it is decoded
 
 
 def _only(image, which):

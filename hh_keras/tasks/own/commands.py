@@ -8,7 +8,7 @@ from typing import Any
 from absl.flags import FlagValues
 
 from hh_keras.errors import HHError
-from hh_keras.models.sources import import_module
+from hh_keras.models.sources import call, import_module
 from hh_keras.models.suggestions import did_you_mean
 from hh_keras.tasks.application import Application
 from hh_keras.tasks.own.data import load
@@ -47,7 +47,7 @@ def named(spec: str) -> Task:
             f"--task={spec}: {module_name} has no {name!r}.{did_you_mean(name, known)}"
         )
     if not isinstance(found, Task) and callable(found):
-        found = found()
+        found = call(found, {}, f"--task={spec}")
     if not isinstance(found, Task):
         raise HHError(
             f"--task={spec} is {type(found).__name__}; it must be a "

@@ -8,5 +8,4 @@ FLAGS = TaskFlags(
     about="module:TASK is your own, with any loss, data and outputs",
     augmentations=LABELLED.augmentations,
     own=LABELLED.own,
-    why=LABELLED.why,
 )

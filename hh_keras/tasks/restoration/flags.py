@@ -55,7 +55,6 @@ FLAGS = TaskFlags(
     augmentations=("none", "flip", "flip_rotate"),
     flags=_OWN,
     own=(*(flag.name for flag in _OWN), "tile"),
-    why="it is for --task=denoise and --task=sr",
     smoke={
         "limit": 1,
         "patches_per_image": 4,

@@ -33,6 +33,5 @@ FLAGS = TaskFlags(
         "channels",
         "tile",
     ),
-    why="it is for --task=segment",
     smoke={"limit": 2, "patch": 32, "batch_size": 2, "check_images": 2},
 )

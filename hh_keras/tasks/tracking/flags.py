@@ -66,6 +66,5 @@ FLAGS = TaskFlags(
     augmentations=("none", "track"),
     flags=_OWN,
     own=(*(flag.name for flag in _OWN), "image_size"),
-    why="it is for --task=track",
     smoke={"limit": 2, "pairs": 8, "batch_size": 4, "check_images": 2},
 )

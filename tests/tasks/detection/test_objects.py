@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 
+from hh_keras.data.annotations import open_coco
 from hh_keras.data.embedded import BLOOD_CELLS
 from hh_keras.errors import DataError
 from hh_keras.tasks.detection.objects import open_objects
@@ -77,11 +78,71 @@ def test_bad_boxes_are_named_and_left_out(tmp_path):
     assert not next(x for x in found.train if x.place.endswith("train0.png")).names
 
 
+def with_doubtful_ids(content, part):
+    """Ids of two images, an image of two ids, one of both parts; sizes are not told."""
+    if part == "val":
+        content["images"][0]["file_name"] = "train5.png"
+        return
+    images, rows = content["images"], content["annotations"]
+    images[1]["id"] = images[0]["id"]
+    for each in rows:
+        each["image_id"] -= each["image_id"] == 1
+    images += [{**images[2]}, {**images[3], "id": 33}]
+    for each in rows:
+        if each["image_id"] == 3:
+            rows += [
+                {**each, "image_id": 33},
+                {**each, "image_id": 33, "bbox": [300, 10, 8, 8]},
+                {**each, "image_id": 33, "bbox": [5, 5, 8, 8]},
+            ]
+            break
+    for each in images:
+        del each["width"], each["height"]
+
+
+def test_boxes_of_doubtful_images(tmp_path):
+    root = boxed.coco(tmp_path, change=with_doubtful_ids)
+    with pytest.warns(UserWarning, match="is left out"):
+        found = open_objects(str(root))
+    reasons = {place.rpartition("/")[2]: why for place, why in found.skipped.items()}
+    assert reasons == {
+        "train0.png": "its id 0 is that of train1.png, too",
+        "train1.png": "its id 0 is that of train0.png, too",
+        "train5.png (to learn from)": "it is measured on, too",
+        "train3.png#2": "its box lies outside of the image",
+    }
+    learnt = {x.place.rpartition("/")[2]: len(x.names) for x in found.train}
+    assert learnt == {"train2.png": 2, "train3.png": 3, "train4.png": 2}
+
+
+@pytest.mark.parametrize(
+    "name, part",
+    [
+        ("instances_val2017", "val"),
+        ("cells-validation", "val"),
+        ("personTest", "test"),
+        ("image_info_test-dev2017", "test"),
+        ("instances_minival", "val"),
+        ("instances_trainval", "train"),
+        ("latest", "train"),
+        ("values", "train"),
+    ],
+)
+def test_words_of_names_tell_the_part(tmp_path, name, part):
+    root = boxed.coco(tmp_path, parts=(("train", 2),))
+    (root / "annotations/instances_train.json").rename(
+        root / f"annotations/{name}.json"
+    )
+    assert list(open_coco(root, {})) == [part]
+
+
 def test_voc_files_that_note_other_names(tmp_path):
     """As labelling tools leave them: another name, an unnamed class, a BOM."""
     root = boxed.voc(tmp_path)
     for path in (root / "Annotations").iterdir():
         path.write_text(path.read_text().replace("<filename>", "<filename>C:"))
+    copied = root / "Annotations/02.xml"  # from 05, which is an image, too
+    copied.write_text(copied.read_text().replace("C:02", "05"))
     path = root / "Annotations/01.xml"
     path.write_text(path.read_text().replace("blue", "").replace("red", ""))
     (root / "ImageSets/Main").mkdir(parents=True)
@@ -90,6 +151,25 @@ def test_voc_files_that_note_other_names(tmp_path):
         found = open_objects(str(root))
     assert [len(part) for part in (found.train, found.validation)] == [9, 2]
     assert found.class_names == ("blue", "red") and len(found.skipped) == 2
+    assert len({x.place for x in (*found.train, *found.validation)}) == 11
+
+
+def test_a_voc_box_that_is_no_number_costs_no_other(tmp_path):
+    root = boxed.voc(tmp_path)
+    path = root / "Annotations/02.xml"
+    content = path.read_text().replace("<height>48</height>", "<height>-</height>")
+    path.write_text(content.replace("<xmin>", "<xmin>oops ", 1))
+    path = root / "Annotations/05.xml"
+    path.write_text(path.read_text().replace("bndbox>", "points>", 2))
+    with pytest.warns(UserWarning, match="is left out"):
+        found = open_objects(str(root))
+    reasons = {place.rpartition("/")[2]: why for place, why in found.skipped.items()}
+    assert reasons == dict.fromkeys(
+        ("02.png#0", "05.png#0"), "its box is not four numbers"
+    )
+    images = {x.place.rpartition("/")[2]: x for x in (*found.train, *found.validation)}
+    assert len(images["02.png"].names) == len(images["05.png"].names) == 1
+    assert images["02.png"].size is None
 
 
 def crowded(content, part):
@@ -122,6 +202,10 @@ def test_a_class_that_is_not_measured_is_named(tmp_path):
     [
         (lambda content, part: content.pop("categories"), "as COCO has them"),
         (lambda content, part: content["annotations"].clear(), "not one box to learn"),
+        (
+            lambda content, part: content["categories"][1].update(id=5),
+            "calls class id 5 both 'blue' and 'red'",
+        ),
         (crowded, "not one box to learn from: all are of crowds"),
         (not_measured, "not one box to measure on"),
         (shares, "not in shares of the image"),
@@ -130,6 +214,12 @@ def test_a_class_that_is_not_measured_is_named(tmp_path):
 def test_sets_without_boxes_are_refused(tmp_path, change, message):
     with warnings.catch_warnings(), pytest.raises(DataError, match=message):
         open_objects(str(boxed.coco(tmp_path, change=change)))
+
+
+def test_one_image_is_too_few(tmp_path):
+    root = boxed.coco(tmp_path, parts=(("train", 1),))
+    with pytest.raises(DataError, match="0 images to learn from and 1 to measure on"):
+        open_objects(str(root))
 
 
 def test_a_folder_of_classes_is_no_set_of_boxes(tmp_path):
