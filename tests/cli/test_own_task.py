@@ -62,6 +62,14 @@ FEW = tf.data.Dataset.from_tensor_slices(
 )
 NO_VALIDATION = dataclasses.replace(TASK, data=lambda: (FEW.batch(2), FEW.take(0)))
 OF_OTHER_SHAPE = dataclasses.replace(TASK, data=lambda: (FEW.batch(2), FEW.batch(2)))
+ROWS = tf.data.Dataset.from_tensors((np.zeros((4, 6), "float32"), np.zeros(4)))
+OF_ROWS = dataclasses.replace(TASK, data=lambda: (ROWS, ROWS))
+
+
+def FAILS():
+    raise OSError("no such disc")
+
+
 UNREADABLE = dataclasses.replace(TASK, data=lambda: (Broken(), Broken()))
 """
 ANY_SIZE = f"--model={MODULE}:of_any_size"
@@ -131,6 +139,11 @@ def test_it_goes_the_whole_way(place):
             [f"--task={MODULE}:OF_OTHER_SHAPE", f"--model={MODULE}:build"],
             r"data are \(None, 9, 9, 1\), but input .*takes \(None, 12, 12, 1\)",
         ),
+        (
+            [f"--task={MODULE}:OF_ROWS", "--model=resnet20"],
+            r"data .* are \(6,\).*MODULE",
+        ),
+        ([f"--task={MODULE}:FAILS"], "FAILS failed with OSError: no such disc"),
         ([f"--task={MODULE}:UNREADABLE"], "failed with OSError: file 17 is broken"),
         (
             [f"--task={MODULE}:TASK", "--model=tests.siamese:siamese"],

@@ -13,6 +13,7 @@ from hh_keras.data.batches import as_dataset
 from hh_keras.errors import DataError, HHError
 from hh_keras.flag import given
 from hh_keras.graph.calls import as_graph, match_inputs
+from hh_keras.models.registry import names_file
 from hh_keras.models.sources import call
 from hh_keras.tasks.classification import data as labelled
 from hh_keras.training import Task
@@ -47,7 +48,15 @@ def load(
         shapes = tf.nest.map_structure(
             lambda x: tuple(x.shape[1:]), unpacked(train.element_spec)[0]
         )
-        model = build(args, _flat(shapes), None)
+        shape = _flat(shapes)
+        if ":" not in args.model and not names_file(args.model) and len(shape) != 3:
+            raise HHError(
+                f"--model={args.model} takes images, but the data of --task="
+                f"{args.task} are {shape}, without the batch: give a network of your "
+                "own, --model=MODULE:FUNCTION or a .keras file, or name one in the "
+                "task, defaults={'model': ...}."
+            )
+        model = build(args, shape, None)
         train, validation = (_as_taken(model, each) for each in (train, validation))
         _check_shapes(model, train, args)
         data = _described(task, train, validation)
