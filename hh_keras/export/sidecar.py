@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hh_keras import files
-from hh_keras.errors import ModelError
+from hh_keras.errors import DataError, ModelError
 from hh_keras.export.prediction import interpreter_class
 from hh_keras.export.quiet import quiet
 
@@ -143,6 +143,49 @@ def told(path: str | Path) -> dict | None:
     sum_ = found.get("sha256") if isinstance(found, dict) else None
     own = sum_ == hashlib.sha256(path.read_bytes()).hexdigest()
     return found if own else None
+
+
+def classes_of(path: str | Path) -> tuple[str, ...] | None:
+    """The classes of a `.tflite` file's outputs, as its `.json` names them.
+
+    Args:
+        path: any model's path; only a `.tflite` file has names beside it.
+
+    Returns:
+        Their names in order, None if they are not known.
+    """
+    about = told(path) if str(path).endswith(".tflite") else None
+    names = (about or {}).get("labels") or (about or {}).get("classes")
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return tuple(names) if known and names else None
+
+
+def check_classes(path: str | Path, wanted: Sequence[str], data: str) -> None:
+    """Raises DataError if a file names other classes than its data, or in other order.
+
+    Args:
+        path: as for `classes_of`.
+        wanted: class names in the order of the labels.
+        data: the name of the data.
+    """
+    names = classes_of(path)
+    if names is None or names == tuple(wanted):
+        return
+    beside = Path(path).with_suffix(".json")
+    first = next(
+        (k for k, pair in enumerate(zip(names, wanted)) if len(set(pair)) == 2),
+        min(len(names), len(wanted)),
+    )
+    known, own = (
+        f"{each[first]!r}" if first < len(each) else "nothing"
+        for each in (names, wanted)
+    )
+    raise DataError(
+        f"{path} was made for other classes than --dataset={data} has: its output "
+        f"{first} is {known}, by {beside.name}, class {first} of the data is {own}. "
+        f"Give data with {', '.join(names)} in this order, or take {beside.name} away "
+        "if they are the same by other names."
+    )
 
 
 def tiles_of(path: str | Path) -> dict | None:

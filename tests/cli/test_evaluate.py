@@ -136,6 +136,16 @@ def test_a_model_of_other_classes(kind, tmp_path, capsys):
     assert "do not match the head" in message and "12" in message and "10" in message
 
 
+def test_a_file_of_classes_by_other_names(models, tmp_path, capsys):
+    model = keras.models.load_model(models["model.keras"])
+    names = ["shirt", *"bcdefghij"]
+    path = export.tflite(model, tmp_path / "named.tflite", labels=names)
+    assert evaluate.entry([f"--model={path}", "--limit=5"]) == 2
+    assert re.search(r"output 0 is 'shirt', by named.json", capsys.readouterr().err)
+    path.with_suffix(".json").unlink()
+    assert evaluate.entry([f"--model={path}", "--limit=5"]) == 0
+
+
 def test_a_file_with_two_outputs(tmp_path, capsys):
     inputs = keras.Input((28, 28, 1))
     x = L.Flatten()(inputs)

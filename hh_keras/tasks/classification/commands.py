@@ -9,7 +9,7 @@ from absl.flags import FlagValues
 
 from hh_keras.data import ImageData
 from hh_keras.errors import DataError, HHError
-from hh_keras.export.sidecar import told
+from hh_keras.export.sidecar import check_classes, told
 from hh_keras.flag import given
 from hh_keras.graph.heads import from_logits
 from hh_keras.models import is_keras_file
@@ -67,6 +67,7 @@ def _evaluate_file(args: FlagValues, build: Callable) -> Evaluation:
         logits = from_logits(model)
     else:
         data, logits = labelled.load_for_file(args), _told_logits(args.model)
+    check_classes(args.model, data.class_names, data.name)
     outputs, labels = run_over(model, data.validation, logits)
     _check_classes(args.model, outputs, data)
     scores = score_outputs(outputs, labels, logits)

@@ -12,6 +12,7 @@ from absl.flags import FlagValues
 from hh_keras import export as exporting
 from hh_keras.data import ImageData, first_images
 from hh_keras.errors import ModelError
+from hh_keras.export.sidecar import classes_of
 from hh_keras.models import is_keras_file, sources
 from hh_keras.report import Picture
 from hh_keras.tasks.application import Application, Evaluation, Part
@@ -73,7 +74,8 @@ def _evaluate_file(args: FlagValues, build: Callable) -> Evaluation:
             f"--model={args.model} takes inputs of shape {shape}; a detector takes RGB "
             "images of a known size."
         )
-    objects = open_objects(args.dataset)
+    # A file's own names, so that the k-th output is judged by the k-th class.
+    objects = open_objects(args.dataset, class_names=classes_of(args.model))
     data = boxes.load_data(args, objects, shape[:2])
     run = runner(args.model)
     if is_keras_file(args.model):

@@ -10,6 +10,7 @@ from absl.flags import FlagValues
 
 from hh_keras.data import ImageData
 from hh_keras.errors import DataError, HHError
+from hh_keras.export.sidecar import check_classes
 from hh_keras.models import is_keras_file, sources
 from hh_keras.report import Picture
 from hh_keras.tasks import tiles
@@ -64,6 +65,7 @@ def _evaluate_file(args: FlagValues, build: Callable) -> Evaluation:
         loss = segmentation_loss(model)
     else:
         model, data, loss = args.model, masked.load_for_file(args), None
+    check_classes(args.model, data.class_names, data.name)
     scores, counts = evaluated(model, data.validation, loss)
     if len(counts) != len(data.class_names):
         raise DataError(

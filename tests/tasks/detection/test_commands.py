@@ -103,8 +103,13 @@ def test_export_and_evaluate(finished, tmp_path, capsys):
         "red",
     ]
     red = boxed.coco(tmp_path / "red", change=only_red)
-    flags = ["--task=detect", f"--model={path}", f"--dataset={red}"]
-    assert evaluate.entry(flags) == 2
+    flags = ["--task=detect", f"--dataset={red}", f"--output={tmp_path / 'red'}"]
+    # Its classes are those of the file, which knows them, or of the data.
+    assert evaluate.entry([*flags, f"--model={path}"]) == 0
+    each = result(tmp_path / "red", "evaluation.json")["ap50 of classes"]
+    assert each["blue"] is None and each["red"] == facts["ap50 of classes"]["red"]
+    capsys.readouterr()
+    assert evaluate.entry([*flags, f"--model={finished / 'lw_dna.keras'}"]) == 2
     assert "knows 2 classes" in capsys.readouterr().err
 
 

@@ -1,6 +1,8 @@
 """--task=segment, from images and masks to files and a report."""
 
 import json
+import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -101,6 +103,14 @@ def test_files_score_as_the_network(finished, tmp_path, capsys):
     mean = result(finished, "results.json")["models"]["lw_dna"]["miou"]
     assert told["miou"] == pytest.approx(mean, abs=1e-3)
     assert (tmp_path / "overlays.png").exists() and "background" in lines[0][1]
+    beside = finished / "lw_dna.json"
+    names = json.loads(beside.read_text())["classes"]
+    told = {**json.loads(beside.read_text()), "classes": [*names[:-2], *names[:-3:-1]]}
+    spoilt = pathlib.Path(shutil.copy(finished / "lw_dna.tflite", tmp_path))
+    spoilt.with_suffix(".json").write_text(json.dumps(told))
+    assert evaluate.entry(["--task=segment", "--limit=4", f"--model={spoilt}"]) == 2
+    message = capsys.readouterr().err
+    assert f"output {len(names) - 2} is '{names[-1]}', by lw_dna.json" in message
 
 
 def test_a_server_gives_masks(finished):
