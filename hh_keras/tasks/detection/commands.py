@@ -74,6 +74,12 @@ def _evaluate_file(args: FlagValues, build: Callable) -> Evaluation:
             f"--model={args.model} takes inputs of shape {shape}; a detector takes RGB "
             "images of a known size."
         )
+    asked = args.image_size
+    if asked and tuple(asked) != shape[:2]:
+        raise ModelError(
+            f"--image_size={asked[0]}x{asked[1]}: --model={args.model} takes images of "
+            f"{shape[0]}x{shape[1]} pixels (height x width) only; leave the flag out."
+        )
     # A file's own names, so that the k-th output is judged by the k-th class.
     objects = open_objects(args.dataset, class_names=classes_of(args.model))
     data = boxes.load_data(args, objects, shape[:2])

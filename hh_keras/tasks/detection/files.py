@@ -29,7 +29,7 @@ WORDS = FileWords(
     "out: boxes, classes, scores.",
     likeness="alike",
     write_likeness=lambda row: f"{row['relative']:.2g}",
-    line=lambda row: f"AP50 {row['ap50']:.3f}, {row['examples']} images",
+    line=lambda row: f"AP50 {row['ap50']:.3f}, alike to {row['relative']:.2g}",
     lost=lambda network, row: (
         f"detects with an AP50 of {row['ap50']:.3f}, the Keras model with "
         f"{network['ap50']:.3f}: it loses {row['drop']:.3f}"

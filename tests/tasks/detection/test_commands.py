@@ -111,6 +111,9 @@ def test_export_and_evaluate(finished, tmp_path, capsys):
     capsys.readouterr()
     assert evaluate.entry([*flags, f"--model={finished / 'lw_dna.keras'}"]) == 2
     assert "knows 2 classes" in capsys.readouterr().err
+    flags = ["--task=detect", f"--model={path}", "--image_size=96"]
+    assert evaluate.entry(flags) == 2
+    assert "--image_size=96x96: --model=" in capsys.readouterr().err
 
 
 def only_red(content, part):
