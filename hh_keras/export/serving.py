@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from hh_keras import files
-from hh_keras.errors import ModelError, WorkdirError
+from hh_keras.errors import HHError, ModelError, WorkdirError
 from hh_keras.export import warm_up as warming
 from hh_keras.export.checks import check_built, failed, structure
 from hh_keras.export.classify_bytes import classify_bytes
@@ -145,13 +145,13 @@ def _encoded(model, image_shape, labels, view, encoded):
     """The signature for encoded images, a list of one or none."""
     if callable(encoded):
         if labels is None:
-            return [encoded(model, image_shape)]
+            return [_made(encoded, model, image_shape)]
         if not takes_labels(encoded):
             raise ModelError(
                 f"{model.name!r} is exported with labels, but `encoded` takes none. "
                 "Leave labels out, or write encoded(model, image_shape, labels=None)."
             )
-        return [encoded(model, image_shape, labels=labels)]
+        return [_made(encoded, model, image_shape, labels=labels)]
     if encoded == "auto" and is_image_classifier(model):
         return [classify_bytes(model, image_shape, labels, view)]
     if labels is not None:
@@ -160,6 +160,17 @@ def _encoded(model, image_shape, labels, view, encoded):
             "go; it takes a classifier of one grey or RGB image. Leave labels out."
         )
     return []
+
+
+def _made(encoded, *args, **labels):
+    try:
+        return encoded(*args, **labels)
+    except HHError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise ModelError(
+            f"the signature by `encoded` failed with {type(error).__name__}: {error}"
+        ) from error
 
 
 def _write(model, signatures, new, folder):

@@ -84,7 +84,7 @@ def _files(
             kind,
             example_shape(images),
             None,
-            encoded=task.encoded,
+            encoded=formats.named(task.encoded, data.class_names),
             representative=first_images(data.search, args.representative_images),
             integer_io=args.integer_io,
             batch=args.tflite_batch,

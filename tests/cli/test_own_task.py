@@ -7,8 +7,12 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import hh_keras as hh
+from hh_keras import export
+from hh_keras.errors import ModelError
+from hh_keras.training import Task
 from tests.cli.in_process import run
 from tests.siamese import siamese
 from tests.test_readme import blocks_of
@@ -201,3 +205,32 @@ def test_what_was_left_alone_is_said(tmp_path):
     done = run("shrink", *flags, "--freeze=bdoy", f"--workdir={tmp_path}/other")
     assert done.returncode == 2 and "nearest, body" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def with_names(model, image_shape, labels):
+    """A signature that says which classes there are."""
+    pixels = tf.TensorSpec((None, *image_shape), tf.float32, name="image")
+
+    def call(image):
+        return {"scores": model(image), "names": tf.constant(list(labels))}
+
+    return export.Signature("named", (pixels,), call)
+
+
+OF_IMAGES = Task(loss="sparse_categorical_crossentropy", encoded=with_names)
+
+
+def test_export_tells_class_names_to_a_signature(tmp_path):
+    image = keras.Input((28, 28, 1))
+    x = keras.layers.Flatten()(keras.layers.AveragePooling2D(7)(image))
+    model = keras.Model(image, keras.layers.Dense(10, activation="softmax")(x))
+    model.save(tmp_path / "model.keras")
+    flags = [f"--task={__name__}:OF_IMAGES", f"--model={tmp_path / 'model.keras'}"]
+    flags += [f"--workdir={tmp_path / 'files'}", "--formats=saved_model", "--limit=20"]
+    done = run("export", *flags)
+    assert done.returncode == 0, done.stderr
+    served = tf.saved_model.load(next(tmp_path.glob("files/**/saved_model.pb")).parent)
+    names = served.signatures["named"](image=tf.zeros((1, 28, 28, 1)))["names"]
+    assert len(names) == 10 and b"Sneaker" in names.numpy()
+    with pytest.raises(ModelError, match="`encoded` failed with TypeError"):
+        export.saved_model(model, tmp_path / "none", encoded=lambda model: 1)
