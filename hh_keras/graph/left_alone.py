@@ -25,7 +25,8 @@ def leave_alone(
 
     Args:
         channel_map: of `hh_keras.trace`; it is not changed.
-        only: these alone shrink: groups of which every producer fits a pattern. What is
+        only: these alone shrink: groups of which every producer fits a pattern, or
+            whose own name does, which is that of its first layer. What is otherwise
             tied to a layer outside stays, as that would change, too.
         freeze: these stay: groups of which a producer, or another layer with weights
             for its channels, fits a pattern.
@@ -34,7 +35,7 @@ def leave_alone(
         A `ChannelMap`, in which the other groups are frozen, with the reason.
 
     Raises:
-        HHError: a pattern that fits nothing, or nothing that makes channels; it gives
+        HHError: no pattern in `only`; a pattern that fits nothing, or nothing that makes channels; it gives
             the nearest names. Or nothing is left to shrink.
 
     Examples:
@@ -42,6 +43,8 @@ def leave_alone(
         >>> [group.name for group in channels.groups if not group.frozen]
         ['conv_1']
     """
+    if only is not None and not _listed(only):
+        raise HHError("only names nothing: give a pattern, or leave it out.")
     only, freeze = _listed(only), _listed(freeze)
     if not (only or freeze):
         return channel_map

@@ -48,6 +48,7 @@ def frozen(**patterns):
     [
         ({"only": "backbone"}, {"backbone/stem", "backbone/deep"}),
         ({"only": ["neck_*", "last"]}, {"backbone/last", "neck_in", "neck_out"}),
+        ({"only": "backbone/last"}, {"backbone/last", "neck_in"}),  # the group's name
         ({"only": "backbone", "freeze": "deep"}, {"backbone/stem"}),
         ({"freeze": "backbone"}, {"neck_out"}),
         ({"freeze": "neck_in"}, {"backbone/stem", "backbone/deep", "neck_out"}),
@@ -98,6 +99,7 @@ def kernels(model):
         ({"freeze": "nek*"}, "freeze=nek.*nearest, neck"),
         ({"freeze": "sum"}, "freeze=sum: what fits makes no channels"),
         ({"only": "neck_in"}, "nothing is left to shrink"),
+        ({"only": []}, "only names nothing"),
         ({"freeze": "*"}, "nothing is left to shrink"),
     ],
 )

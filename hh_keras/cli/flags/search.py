@@ -123,8 +123,8 @@ SEARCH = (
         Text("PATTERN"),
         None,
         "Shrink these alone: a layer, a group, or a nested model, by name or shell "
-        "pattern, such as backbone or 'stage3*'; what is tied to others stays. It may "
-        "be repeated.",
+        "pattern, such as backbone or 'stage3*'; what is tied to others stays, unless "
+        "its group is named, which is called like its first layer. It may be repeated.",
         repeated=True,
     ),
     Flag(

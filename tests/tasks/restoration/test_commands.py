@@ -215,7 +215,7 @@ def test_a_killed_run_goes_on(tmp_path, capsys):
         ("train", ["--task=denoise", "--model_args={}", MODELS["of_one_size"]],
          ["16x16", "(None, None, 3)"]),
         ("run", ["--task=denoise", "--image_size=32"], ["--image_size", "denoise"]),
-        ("train", ["--task=denoise", "--mixup=0.1"], ["--mixup", "classifiers"]),
+        ("train", ["--task=denoise", "--mixup=0.1"], ["--mixup", "=classify"]),
         ("evaluate", ["--task=sr", "--model=x.keras", "--view=center"], ["--view"]),
         ("train", ["--task=denoise", "--augment=imagenet"], ["flip_rotate"]),
         ("train", ["--augment=flip_rotate"], ["crop_flip"]),

@@ -202,7 +202,7 @@ def test_own_folder_and_grey(tmp_path, capsys):
         ("train", ["--model_args={}", MODELS["one_output"]], ["1 outputs", "trousers"]),
         ("train", [MODELS["half_the_size"]], ["half_the_size", "as high and wide"]),
         ("train", ["--patch=30"], ["multiples of 8", "--patch=32"]),
-        ("train", ["--mixup=0.1"], ["--mixup", "classifiers"]),
+        ("train", ["--mixup=0.1"], ["--mixup", "=classify and MODULE:TASK"]),
         ("train", ["--degrade=noise:25"], ["--degrade", "segment"]),
         ("train", ["--augment=imagenet"], ["flip_scale_colour"]),
         ("run", ["--latency=0.5x"], ["--latency", "--macs"]),
