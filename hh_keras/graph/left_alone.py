@@ -35,8 +35,8 @@ def leave_alone(
         A `ChannelMap`, in which the other groups are frozen, with the reason.
 
     Raises:
-        HHError: no pattern in `only`; a pattern that fits nothing, or nothing that makes channels; it gives
-            the nearest names. Or nothing is left to shrink.
+        HHError: no pattern in `only`; a pattern that fits nothing, or nothing that
+            makes channels; it gives the nearest names. Or nothing is left to shrink.
 
     Examples:
         >>> channels = hh_keras.leave_alone(hh_keras.trace(model), freeze="conv_2")
