@@ -9,6 +9,7 @@ came elsewhere, 141 when whoever read the output closed it, 1 for an error that
 nobody expected.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -44,7 +45,14 @@ def make(
     groups = {**groups, "Other": (*groups.get("Other", ()), IMPORT, DEBUG)}
 
     def entry(argv=None):
-        argv = sys.argv[1:] if argv is None else list(argv)
+        if argv is not None:
+            return started(list(argv))
+        status = [1]
+        atexit.register(_leave, status)
+        status[0] = started(sys.argv[1:])
+        return status[0]
+
+    def started(argv):
         if any(arg in ("-h", "-help", "--help", "--helpfull") for arg in argv):
             return _help(doc, groups)
         args = flags.FlagValues()
@@ -97,6 +105,18 @@ def guarded(main: Callable, args: flags.FlagValues) -> int:
             return _fail(error, status=75 if type(error).__name__ == "Stopped" else 2)
         hint = "" if args.debug else " (not expected; --debug shows where)"
         return _fail(f"{type(error).__name__}: {error}{hint}", status=1)
+
+
+def _leave(status):
+    """Ends the process, last of all that is done at exit.
+
+    TensorFlow would wait for its threads, and these, if they are about to call a Python
+    function of a user's data, for an interpreter that is gone: for ever.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status[0])
 
 
 def _help(doc, groups):

@@ -1,11 +1,13 @@
 """Batches of a user's own, as a `tf.data` dataset."""
 
+import atexit
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from hh_keras.data.pipeline import answering, end_decoding
 from hh_keras.errors import DataError
 
 
@@ -50,7 +52,14 @@ def as_dataset(batches: Any) -> tf.data.Dataset:
             ) from error
         if not isinstance(batch, (tuple, list)):
             raise DataError(f"batch {index} of the {name} is no tuple (x, y).")
-        parts = [part for part in batch if part is not None]
+        parts = list(batch)
+        while parts and parts[-1] is None:  # no sample weights
+            parts.pop()
+        if any(part is None for part in parts):
+            raise DataError(
+                f"batch {index} of the {name} has None for labels, and sample weights "
+                "behind them: give labels."
+            )
         return keras.tree.map_structure(
             np.asarray, keras.tree.lists_to_tuples(tuple(parts))
         )
@@ -62,12 +71,17 @@ def as_dataset(batches: Any) -> tf.data.Dataset:
 
     def generate():
         for index in range(count):
-            batch = read(index)
+            try:
+                with answering():
+                    batch = read(index)
+            except StopIteration:  # Python is about to end
+                return
             if _common(looks, batch, index, name) != looks:
                 raise DataError(_unlike(looks, batch, index, name))
             yield batch
         batches.on_epoch_end()
 
+    atexit.register(end_decoding)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=looks)
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
 

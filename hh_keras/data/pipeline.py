@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import os
 import re
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -120,6 +121,7 @@ def stream(
 
 _ending = threading.Event()
 _last_call = [0.0]
+_answers: set[object] = set()
 
 
 def answer() -> None:
@@ -133,6 +135,18 @@ def answer() -> None:
         raise StopIteration
 
 
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """`answer` for what may take long: Python waits for its end, half a minute."""
+    answer()
+    own = object()
+    _answers.add(own)
+    try:
+        yield
+    finally:
+        _answers.discard(own)
+
+
 def end_decoding() -> None:
     """Lets the streams that are still open run dry while Python is there to answer.
 
@@ -140,8 +154,10 @@ def end_decoding() -> None:
     ever, if they wait for an interpreter that is gone.
     """
     _ending.set()
-    latest = time.monotonic() + 5
-    while time.monotonic() < min(latest, _last_call[0] + 0.1):
+    now = time.monotonic()
+    while (_answers and time.monotonic() < now + 30) or (
+        time.monotonic() < min(now + 5, _last_call[0] + 0.1)
+    ):
         time.sleep(0.02)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import fnmatch
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -79,7 +80,12 @@ def left_alone(channel_map: ChannelMap) -> list[str]:
 
 
 def _listed(patterns):
-    return [patterns] if isinstance(patterns, str) else list(patterns or ())
+    found = [patterns] if isinstance(patterns, str) else patterns or ()
+    if not isinstance(found, Sequence) or not all(isinstance(x, str) for x in found):
+        raise HHError(
+            f"only and freeze take names or shell patterns of layers; got {patterns!r}."
+        )
+    return list(found)
 
 
 def _flags(only, freeze):
@@ -118,12 +124,20 @@ def _makers(channel_map):
 def _chosen(channel_map, makers, patterns):
     """Places of the groups that are made by what fits the patterns alone."""
     _check(channel_map, makers, patterns, "only")
-    return {
-        k
-        for k, (group, (producers, _)) in enumerate(zip(channel_map.groups, makers))
-        if any(fnmatch.fnmatchcase(group.name, p) for p in patterns)
-        or (producers and all(any(_fits(x, p) for p in patterns) for x in producers))
-    }
+    found = set()
+    for k, (group, (producers, _)) in enumerate(zip(channel_map.groups, makers)):
+        others = sorted(x for x in producers if not any(_fits(x, p) for p in patterns))
+        if producers and not others:
+            found.add(k)
+        elif any(fnmatch.fnmatchcase(group.name, p) for p in patterns):
+            found.add(k)
+            if others:
+                warnings.warn(
+                    f"only={', '.join(patterns)}: '{group.name}' is the name of a "
+                    f"group, with which {', '.join(others)} shrinks, too, being tied.",
+                    stacklevel=4,
+                )
+    return found
 
 
 def _still(channel_map, makers, patterns):

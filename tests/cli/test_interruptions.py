@@ -78,6 +78,67 @@ def test_asked_to_stop(tmp_path):
     assert "going on from there" in finish(tmp_path / "run", "--epochs=4")
 
 
+SLOW = """
+import time
+import keras
+import numpy as np
+import tensorflow as tf
+from hh_keras.training import Task
+
+X, Y = np.ones((64, 6), "float32"), np.ones((64, 1), "float32")
+
+
+class Slow(keras.utils.PyDataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        time.sleep(0.05)
+        return X[:8], Y[:8]
+
+
+def late(x):
+    time.sleep(0.05)
+    return x
+
+
+def mapped():
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+    shaped = lambda x: tf.ensure_shape(
+        tf.numpy_function(late, [x], tf.float32), (None, 6)
+    )
+    return data.map(lambda x, y: (shaped(x), y))
+
+
+def build():
+    image = keras.Input((6,))
+    return keras.Model(image, keras.layers.Dense(1)(image))
+
+
+OF_BATCHES = Task(loss="mse", data=lambda: (Slow(), Slow()))
+MAPPED = Task(loss="mse", data=lambda: (mapped(), mapped()))
+"""
+
+
+@pytest.mark.parametrize("task", ["OF_BATCHES", "MAPPED"])
+def test_asked_to_stop_while_python_reads(task, tmp_path, monkeypatch):
+    """TensorFlow's threads must not wait for an interpreter that is gone."""
+    (tmp_path / "slow_reading.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}")
+    flags = [f"--task=slow_reading:{task}", "--model=slow_reading:build"]
+    flags += ["--epochs=999", f"--workdir={tmp_path / 'run'}"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "launch/train.py", *flags],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "epoch 2/" in line:
+            break
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75 and "start it again" in errors
+
+
 @pytest.mark.slow
 def test_output_that_nobody_reads_any_more(tmp_path):
     """As `| head -1` does: no stack trace, and no word of an error."""

@@ -53,3 +53,15 @@ def test_data_without_an_end_are_refused():
     with pytest.raises(DataError, match=r"never end: leave out repeat"):
         as_dataset(data.map(lambda *x: x))
     assert as_dataset(data.take(3)).cardinality() == 3
+
+
+class Weighed(Sentences):
+    def __getitem__(self, index):
+        images, labels = super().__getitem__(index)
+        return (images, None, labels) if index else (images, labels, None)
+
+
+def test_weights_are_not_taken_for_labels():
+    assert len(as_dataset(Weighed([4])).element_spec) == 2
+    with pytest.raises(DataError, match="batch 1 of the Weighed has None for labels"):
+        as_dataset(Weighed([4, 4]))

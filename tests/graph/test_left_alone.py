@@ -48,7 +48,6 @@ def frozen(**patterns):
     [
         ({"only": "backbone"}, {"backbone/stem", "backbone/deep"}),
         ({"only": ["neck_*", "last"]}, {"backbone/last", "neck_in", "neck_out"}),
-        ({"only": "backbone/last"}, {"backbone/last", "neck_in"}),  # the group's name
         ({"only": "backbone", "freeze": "deep"}, {"backbone/stem"}),
         ({"freeze": "backbone"}, {"neck_out"}),
         ({"freeze": "neck_in"}, {"backbone/stem", "backbone/deep", "neck_out"}),
@@ -61,6 +60,12 @@ def test_patterns(patterns, free):
     assert rest == free
     assert not alone & free
     assert len(alone | free) == 5
+
+
+def test_a_groups_name_stands_for_what_is_tied_and_says_so():
+    with pytest.warns(UserWarning, match="'backbone/last'.* neck_in shrinks, too"):
+        _, rest = frozen(only="backbone/last")
+    assert rest == {"backbone/last", "neck_in"}
 
 
 @pytest.mark.parametrize("width", [1, 2])
@@ -100,6 +105,7 @@ def kernels(model):
         ({"freeze": "sum"}, "freeze=sum: what fits makes no channels"),
         ({"only": "neck_in"}, "nothing is left to shrink"),
         ({"only": []}, "only names nothing"),
+        ({"freeze": 3}, "names or shell patterns of layers; got 3"),
         ({"freeze": "*"}, "nothing is left to shrink"),
     ],
 )

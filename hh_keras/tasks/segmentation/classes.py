@@ -63,16 +63,24 @@ def parse_classes(
         lines: `NAME`, with the number of the line, from 0, for its value; `VALUE NAME`
             or `VALUE:NAME`; or `#rrggbb NAME` for masks in colours. The name `ignore`,
             and names that end in `(ignore)`, are of pixels that count nowhere. Empty
-            lines are passed over.
+            lines, and those that begin with "# ", are passed over.
         ignore_index: one more value of pixels that count nowhere; one of a class makes
             that value no class.
         where: names the list in messages.
 
     Raises:
-        DataError: lines of several kinds, a value or a name twice, fewer than two
-            classes or more than 255.
+        DataError: lines of several kinds, what is nearly a colour, a value or a name
+            twice, fewer than two classes or more than 255.
     """
-    found = [_LINE.fullmatch(line.strip()) for line in lines if line.strip()]
+    lines = [line.strip() for line in lines]
+    lines = [line for line in lines if line and not re.match(r"#(\s|$)", line)]
+    found = [_LINE.fullmatch(line) for line in lines]
+    for match in found:
+        if match and match[1] is None and match[2][0] == "#":
+            raise DataError(
+                f"{where}: '{match[2]}' is no colour and its class; write "
+                "#rrggbb NAME, or begin a remark with '# '."
+            )
     rows = [(match[1], match[2].strip()) for match in found if match]
     kinds = {None if value is None else value[0] == "#" for value, _ in rows}
     if len(kinds) > 1:

@@ -36,6 +36,8 @@ def test_lists_of_classes():
     assert told.names == ("sky", "tree trunk")
     assert told.values == {0: 0, 11: IGNORED, 7: 1, 255: IGNORED}
     assert parse_classes(["a", "b", "c"], 1).values == {0: 0, 1: IGNORED, 2: 1}
+    remarked = parse_classes(["# of our town", "sky", "#", "road"])
+    assert remarked.values == {0: 0, 1: 1} and remarked.names == ("sky", "road")
     colours = parse_classes(["#000000 ground", "#FF8000 car"])
     assert colours.colours and colours.values == {0: 0, 0xFF8000: 1}
 
@@ -49,6 +51,7 @@ def test_lists_of_classes():
         (["3 sky", "#000003 road"], "or a colour"),
         (["3 sky", "3 road"], "'road' or its value is there twice"),
         (["sky", "sky"], "twice"),
+        (["#000000 sky", "#ff00 road"], "'#ff00 road' is no colour"),
         ([f"c{n}" for n in range(256)], "256 classes"),
     ],
 )
