@@ -4,13 +4,13 @@ Nothing here imports TensorFlow: `--help` and a mistyped flag answer at once.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
 from hh_keras.errors import HHError
+from hh_keras.suggestions import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +66,7 @@ class Choice(flags.ArgumentParser):
     def parse(self, argument: Any) -> Any:
         if argument in self.names:
             return argument
-        near = difflib.get_close_matches(argument, self.names, 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(argument, self.names)
         raise ValueError(f"choose one of {', '.join(self.names)}{self.others}.{hint}")
 
 

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from hh_keras.errors import ModelError
-from hh_keras.models.suggestions import did_you_mean
+from hh_keras.suggestions import did_you_mean
 
 # The mode of each family's `preprocess_input`; "own" ones have it in their graph.
 _MODES = {

@@ -45,9 +45,9 @@ from hh_keras.models.segmentation import (
     unet_bn,
     unet_bn_small,
 )
-from hh_keras.models.suggestions import did_you_mean
 from hh_keras.models.superresolution import edsr, edsr_large, edsr_small, srresnet
 from hh_keras.models.vgg import vgg11_small
+from hh_keras.suggestions import did_you_mean
 
 _MODELS = {
     function.__name__: function
@@ -109,11 +109,12 @@ _OWN = {**_WITH_CLASSES, **_RESTORERS}
 _APPLICATIONS = "keras.applications."
 
 
-def list_models(task: str = "classify") -> list[str]:
+def list_models(task: str | None = "classify") -> list[str]:
     """Names of the package's own networks.
 
     Args:
-        task: what they are for: "classify", "detect", "denoise", "sr" or "segment".
+        task: what they are for: "classify", "detect", "denoise", "sr" or "segment";
+            None lists all.
 
     Returns:
         A sorted list of names that `build` takes. It also takes
@@ -131,7 +132,7 @@ def list_models(task: str = "classify") -> list[str]:
         "segment": _SEGMENTERS,
         **_RESTORATION,
     }
-    return sorted(known[task])
+    return sorted(_OWN if task is None else known[task])
 
 
 def build(

@@ -12,7 +12,7 @@ import keras
 
 from hh_keras.errors import HHError, ModelError
 from hh_keras.models.files import from_file
-from hh_keras.models.suggestions import did_you_mean
+from hh_keras.suggestions import did_you_mean
 
 __all__ = ["call", "from_file", "from_function"]
 

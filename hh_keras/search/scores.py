@@ -1,6 +1,5 @@
 """Scores: one number per network channel, higher is better."""
 
-import difflib
 from typing import Any
 
 import keras
@@ -16,6 +15,7 @@ from hh_keras.search.criteria import CRITERIA
 from hh_keras.search.elimination import elimination_scores
 from hh_keras.search.gradients import gradient_scores
 from hh_keras.search.profiles import balanced_profile, profile_scores
+from hh_keras.suggestions import did_you_mean
 from hh_keras.surgery.channel_scale import scale_layer
 
 NEED_DATA = ("gradient", "taylor", "fisher")
@@ -95,11 +95,9 @@ def score_channels(
         (45,)
     """
     if criterion not in CRITERIA:
-        near = difflib.get_close_matches(str(criterion), CRITERIA, 1, 0.4)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
         raise HHError(
             f"unknown criterion '{criterion}'; choose one of {', '.join(CRITERIA)}."
-            + hint
+            + did_you_mean(str(criterion), CRITERIA)
         )
     model = ordinary(model)
     channel_map = trace(model, input_shape)

@@ -9,8 +9,6 @@ from hh_keras import models
 from hh_keras.errors import ModelError
 from hh_keras.export import input_shape
 
-_TASKS = ("classify", "detect", "denoise", "sr", "segment")
-
 
 def network(
     args: FlagValues,
@@ -29,8 +27,8 @@ def network(
         ModelError: it is for another task, or takes images of one size only.
     """
     ours = models.list_models(args.task)
-    known = {name for task in _TASKS for name in models.list_models(task)}
-    if args.model in known - set(ours) or args.model.startswith("keras.app"):
+    others = set(models.list_models(None)) - set(ours)
+    if args.model in others or args.model.startswith("keras.app"):
         raise ModelError(
             f"--model={args.model} is for another task; for --task={args.task} choose "
             f"one of {', '.join(ours)}, module:function, or a .keras or .h5 file."

@@ -1,6 +1,5 @@
 """What a teacher's outputs and features add to a loss."""
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +9,7 @@ import tensorflow as tf
 from hh_keras.errors import ModelError
 from hh_keras.graph.calls import calls
 from hh_keras.graph.heads import known_outputs
+from hh_keras.suggestions import did_you_mean
 
 
 def kd_loss(
@@ -96,8 +96,7 @@ def _output(model, name):
     # `layer.output` may belong to another model that the layer is also part of.
     found = {call.op.name: call.outputs for call in calls(model)}
     if name not in found:
-        near = difflib.get_close_matches(name, found, 3, 0.4)
-        hint = f" The nearest are {', '.join(near)}." if near else ""
+        hint = did_you_mean(name, found)
         raise ModelError(f"model {model.name!r} has no layer {name!r}.{hint}")
     if len(found[name]) != 1:
         raise ModelError(

@@ -1,7 +1,6 @@
 """Training a network by a recipe."""
 
 import dataclasses
-import difflib
 import functools
 import sys
 import types
@@ -17,6 +16,7 @@ from hh_keras.data.batches import as_dataset
 from hh_keras.errors import HHError
 from hh_keras.graph.heads import known_outputs
 from hh_keras.progress import Verbose, shown, verbosity
+from hh_keras.suggestions import did_you_mean
 from hh_keras.training import pace
 from hh_keras.training.averaging import swap
 from hh_keras.training.features import images_of
@@ -312,11 +312,10 @@ def compiled(
 
 def _check_goal(task, known):
     if task.goal.key not in known:
-        near = difflib.get_close_matches(task.goal.key, known, 1, 0.4)
         raise HHError(
             f"task {task.name!r}: its goal is {task.goal.key!r}, but no loss, measure "
             f"or metric is called so; there are {', '.join(known)}."
-            + (f" Did you mean {near[0]!r}?" if near else "")
+            + did_you_mean(task.goal.key, known)
         )
 
 

@@ -6,7 +6,6 @@
 is an output's own, as Keras has it: with sample weights, without the output's weight.
 """
 
-import difflib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from hh_keras.graph.heads import (
     output_names,
     structured,
 )
+from hh_keras.suggestions import did_you_mean
 
 _OF_PROBABILITIES = (
     "ce", "crossentropy", "binary_crossentropy", "categorical_crossentropy",
@@ -129,11 +129,9 @@ def _each(loss, model, names):
 def _check_names(what, values, names):
     unknown = [name for name in values if name not in names]
     if unknown:
-        near = difflib.get_close_matches(str(unknown[0]), names, 1, 0.4)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise HHError(
             f"{what} {unknown[0]!r}, which is no output of the model; its outputs are "
-            f"{_list(names)}.{hint}"
+            f"{_list(names)}.{did_you_mean(str(unknown[0]), names)}"
         )
     missing = [name for name in names if name not in values]
     if missing:
@@ -162,11 +160,9 @@ def by_output(what: str, values: Any, names: Sequence[str]) -> dict:
     if isinstance(values, Mapping):
         unknown = [name for name in found if name not in names]
         if unknown:
-            near = difflib.get_close_matches(str(unknown[0]), names, 1, 0.4)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise HHError(
                 f"{what}: the model has no output {unknown[0]!r}; its outputs are "
-                f"{_list(names)}.{hint}"
+                f"{_list(names)}.{did_you_mean(str(unknown[0]), names)}"
             )
     elif len(found) != len(names):
         raise HHError(

@@ -261,7 +261,7 @@ def test_models_that_cannot_be_read_are_named():
 
 
 def test_unknown_criterion_and_bad_data():
-    with pytest.raises(hh.HHError, match="Did you mean 'gradient'"):
+    with pytest.raises(hh.HHError, match="Did you mean gradient"):
         hh.score_channels(model(), batches(), LOSS, criterion="gradients")
     bad = [(np.full((2, 8, 8, 3), np.nan, "float32"), np.zeros(2, int))]
     with pytest.raises(hh.SearchError, match="batch 1 is nan"):

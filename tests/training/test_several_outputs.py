@@ -183,9 +183,9 @@ def test_keras_own_batches():
         ({"loss": {"kind": "mse"}}, "output 'light' has no loss: give it one, or None"),
         (
             {"loss": {**LOSSES, "lihgt": "mse"}},
-            "no output 'lihgt'.*kind, light. Did you mean 'light'",
+            "no output 'lihgt'.*kind, light. Did you mean light",
         ),
-        ({"loss": LOSSES, "weights": {"knd": 2.0}}, "no output 'knd'.*mean 'kind'"),
+        ({"loss": LOSSES, "weights": {"knd": 2.0}}, "no output 'knd'.*mean kind"),
         ({"loss": ["mse"]}, "there are 1 for 2 outputs"),
         ({"loss": lambda y, p: y - p}, "loss=lambda model"),
         ({"loss": "mze"}, "output 'kind': Keras knows no loss 'mze'"),
@@ -211,11 +211,11 @@ def test_keras_own_batches():
         ),
         (
             {"loss": LOSSES, "metrics": {"knid": ["accuracy"]}},
-            "metrics: the model has no output 'knid'.*Did you mean 'kind'",
+            "metrics: the model has no output 'knid'.*Did you mean kind",
         ),
         (
             {"loss": LOSSES, "goal": number("light_mea"), "metrics": {"light": "mae"}},
-            "goal is 'light_mea', but no .*Did you mean 'light_mae'",
+            "goal is 'light_mea', but no .*Did you mean light_mae",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from absl.flags import FlagValues
 from hh_keras.cli import flags, recovery
 from hh_keras.errors import HHError
 from hh_keras.flag import Flag, given, set_defaults
-from hh_keras.models.suggestions import did_you_mean
+from hh_keras.suggestions import did_you_mean
 from hh_keras.tasks import registry
 from hh_keras.training import Recipe
 

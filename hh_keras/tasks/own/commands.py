@@ -9,7 +9,7 @@ from absl.flags import FlagValues
 
 from hh_keras.errors import HHError
 from hh_keras.models.sources import call, import_module
-from hh_keras.models.suggestions import did_you_mean
+from hh_keras.suggestions import did_you_mean
 from hh_keras.tasks.application import Application
 from hh_keras.tasks.own.data import load
 from hh_keras.tasks.own.pictures import pictures
