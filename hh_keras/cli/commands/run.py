@@ -59,8 +59,8 @@ def main(args: FlagValues) -> None:
     search.prepare(args)
     run = training.open_run(args, "run")
     recipe = training.recipe(args)
-    own = ":" in args.task  # its data need not be those of --dataset
-    on = "" if own else f" on {args.dataset}"
+    # The data of an own task need not be those of --dataset.
+    on = "" if registry.is_own(args.task) else f" on {args.dataset}"
     print(f"{args.model}{on}; all files go to {run.path}")
     stages.header(started, 1, "Search: widen, score, select, rebuild")
     model, data = network.load(args)
